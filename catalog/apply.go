@@ -1,0 +1,484 @@
+package catalog
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// RecordType is the type of a record in the store.
+type RecordType uint8
+
+// The types of record.
+const (
+	RecordNode RecordType = iota
+	RecordSession
+	RecordInstance
+	RecordCheck
+)
+
+// Change is one record as it stands after a write. For RecordNode, RecordInstance and RecordCheck the value is in the
+// field of that name and nil means that the record was deleted; for RecordSession an empty Session means that.
+type Change struct {
+	Type RecordType
+	// Name is the node's name, ID that of the instance or the check on it.
+	Name, ID string
+
+	Node     *Node
+	Session  string
+	Instance *Instance
+	Check    *Check
+
+	CreateRevision, ModRevision uint64
+}
+
+// maxGone is how many services without instances are remembered, for those who still watch them.
+const maxGone = 10_000
+
+// writer is the state that only the writing goroutine touches.
+type writer struct {
+	nodes map[string]*nodeState
+	gone  []string
+}
+
+// nodeState is the raw records of one node, and what was built from them.
+type nodeState struct {
+	name      string
+	record    *Node
+	create    uint64
+	mod       uint64
+	session   string
+	instances map[string]*instanceState
+	// checks are those of the node and of its instances, by ID.
+	checks map[string]*Check
+
+	host     *Host
+	snapshot *NodeSnapshot
+}
+
+type instanceState struct {
+	record      *Instance
+	create, mod uint64
+	checks      []*Check
+	endpoint    *Endpoint
+}
+
+// Load replaces the View's content with a whole catalog as it stood at a revision. After the first load the View is
+// ready, unless it is held.
+func (v *View) Load(revision uint64, records []Change) {
+	first := !v.loaded.Load()
+	if first {
+		v.floor.Store(revision)
+	}
+	v.Apply(revision, append(v.vanished(records), records...))
+	v.log.reset(revision)
+	v.hold.mu.Lock()
+	defer v.hold.mu.Unlock()
+	v.loaded.Store(true)
+	v.settleReady()
+}
+
+// vanished returns deletions of all that the View holds and a whole catalog does not.
+func (v *View) vanished(records []Change) []Change {
+	type key struct {
+		kind     RecordType
+		name, id string
+	}
+	present := make(map[key]bool, len(records))
+	for i := range records {
+		present[key{records[i].Type, records[i].Name, records[i].ID}] = true
+	}
+	var gone []Change
+	missing := func(kind RecordType, name, id string) {
+		if !present[key{kind, name, id}] {
+			gone = append(gone, Change{Type: kind, Name: name, ID: id})
+		}
+	}
+	for _, n := range v.writer.nodes {
+		missing(RecordNode, n.name, "")
+		missing(RecordSession, n.name, "")
+		for id := range n.instances {
+			missing(RecordInstance, n.name, id)
+		}
+		for id := range n.checks {
+			missing(RecordCheck, n.name, id)
+		}
+	}
+	return gone
+}
+
+// batch collects what the changes of one Apply touch, so that each snapshot is rebuilt once.
+type batch struct {
+	revision  uint64
+	nodes     map[*nodeState]*dirtyNode
+	services  map[string][]endpointChange
+	addresses map[netip.Addr][]endpointChange
+	list      bool
+	hosts     bool
+}
+
+type dirtyNode struct {
+	host      bool
+	instances map[string]bool
+}
+
+// endpointChange replaces old by new in a list; either may be nil.
+type endpointChange struct{ old, new *Endpoint }
+
+// Apply brings the View to a revision by the changes since the one before. Only one goroutine may call it, or Load.
+func (v *View) Apply(revision uint64, changes []Change) {
+	b := &batch{
+		revision:  revision,
+		nodes:     make(map[*nodeState]*dirtyNode),
+		services:  make(map[string][]endpointChange),
+		addresses: make(map[netip.Addr][]endpointChange),
+	}
+	for i := range changes {
+		v.writer.record(b, &changes[i])
+	}
+	nodes, removed := v.rebuildNodes(b)
+	keys, names := v.publishServices(b)
+	v.byIP.update(rebuildAddresses(v.byIP, b))
+	for name := range nodes {
+		keys = append(keys, nodeKey(name))
+	}
+	for _, name := range removed {
+		keys = append(keys, nodeKey(name))
+	}
+	v.nodes.update(nodes, removed)
+	v.log.add(revision, names)
+	if b.list {
+		v.listIndex.Store(revision)
+	}
+	if b.hosts {
+		v.nodesIndex.Store(revision)
+	}
+	v.revision.Store(revision)
+	v.wake.fire(keys)
+}
+
+// record notes one change in the raw state and marks what it makes dirty.
+func (w *writer) record(b *batch, c *Change) {
+	name := fold(c.Name)
+	n, ok := w.nodes[name]
+	if !ok {
+		n = &nodeState{name: c.Name, instances: make(map[string]*instanceState), checks: make(map[string]*Check)}
+		w.nodes[name] = n
+	}
+	dirty, ok := b.nodes[n]
+	if !ok {
+		dirty = &dirtyNode{instances: make(map[string]bool)}
+		b.nodes[n] = dirty
+	}
+	switch c.Type {
+	case RecordNode:
+		n.record, n.create, n.mod = c.Node, c.CreateRevision, c.ModRevision
+		dirty.host = true
+	case RecordSession:
+		n.session = c.Session
+		dirty.host = true
+	case RecordInstance:
+		n.recordInstance(c)
+		dirty.instances[c.ID] = true
+	case RecordCheck:
+		n.recordCheck(c, dirty)
+	}
+}
+
+func (n *nodeState) recordInstance(c *Change) {
+	i, ok := n.instances[c.ID]
+	if !ok {
+		i = &instanceState{}
+		n.instances[c.ID] = i
+		for _, check := range n.checks {
+			if check.Instance == c.ID {
+				i.checks = insertCheck(i.checks, check)
+			}
+		}
+	}
+	i.record, i.create, i.mod = c.Instance, c.CreateRevision, c.ModRevision
+}
+
+func (n *nodeState) recordCheck(c *Change, dirty *dirtyNode) {
+	forget := func(old *Check) {
+		if i, ok := n.instances[old.Instance]; ok {
+			i.checks = removeCheck(i.checks, old.ID)
+			dirty.instances[old.Instance] = true
+		}
+		dirty.host = dirty.host || old.Instance == ""
+	}
+	if old, ok := n.checks[c.ID]; ok {
+		forget(old)
+		delete(n.checks, c.ID)
+	}
+	if c.Check == nil {
+		return
+	}
+	n.checks[c.ID] = c.Check
+	if c.Check.Instance == "" {
+		dirty.host = true
+		return
+	}
+	if i, ok := n.instances[c.Check.Instance]; ok {
+		i.checks = insertCheck(i.checks, c.Check)
+		dirty.instances[c.Check.Instance] = true
+	}
+}
+
+// insertCheck and removeCheck return a new list: the old one may stand in a published snapshot.
+func insertCheck(list []*Check, c *Check) []*Check {
+	i, _ := slices.BinarySearchFunc(list, c.ID, func(c *Check, id string) int { return strings.Compare(c.ID, id) })
+	return slices.Insert(slices.Clip(slices.Clone(list)), i, c)
+}
+
+func removeCheck(list []*Check, id string) []*Check {
+	return slices.DeleteFunc(slices.Clone(list), func(c *Check) bool { return c.ID == id })
+}
+
+// rebuildNodes rebuilds the endpoints of the nodes that a batch touched, and the nodes' snapshots.
+func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []string) {
+	put = make(map[string]*NodeSnapshot, len(b.nodes))
+	for n, dirty := range b.nodes {
+		if dirty.host || n.host == nil {
+			v.rebuildHost(b, n, dirty)
+		}
+		changes := make([]endpointChange, 0, len(dirty.instances))
+		for id := range dirty.instances {
+			if change, ok := n.rebuildInstance(id); ok {
+				changes = append(changes, change)
+				b.note(change)
+			}
+		}
+		key := fold(n.name)
+		if n.record == nil && n.session == "" && len(n.instances) == 0 && len(n.checks) == 0 {
+			delete(v.writer.nodes, key)
+			removed = append(removed, key)
+			continue
+		}
+		var before []*Endpoint
+		if n.snapshot != nil {
+			before = n.snapshot.Endpoints
+		}
+		n.snapshot = &NodeSnapshot{Name: n.name, Host: n.host, Index: b.revision, Endpoints: replaceEndpoints(before, changes)}
+		put[key] = n.snapshot
+	}
+	return put, removed
+}
+
+// rebuildHost makes the node's Host anew; if it differs in what watchers are told of, all of its instances are dirty.
+func (v *View) rebuildHost(b *batch, n *nodeState, dirty *dirtyNode) {
+	host := &Host{
+		Node: n.record, Session: n.session, Status: Passing, CreateRevision: n.create, ModRevision: n.mod,
+		Alive: n.session != "" || n.record != nil && n.record.Owner.Kind == OwnerPermanent,
+	}
+	for _, c := range n.checks {
+		if c.Instance == "" {
+			host.Checks = insertCheck(host.Checks, c)
+			host.Status = host.Status.Worse(c.Status)
+		}
+	}
+	if !host.Alive {
+		host.Status = Critical
+	}
+	before := n.host
+	n.host = host
+	b.hosts = b.hosts || before == nil || !before.looksLike(host)
+	// Every endpoint points at its host, so all are made anew; those that look the same wake nobody.
+	for id := range n.instances {
+		dirty.instances[id] = true
+	}
+}
+
+// rebuildInstance makes the endpoint of an instance anew. It returns false if there was none and is none.
+func (n *nodeState) rebuildInstance(id string) (endpointChange, bool) {
+	i, ok := n.instances[id]
+	if !ok {
+		return endpointChange{}, false
+	}
+	old := i.endpoint
+	if i.record == nil {
+		delete(n.instances, id)
+		return endpointChange{old: old}, old != nil
+	}
+	i.endpoint = &Endpoint{
+		Instance: i.record, Host: n.host, Checks: i.checks, Status: n.host.Status,
+		CreateRevision: i.create, ModRevision: i.mod,
+	}
+	for _, c := range i.checks {
+		i.endpoint.Status = i.endpoint.Status.Worse(c.Status)
+	}
+	return endpointChange{old: old, new: i.endpoint}, true
+}
+
+// note sorts a change of an endpoint under the services and the addresses that it concerns.
+func (b *batch) note(c endpointChange) {
+	oldService, newService := "", ""
+	if c.old != nil {
+		oldService = fold(c.old.Service)
+	}
+	if c.new != nil {
+		newService = fold(c.new.Service)
+	}
+	if oldService == newService {
+		b.services[newService] = append(b.services[newService], c)
+	} else {
+		if c.old != nil {
+			b.services[oldService] = append(b.services[oldService], endpointChange{old: c.old})
+		}
+		if c.new != nil {
+			b.services[newService] = append(b.services[newService], endpointChange{new: c.new})
+		}
+	}
+	if c.old != nil {
+		for _, a := range c.old.Instance.Addresses {
+			ip := a.IP.Unmap()
+			b.addresses[ip] = append(b.addresses[ip], endpointChange{old: c.old})
+		}
+	}
+	if c.new != nil {
+		for _, a := range c.new.Instance.Addresses {
+			ip := a.IP.Unmap()
+			b.addresses[ip] = append(b.addresses[ip], endpointChange{new: c.new})
+		}
+	}
+}
+
+// publishServices rebuilds the snapshots of the services that a batch touched. It returns the waiters' keys and the
+// names of those that changed in what watchers are told of.
+func (v *View) publishServices(b *batch) (keys, changed []string) {
+	put := make(map[string]*Service, len(b.services))
+	for name, changes := range b.services {
+		before, _ := v.services.get(name)
+		after := &Service{Name: name, Index: b.revision}
+		var old []*Endpoint
+		if before != nil {
+			old = before.Endpoints
+		}
+		after.Endpoints = replaceEndpoints(old, changes)
+		after.Healthy = healthy(after.Endpoints)
+		put[name] = after
+		if before != nil && !slices.ContainsFunc(changes, endpointChange.visible) {
+			after.Index = before.Index
+			continue
+		}
+		b.list = b.list || len(old) != len(after.Endpoints) || slices.ContainsFunc(changes, endpointChange.listed)
+		keys = append(keys, serviceKey(name))
+		changed = append(changed, name)
+		if len(after.Endpoints) == 0 {
+			v.writer.gone = append(v.writer.gone, name)
+		}
+	}
+	v.services.update(put, v.forgetGone(put))
+	return keys, changed
+}
+
+// forgetGone returns the names of services without instances that are too many to remember.
+func (v *View) forgetGone(put map[string]*Service) (names []string) {
+	for len(v.writer.gone) > maxGone {
+		name := v.writer.gone[0]
+		v.writer.gone = v.writer.gone[1:]
+		if _, fresh := put[name]; fresh {
+			continue
+		}
+		if s, ok := v.services.get(name); ok && len(s.Endpoints) == 0 {
+			v.floor.Store(max(v.floor.Load(), s.Index))
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// rebuildAddresses returns the lists of endpoints by address that a batch changes.
+func rebuildAddresses(current *shardMap[netip.Addr, []*Endpoint], b *batch) (put map[netip.Addr][]*Endpoint, gone []netip.Addr) {
+	put = make(map[netip.Addr][]*Endpoint, len(b.addresses))
+	for ip, changes := range b.addresses {
+		if !ip.IsValid() {
+			continue
+		}
+		old, _ := current.get(ip)
+		if list := replaceEndpoints(old, changes); len(list) > 0 {
+			put[ip] = list
+		} else {
+			gone = append(gone, ip)
+		}
+	}
+	return put, gone
+}
+
+// healthy returns the healthy ones of a list: the list itself if all are.
+func healthy(all []*Endpoint) []*Endpoint {
+	n := 0
+	for _, e := range all {
+		if e.Healthy() {
+			n++
+		}
+	}
+	if n == len(all) {
+		return all
+	}
+	list := make([]*Endpoint, 0, n)
+	for _, e := range all {
+		if e.Healthy() {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// replaceEndpoints returns a new list, sorted by node and ID, with the changes made.
+func replaceEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
+	if len(changes) > 8 {
+		return mergeEndpoints(list, changes)
+	}
+	out := make([]*Endpoint, len(list), len(list)+len(changes))
+	copy(out, list)
+	for _, c := range changes {
+		e := c.new
+		if e == nil {
+			e = c.old
+		}
+		i, found := slices.BinarySearchFunc(out, e, compareEndpoints)
+		switch {
+		case c.new == nil && found:
+			out = slices.Delete(out, i, i+1)
+		case c.new != nil && found:
+			out[i] = c.new
+		case c.new != nil:
+			out = slices.Insert(out, i, c.new)
+		}
+	}
+	return out
+}
+
+// mergeEndpoints does what replaceEndpoints does for many changes in one pass. The last change of an endpoint counts.
+func mergeEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
+	type key struct{ node, id string }
+	latest := make(map[key]*Endpoint, len(changes))
+	for _, c := range changes {
+		if c.new != nil {
+			latest[key{c.new.Node, c.new.ID}] = c.new
+		} else {
+			latest[key{c.old.Node, c.old.ID}] = nil
+		}
+	}
+	out := make([]*Endpoint, 0, len(list)+len(latest))
+	for _, e := range list {
+		if _, changed := latest[key{e.Node, e.ID}]; !changed {
+			out = append(out, e)
+		}
+	}
+	for _, e := range latest {
+		if e != nil {
+			out = append(out, e)
+		}
+	}
+	slices.SortFunc(out, compareEndpoints)
+	return slices.Clip(out)
+}
+
+func compareEndpoints(a, b *Endpoint) int {
+	if c := strings.Compare(a.Node, b.Node); c != 0 {
+		return c
+	}
+	return strings.Compare(a.ID, b.ID)
+}

@@ -1,0 +1,73 @@
+package catalog
+
+import (
+	"bytes"
+	"encoding/json"
+	"maps"
+	"slices"
+)
+
+// Equal tells whether two instances are the same in every field.
+func (i *Instance) Equal(j *Instance) bool {
+	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight &&
+		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
+		slices.Equal(i.Ports, j.Ports) && slices.Equal(i.Addresses, j.Addresses) && slices.Equal(i.Tags, j.Tags) &&
+		maps.Equal(i.Meta, j.Meta) &&
+		maps.EqualFunc(i.Extras, j.Extras, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
+}
+
+// Equal tells whether two nodes are the same in every field.
+func (n *Node) Equal(m *Node) bool {
+	return n.Name == m.Name && n.ID == m.ID && n.Locality == m.Locality && n.Owner == m.Owner &&
+		n.PurgeAfter == m.PurgeAfter && slices.Equal(n.Addresses, m.Addresses) && maps.Equal(n.Meta, m.Meta)
+}
+
+// Equal tells whether two definitions run the same check.
+func (d *Definition) Equal(e *Definition) bool {
+	return d.Type == e.Type && d.HTTP == e.HTTP && d.Method == e.Method && d.Body == e.Body &&
+		d.TLSServerName == e.TLSServerName && d.TLSSkipVerify == e.TLSSkipVerify && d.TCP == e.TCP && d.TTL == e.TTL &&
+		d.Interval == e.Interval && d.Timeout == e.Timeout && d.SuccessBeforePassing == e.SuccessBeforePassing &&
+		d.FailuresBeforeWarning == e.FailuresBeforeWarning && d.FailuresBeforeCritical == e.FailuresBeforeCritical &&
+		d.InitialStatus == e.InitialStatus && slices.Equal(d.Args, e.Args) &&
+		maps.EqualFunc(d.Header, e.Header, slices.Equal[[]string])
+}
+
+// SameDeclaration tells whether two checks are declared alike, whatever their outcomes.
+func (c *Check) SameDeclaration(d *Check) bool {
+	return c.ID == d.ID && c.Node == d.Node && c.Instance == d.Instance && c.Name == d.Name &&
+		c.Definition.Equal(&d.Definition)
+}
+
+// looksLike tells whether watchers of an instance on the host see no difference.
+func (h *Host) looksLike(g *Host) bool {
+	if h.Alive != g.Alive || h.Status != g.Status || (h.Node == nil) != (g.Node == nil) {
+		return false
+	}
+	if h.Node != nil && h.Node != g.Node && !h.Node.Equal(g.Node) {
+		return false
+	}
+	return sameOutcomes(h.Checks, g.Checks)
+}
+
+// visible tells whether watchers of the service are told of the change.
+func (c endpointChange) visible() bool {
+	if c.old == nil || c.new == nil {
+		return true
+	}
+	return c.old.Status != c.new.Status ||
+		c.old.Instance != c.new.Instance && !c.old.Instance.Equal(c.new.Instance) ||
+		c.old.Host != c.new.Host && !c.old.Host.looksLike(c.new.Host) ||
+		!sameOutcomes(c.old.Checks, c.new.Checks)
+}
+
+// listed tells whether the change shows in the list of services: in the tags or in how many are healthy.
+func (c endpointChange) listed() bool {
+	return c.old == nil || c.new == nil || c.old.Healthy() != c.new.Healthy() || !slices.Equal(c.old.Tags, c.new.Tags)
+}
+
+// sameOutcomes tells whether two lists hold the same checks with the same status; outputs and times do not count.
+func sameOutcomes(a, b []*Check) bool {
+	return slices.EqualFunc(a, b, func(c, d *Check) bool {
+		return c == d || c.ID == d.ID && c.Name == d.Name && c.Status == d.Status
+	})
+}

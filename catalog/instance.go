@@ -1,0 +1,121 @@
+package catalog
+
+import (
+	"encoding/json"
+	"net/netip"
+)
+
+// Instance is one running copy of a service.
+type Instance struct {
+	// ID is unique on its node.
+	ID string `json:"id"`
+	// Node is the name of the node that the instance runs on.
+	Node string `json:"node"`
+	// Service is the name under which the instance is found. Names compare without regard to letter case.
+	Service string `json:"service"`
+	// Ports are all of its ports; the first is the main one, given to an asker that names none.
+	Ports []Port `json:"ports,omitempty"`
+	// Addresses are all of its addresses in order of preference. Empty means the addresses of its node.
+	Addresses []Address `json:"addresses,omitempty"`
+	// Tags are in the order in which they were given.
+	Tags []string `json:"tags,omitempty"`
+	// Meta is free text by key.
+	Meta map[string]string `json:"meta,omitempty"`
+	// Weight is the share of traffic relative to other instances of the service; 0 means 1.
+	Weight int `json:"weight,omitempty"`
+	// Locality is where it runs; empty means where its node is.
+	Locality Locality `json:"locality,omitzero"`
+	// Source says through which door it came: "docker", "file", "http", …
+	Source string `json:"source"`
+	// Owner is what keeps it alive.
+	Owner Owner `json:"owner"`
+	// Drain is the reason why the instance takes no new traffic; empty while it does.
+	Drain string `json:"drain,omitempty"`
+	// Extras are what a door wants to read back exactly as it wrote it, by the door's name.
+	Extras map[string]json.RawMessage `json:"extras,omitempty"`
+}
+
+// Port is a port that an instance listens on.
+type Port struct {
+	// Name is the port's role, "http" say; it may be empty.
+	Name string `json:"name,omitempty"`
+	// Number is the port on the instance's own addresses.
+	Number uint16 `json:"number"`
+	// Protocol is "tcp", "udp" or "sctp"; empty means "tcp".
+	Protocol string `json:"protocol,omitempty"`
+	// Published is the port on the host's address, 0 if it is not published there.
+	Published uint16 `json:"published,omitempty"`
+}
+
+// Transport returns the port's protocol, "tcp" where none was given.
+func (p Port) Transport() string {
+	if p.Protocol == "" {
+		return "tcp"
+	}
+	return p.Protocol
+}
+
+// NetworkHost is the network name of an address of the host itself, where ports answer under their published number.
+const NetworkHost = "host"
+
+// Address is one address of an instance or a node, tagged with the network on which it can be reached.
+type Address struct {
+	// Network is the network's name, NetworkHost for an address of the host; it may be empty.
+	Network string `json:"network,omitempty"`
+	// NetworkID is the network's identity where names can repeat.
+	NetworkID string `json:"network_id,omitempty"`
+	// IP is the address; the zero Addr if Host is set.
+	IP netip.Addr `json:"ip,omitzero"`
+	// Host is a host name, for instances that are known by name only.
+	Host string `json:"host,omitempty"`
+}
+
+// String returns the address as a client would write it.
+func (a Address) String() string {
+	if a.Host != "" {
+		return a.Host
+	}
+	if !a.IP.IsValid() {
+		return ""
+	}
+	return a.IP.String()
+}
+
+// Locality is where a node or an instance is.
+type Locality struct {
+	Region string `json:"region,omitempty"`
+	Zone   string `json:"zone,omitempty"`
+}
+
+// OwnerKind says what keeps a record alive.
+type OwnerKind string
+
+// The kinds of owner. A record of a session or a container belongs to its node's declared state (see NodeState); a
+// record of a lease ends with the lease; a permanent record ends only when somebody removes it.
+const (
+	OwnerSession   OwnerKind = "session"
+	OwnerContainer OwnerKind = "container"
+	OwnerLease     OwnerKind = "lease"
+	OwnerPermanent OwnerKind = "permanent"
+)
+
+// Owner is what keeps a record alive: when it goes, the record is not passing anywhere.
+type Owner struct {
+	Kind OwnerKind `json:"kind"`
+	// ID names the owner within its kind: a container's id, a lease's id.
+	ID string `json:"id,omitempty"`
+	// TTL is how long a lease or a session lives without being renewed.
+	TTL Duration `json:"ttl,omitzero"`
+}
+
+// Declared tells whether records of this owner belong to their node's declared state, so that a sync of the node adds
+// and removes them.
+func (o Owner) Declared() bool {
+	return o.Kind == OwnerSession || o.Kind == OwnerContainer
+}
+
+// Registration is an instance with its checks, as one provider declares it.
+type Registration struct {
+	Instance Instance `json:"instance"`
+	Checks   []Check  `json:"checks,omitempty"`
+}

@@ -1,0 +1,32 @@
+package catalog
+
+import "time"
+
+// Limits on what the catalog accepts. Each is told in the error of whoever exceeds it.
+const (
+	MaxName         = 63      // bytes in the name of a service or a node: one DNS label
+	MaxID           = 255     // bytes in the ID of an instance or a check
+	MaxTags         = 64      // tags of an instance
+	MaxTag          = 255     // bytes in a tag
+	MaxMeta         = 64      // pairs of meta
+	MaxMetaKey      = 128     // bytes in a meta key
+	MaxMetaValue    = 4096    // bytes in a meta value
+	MaxPorts        = 128     // ports of an instance
+	MaxAddresses    = 64      // addresses of an instance or a node
+	MaxChecks       = 32      // checks of an instance or a node
+	MaxOutput       = 4 << 10 // bytes of a check's output that are kept
+	MaxExtras       = 32 << 10
+	MaxText         = 8 << 10 // bytes in each other text: a URL, a header, a script's argument
+	MaxWeight       = 65535   // SRV carries 16 bits
+	MaxRegistration = 10_000  // instances in one node's declared state
+)
+
+// Defaults for what a declaration leaves out.
+const (
+	DefaultInterval   = 10 * time.Second // between two runs of a check
+	DefaultTimeout    = 5 * time.Second  // of one run of a check
+	DefaultPurgeAfter = 10 * time.Minute // from the end of a node's session to the removal of its records
+	MinInterval       = 10 * time.Millisecond
+	MinTTL            = time.Second
+	MaxTTL            = 24 * time.Hour
+)

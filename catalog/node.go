@@ -1,0 +1,38 @@
+package catalog
+
+// Node is a host that instances run on.
+type Node struct {
+	// Name is unique in the catalog.
+	Name string `json:"name"`
+	// ID is the node's identity. It stays when the node's addresses change.
+	ID string `json:"id,omitempty"`
+	// Addresses are in order of preference.
+	Addresses []Address `json:"addresses,omitempty"`
+	// Meta is free text by key.
+	Meta map[string]string `json:"meta,omitempty"`
+	// Locality is where the node is.
+	Locality Locality `json:"locality,omitzero"`
+	// Owner is OwnerSession for a node that lives while its session is renewed, with the session's TTL, or
+	// OwnerPermanent for a node that no agent looks after and that counts as alive until it is removed.
+	Owner Owner `json:"owner"`
+	// PurgeAfter is how long the node's records are kept after its session has ended; 0 means DefaultPurgeAfter.
+	PurgeAfter Duration `json:"purge_after,omitzero"`
+}
+
+// NodeState is the whole of what one provider declares of a node. What the node's session owns and is not named here
+// is removed; what other owners hold on the node is never touched.
+type NodeState struct {
+	Node          Node           `json:"node"`
+	Registrations []Registration `json:"instances,omitempty"`
+	// Checks are the checks of the node itself.
+	Checks []Check `json:"checks,omitempty"`
+}
+
+// SyncResult says what a sync of a node did.
+type SyncResult struct {
+	// Revision is one at which the catalog held the declared state.
+	Revision uint64 `json:"revision"`
+	// Puts and Deletes count the records written; both are 0 if the catalog held the declared state already.
+	Puts    int `json:"puts"`
+	Deletes int `json:"deletes"`
+}

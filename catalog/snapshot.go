@@ -1,0 +1,119 @@
+package catalog
+
+import (
+	"strings"
+	"sync/atomic"
+)
+
+// Endpoint is an instance with all that the catalog knows of it at one revision. It is immutable.
+type Endpoint struct {
+	*Instance
+	// Host is the node that it runs on; its Node is nil if only the instance's record is there.
+	Host *Host
+	// Checks are the instance's own checks, by ID.
+	Checks []*Check
+	// Status is the worst of its own checks, its node's checks, and critical if its node is not alive.
+	Status Status
+	// CreateRevision and ModRevision are those of the instance's record.
+	CreateRevision, ModRevision uint64
+}
+
+// Healthy tells whether the instance is given to askers: it is not critical and takes traffic.
+func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drain == "" }
+
+// Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none.
+func (e *Endpoint) Reach() []Address {
+	if len(e.Instance.Addresses) > 0 || e.Host == nil || e.Host.Node == nil {
+		return e.Instance.Addresses
+	}
+	return e.Host.Node.Addresses
+}
+
+// WhyNot says why the endpoint is not given to askers; it is empty if it is.
+func (e *Endpoint) WhyNot() string {
+	if e.Drain != "" {
+		return "draining: " + e.Drain
+	}
+	if e.Status != Critical {
+		return ""
+	}
+	if !e.Host.Alive {
+		return "node " + e.Instance.Node + " is not alive"
+	}
+	for _, c := range e.Host.Checks {
+		if c.Status == Critical {
+			return "check " + c.ID + " of node " + e.Instance.Node + " is critical"
+		}
+	}
+	for _, c := range e.Checks {
+		if c.Status.Worse(Warning) == Critical || !c.Status.Valid() {
+			return "check " + c.ID + " is critical"
+		}
+	}
+	return ""
+}
+
+// Host is a node with all that the catalog knows of it, without its instances. It is immutable.
+type Host struct {
+	// Node is nil for a node that is known only by the records that stand on it.
+	Node *Node
+	// Session is the id of the session that keeps the node alive; empty if there is none.
+	Session string
+	// Alive tells whether the node's session lives, or the node needs none.
+	Alive bool
+	// Checks are the node's own checks, by ID.
+	Checks []*Check
+	// Status is the worst of the node's checks, and critical if it is not alive.
+	Status Status
+	// CreateRevision and ModRevision are those of the node's record.
+	CreateRevision, ModRevision uint64
+}
+
+// NodeSnapshot is a node and everything on it as they stood at one revision. It is immutable.
+type NodeSnapshot struct {
+	// Name is the node's name.
+	Name string
+	*Host
+	// Index is the last revision at which anything of the node changed, outputs of checks included.
+	Index uint64
+	// Endpoints are the instances on the node, by ID.
+	Endpoints []*Endpoint
+}
+
+// slots is how many doors can hang derived values on a snapshot.
+const slots = 8
+
+// Service is a service as it stood at one revision. It is immutable, but for what doors derive from it.
+type Service struct {
+	// Name is the service's name in lower case.
+	Name string
+	// Index is the last revision at which the service changed in a way that watchers are told of: who is in it, what
+	// they are, and their status. Outputs of checks do not count.
+	Index uint64
+	// Endpoints are all of its instances, by node and ID.
+	Endpoints []*Endpoint
+	// Healthy are those of Endpoints that are given to askers, in the same order.
+	Healthy []*Endpoint
+
+	derived [slots]atomic.Pointer[any]
+}
+
+// Slot is a place on every Service for the values that one door derives from it; View.Slot hands them out.
+type Slot int
+
+// Derived returns the value that a door derived from the snapshot before, or makes it. The value dies with the
+// snapshot, so it needs no expiry. Two callers at once may both make it; all get the same one.
+func (s *Service) Derived(slot Slot, derive func(*Service) any) any {
+	place := &s.derived[slot]
+	if value := place.Load(); value != nil {
+		return *value
+	}
+	value := derive(s)
+	if !place.CompareAndSwap(nil, &value) {
+		return *place.Load()
+	}
+	return value
+}
+
+// fold returns a name as it is compared: in lower case. It does not allocate if the name is in lower case already.
+func fold(name string) string { return strings.ToLower(name) }

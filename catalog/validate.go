@@ -1,0 +1,346 @@
+package catalog
+
+import (
+	"strings"
+	"unicode/utf8"
+)
+
+// ValidateName tells whether a name can stand in DNS as one label: letters, digits, '-' and '_', at most MaxName bytes,
+// no '-' at either end. The noun is what is named, for the error.
+func ValidateName(noun, name string) error {
+	if name == "" {
+		return Errorf(KindInvalid, "%s has no name", noun)
+	}
+	if len(name) > MaxName {
+		return Errorf(KindInvalid, "%s name %.20q… has %d bytes: %d are allowed", noun, name, len(name), MaxName)
+	}
+	if name[0] == '-' || name[len(name)-1] == '-' {
+		return Errorf(KindInvalid, "%s name %q begins or ends with '-'", noun, name)
+	}
+	for i := range len(name) {
+		if !nameByte(name[i]) {
+			return Errorf(KindInvalid, "%s name %q has %q at byte %d", noun, name, name[i], i).
+				WithHint("use letters, digits, '-' and '_'")
+		}
+	}
+	return nil
+}
+
+func nameByte(c byte) bool {
+	return c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z' || c >= '0' && c <= '9' || c == '-' || c == '_'
+}
+
+// SanitizeName makes a valid name of any text: what ValidateName refuses becomes '-'. It returns "" if nothing is left.
+func SanitizeName(text string) string {
+	var b strings.Builder
+	for i := range len(text) {
+		if nameByte(text[i]) {
+			b.WriteByte(text[i])
+		} else if n := b.Len(); n > 0 && b.String()[n-1] != '-' {
+			b.WriteByte('-')
+		}
+		if b.Len() == MaxName {
+			break
+		}
+	}
+	return strings.Trim(b.String(), "-")
+}
+
+// ValidateID tells whether an instance's or a check's ID is UTF-8 without control characters and of at most MaxID bytes.
+func ValidateID(noun, id string) error {
+	if id == "" {
+		return Errorf(KindInvalid, "%s has no id", noun)
+	}
+	return validateText(noun+" id", id, MaxID)
+}
+
+func validateText(noun, text string, limit int) error {
+	if len(text) > limit {
+		return Errorf(KindInvalid, "%s %.20q… has %d bytes: %d are allowed", noun, text, len(text), limit)
+	}
+	if !utf8.ValidString(text) {
+		return Errorf(KindInvalid, "%s %q is not UTF-8", noun, text)
+	}
+	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
+		return Errorf(KindInvalid, "%s %q has a control character at byte %d", noun, text, i)
+	}
+	return nil
+}
+
+// Validate checks a registration against the grammar and the limits. Every error is of KindInvalid.
+func (r *Registration) Validate() error {
+	if err := r.Instance.Validate(); err != nil {
+		return err
+	}
+	return validateChecks("instance "+r.Instance.ID, r.Checks)
+}
+
+// Validate checks a node's declared state, its registrations and checks against the grammar and the limits.
+func (s *NodeState) Validate() error {
+	if err := s.Node.Validate(); err != nil {
+		return err
+	}
+	if n := len(s.Registrations); n > MaxRegistration {
+		return Errorf(KindInvalid, "node %s declares %d instances: %d are allowed", s.Node.Name, n, MaxRegistration)
+	}
+	instances := make(map[string]bool, len(s.Registrations))
+	checks := make(map[string]bool, len(s.Registrations))
+	for i := range s.Registrations {
+		r := &s.Registrations[i]
+		if err := r.Validate(); err != nil {
+			return err
+		}
+		if instances[r.Instance.ID] {
+			return Errorf(KindInvalid, "node %s declares instance %s twice", s.Node.Name, r.Instance.ID)
+		}
+		instances[r.Instance.ID] = true
+		if err := uniqueChecks(s.Node.Name, r.Checks, checks); err != nil {
+			return err
+		}
+	}
+	if err := validateChecks("node "+s.Node.Name, s.Checks); err != nil {
+		return err
+	}
+	return uniqueChecks(s.Node.Name, s.Checks, checks)
+}
+
+func uniqueChecks(node string, list []Check, seen map[string]bool) error {
+	for i := range list {
+		if seen[list[i].ID] {
+			return Errorf(KindInvalid, "node %s declares check %s twice", node, list[i].ID)
+		}
+		seen[list[i].ID] = true
+	}
+	return nil
+}
+
+// Validate checks an instance against the grammar and the limits.
+func (i *Instance) Validate() error {
+	if err := ValidateID("instance", i.ID); err != nil {
+		return err
+	}
+	if err := ValidateName("service", i.Service); err != nil {
+		return err
+	}
+	if err := ValidateName("node", i.Node); err != nil {
+		return err
+	}
+	noun := "instance " + i.ID
+	if i.Weight < 0 || i.Weight > MaxWeight {
+		return Errorf(KindInvalid, "%s has weight %d: 0 to %d are allowed", noun, i.Weight, MaxWeight)
+	}
+	if err := validateText(noun+" drain reason", i.Drain, MaxMetaValue); err != nil {
+		return err
+	}
+	if err := validatePorts(noun, i.Ports); err != nil {
+		return err
+	}
+	if err := validateAddresses(noun, i.Addresses); err != nil {
+		return err
+	}
+	if err := validateTags(noun, i.Tags); err != nil {
+		return err
+	}
+	size := 0
+	for name, raw := range i.Extras {
+		size += len(name) + len(raw)
+	}
+	if size > MaxExtras {
+		return Errorf(KindInvalid, "%s has %d bytes of extras: %d are allowed", noun, size, MaxExtras)
+	}
+	return validateMeta(noun, i.Meta)
+}
+
+// Validate checks a node against the grammar and the limits.
+func (n *Node) Validate() error {
+	if err := ValidateName("node", n.Name); err != nil {
+		return err
+	}
+	noun := "node " + n.Name
+	switch n.Owner.Kind {
+	case OwnerPermanent:
+	case OwnerSession:
+		if ttl := n.Owner.TTL.Or(0); ttl < MinTTL || ttl > MaxTTL {
+			return Errorf(KindInvalid, "%s has a session of %v: %v to %v are allowed", noun, ttl, MinTTL, MaxTTL)
+		}
+	default:
+		return Errorf(KindInvalid, "%s has owner %q: only a session or permanent can own a node", noun, n.Owner.Kind)
+	}
+	if err := validateAddresses(noun, n.Addresses); err != nil {
+		return err
+	}
+	return validateMeta(noun, n.Meta)
+}
+
+func validatePorts(noun string, ports []Port) error {
+	if len(ports) > MaxPorts {
+		return Errorf(KindInvalid, "%s has %d ports: %d are allowed", noun, len(ports), MaxPorts)
+	}
+	for _, p := range ports {
+		if p.Number == 0 {
+			return Errorf(KindInvalid, "%s has port %q with number 0", noun, p.Name)
+		}
+		switch p.Protocol {
+		case "", "tcp", "udp", "sctp":
+		default:
+			return Errorf(KindInvalid, "%s has port %d with protocol %q", noun, p.Number, p.Protocol).
+				WithHint("use tcp, udp or sctp")
+		}
+		if p.Name != "" {
+			if err := ValidateName("port", p.Name); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func validateAddresses(noun string, addresses []Address) error {
+	if len(addresses) > MaxAddresses {
+		return Errorf(KindInvalid, "%s has %d addresses: %d are allowed", noun, len(addresses), MaxAddresses)
+	}
+	for _, a := range addresses {
+		if a.IP.IsValid() == (a.Host != "") {
+			return Errorf(KindInvalid, "%s has an address with neither or both of ip and host", noun)
+		}
+		if a.Host != "" && !validHost(a.Host) {
+			return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
+		}
+		if err := validateText(noun+" network", a.Network+a.NetworkID, MaxText); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validHost(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	if host == "" || len(host) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if ValidateName("host", label) != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func validateTags(noun string, tags []string) error {
+	if len(tags) > MaxTags {
+		return Errorf(KindInvalid, "%s has %d tags: %d are allowed", noun, len(tags), MaxTags)
+	}
+	for _, tag := range tags {
+		if err := validateText(noun+" tag", tag, MaxTag); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateMeta(noun string, meta map[string]string) error {
+	if len(meta) > MaxMeta {
+		return Errorf(KindInvalid, "%s has %d meta pairs: %d are allowed", noun, len(meta), MaxMeta)
+	}
+	for key, value := range meta {
+		if key == "" {
+			return Errorf(KindInvalid, "%s has an empty meta key", noun)
+		}
+		if err := validateText(noun+" meta key", key, MaxMetaKey); err != nil {
+			return err
+		}
+		if len(value) > MaxMetaValue || !utf8.ValidString(value) {
+			return Errorf(KindInvalid, "%s has meta %s that is not UTF-8 of at most %d bytes", noun, key, MaxMetaValue)
+		}
+	}
+	return nil
+}
+
+func validateChecks(noun string, checks []Check) error {
+	if len(checks) > MaxChecks {
+		return Errorf(KindInvalid, "%s has %d checks: %d are allowed", noun, len(checks), MaxChecks)
+	}
+	for i := range checks {
+		if err := checks[i].Validate(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Validate checks a check against the grammar and the limits.
+func (c *Check) Validate() error {
+	if err := ValidateID("check", c.ID); err != nil {
+		return err
+	}
+	noun := "check " + c.ID
+	if c.Status != "" && !c.Status.Valid() {
+		return Errorf(KindInvalid, "%s has status %q", noun, c.Status).WithHint("use passing, warning or critical")
+	}
+	if c.InitialStatus != "" && !c.InitialStatus.Valid() {
+		return Errorf(KindInvalid, "%s has initial status %q", noun, c.InitialStatus).
+			WithHint("use passing, warning or critical")
+	}
+	if len(c.Output) > MaxOutput {
+		return Errorf(KindInvalid, "%s has %d bytes of output: %d are allowed", noun, len(c.Output), MaxOutput)
+	}
+	if err := validateText(noun+" name", c.Name, MaxText); err != nil {
+		return err
+	}
+	return c.Definition.validate(noun)
+}
+
+func (d *Definition) validate(noun string) error {
+	target, ok := map[CheckType]bool{
+		CheckHTTP: d.HTTP != "", CheckTCP: d.TCP != "", CheckScript: len(d.Args) > 0, CheckTTL: d.TTL > 0, CheckDocker: true,
+	}[d.Type]
+	if !ok {
+		return Errorf(KindInvalid, "%s has type %q", noun, d.Type).WithHint("set one of http, tcp, args and ttl")
+	}
+	if !target {
+		return Errorf(KindInvalid, "%s is of type %s but does not say what to check", noun, d.Type)
+	}
+	size := len(d.HTTP) + len(d.Method) + len(d.Body) + len(d.TCP) + len(d.TLSServerName)
+	for key, values := range d.Header {
+		size += len(key)
+		for _, value := range values {
+			size += len(value)
+		}
+	}
+	for _, arg := range d.Args {
+		size += len(arg)
+	}
+	if size > MaxText {
+		return Errorf(KindInvalid, "%s has a definition of %d bytes: %d are allowed", noun, size, MaxText)
+	}
+	if d.Interval < 0 || d.Interval > 0 && d.Interval < Duration(MinInterval) || d.Timeout < 0 || d.TTL < 0 {
+		return Errorf(KindInvalid, "%s has a negative or too short interval, timeout or ttl", noun)
+	}
+	if d.SuccessBeforePassing < 0 || d.FailuresBeforeWarning < 0 || d.FailuresBeforeCritical < 0 {
+		return Errorf(KindInvalid, "%s has a negative threshold", noun)
+	}
+	return nil
+}
+
+// InferType sets Type where a declaration left it out and exactly one target tells it.
+func (d *Definition) InferType() {
+	if d.Type != "" {
+		return
+	}
+	var found []CheckType
+	if d.HTTP != "" {
+		found = append(found, CheckHTTP)
+	}
+	if d.TCP != "" {
+		found = append(found, CheckTCP)
+	}
+	if len(d.Args) > 0 {
+		found = append(found, CheckScript)
+	}
+	if d.TTL > 0 {
+		found = append(found, CheckTTL)
+	}
+	if len(found) == 1 {
+		d.Type = found[0]
+	}
+}

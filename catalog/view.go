@@ -1,0 +1,202 @@
+package catalog
+
+import (
+	"cmp"
+	"iter"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// View is the in-memory replica of the catalog that every read is served from. One goroutine writes it, through Load
+// and Apply; any number read it, and none of the reads takes a lock or waits.
+type View struct {
+	revision atomic.Uint64
+	services *shardMap[string, *Service]
+	nodes    *shardMap[string, *NodeSnapshot]
+	byIP     *shardMap[netip.Addr, []*Endpoint]
+
+	// listIndex is the last revision at which the list of services, their tags or the number of instances changed.
+	listIndex atomic.Uint64
+	// nodesIndex is the last revision at which a node came, went or changed, instances not counted.
+	nodesIndex atomic.Uint64
+	// floor is the index of every service that the View has never seen, or has forgotten.
+	floor atomic.Uint64
+
+	loaded atomic.Bool
+	ready  atomic.Bool
+	hold   holds
+	wake   waiters
+	log    changeLog
+	slots  atomic.Int32
+
+	writer writer
+}
+
+// NewView returns an empty View that is not ready.
+func NewView() *View {
+	v := &View{
+		services: newShardMap[string, *Service](),
+		nodes:    newShardMap[string, *NodeSnapshot](),
+		byIP:     newShardMap[netip.Addr, []*Endpoint](),
+	}
+	v.writer.nodes = make(map[string]*nodeState)
+	v.wake.byName = make(map[string]*waitGroup)
+	v.wake.all = make(chan struct{})
+	return v
+}
+
+// Revision returns the store revision that the View has reached.
+func (v *View) Revision() uint64 { return v.revision.Load() }
+
+// ListIndex returns the last revision at which the list of services changed.
+func (v *View) ListIndex() uint64 { return v.listIndex.Load() }
+
+// NodesIndex returns the last revision at which the list of nodes changed.
+func (v *View) NodesIndex() uint64 { return v.nodesIndex.Load() }
+
+// Slot hands out a place for derived values. A door asks once, when it is made; it panics when there are none left,
+// which is a mistake in the wiring.
+func (v *View) Slot() Slot {
+	slot := v.slots.Add(1) - 1
+	if slot >= slots {
+		panic("catalog: more doors than slots for derived values")
+	}
+	return Slot(slot)
+}
+
+// Service returns the snapshot of a service, or nil if the View knows of none. A service whose last instance has gone
+// stays for a while as a snapshot without endpoints, so that watchers can tell when it went.
+func (v *View) Service(name string) *Service {
+	service, _ := v.services.get(fold(name))
+	return service
+}
+
+// Services returns the services that have instances, by name.
+func (v *View) Services() []*Service {
+	list := make([]*Service, 0, v.services.len())
+	for _, service := range v.services.all() {
+		if len(service.Endpoints) > 0 {
+			list = append(list, service)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Service) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Node returns the snapshot of a node, or nil if the View knows of none.
+func (v *View) Node(name string) *NodeSnapshot {
+	node, _ := v.nodes.get(fold(name))
+	return node
+}
+
+// Nodes returns all nodes, by name.
+func (v *View) Nodes() []*NodeSnapshot {
+	list := make([]*NodeSnapshot, 0, v.nodes.len())
+	for _, node := range v.nodes.all() {
+		list = append(list, node)
+	}
+	slices.SortFunc(list, func(a, b *NodeSnapshot) int { return strings.Compare(a.Name, b.Name) })
+	return list
+}
+
+// Instance returns one instance, or nil if the View knows of none.
+func (v *View) Instance(node, id string) *Endpoint {
+	snapshot := v.Node(node)
+	if snapshot == nil {
+		return nil
+	}
+	return snapshot.Endpoint(id)
+}
+
+// Endpoint returns the node's instance of that ID, or nil.
+func (n *NodeSnapshot) Endpoint(id string) *Endpoint {
+	i, ok := slices.BinarySearchFunc(n.Endpoints, id, func(e *Endpoint, id string) int { return cmp.Compare(e.ID, id) })
+	if !ok {
+		return nil
+	}
+	return n.Endpoints[i]
+}
+
+// Check returns the check of that ID of the node or of one of its instances, or nil.
+func (n *NodeSnapshot) Check(id string) *Check {
+	for check := range n.AllChecks() {
+		if check.ID == id {
+			return check
+		}
+	}
+	return nil
+}
+
+// AllChecks yields the checks of the node and of its instances.
+func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
+	return func(yield func(*Check) bool) {
+		for _, check := range n.Checks {
+			if !yield(check) {
+				return
+			}
+		}
+		for _, e := range n.Endpoints {
+			for _, check := range e.Checks {
+				if !yield(check) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// ByIP returns the instances that have an address of their own, in no order; instances that use their node's address
+// are not among them.
+func (v *View) ByIP(ip netip.Addr) []*Endpoint {
+	endpoints, _ := v.byIP.get(ip.Unmap())
+	return endpoints
+}
+
+// absentIndex is the index of a service that has no snapshot.
+func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
+
+// holds is what the View waits for beside its first load.
+type holds struct {
+	mu   sync.Mutex
+	open []string
+}
+
+// Hold keeps the View from becoming ready until release is called: what it would answer is not yet known to be true.
+// The reason names what is waited for.
+func (v *View) Hold(reason string) (release func()) {
+	v.hold.mu.Lock()
+	defer v.hold.mu.Unlock()
+	v.hold.open = append(v.hold.open, reason)
+	return sync.OnceFunc(func() {
+		v.hold.mu.Lock()
+		defer v.hold.mu.Unlock()
+		i := slices.Index(v.hold.open, reason)
+		v.hold.open = slices.Delete(v.hold.open, i, i+1)
+		v.settleReady()
+	})
+}
+
+// settleReady is called with hold.mu held.
+func (v *View) settleReady() {
+	if !v.ready.Load() && v.loaded.Load() && len(v.hold.open) == 0 {
+		v.ready.Store(true)
+		v.wake.fire(nil)
+	}
+}
+
+// Ready tells whether the View may be answered from. Once it is, it stays so.
+func (v *View) Ready() bool { return v.ready.Load() }
+
+// NotReady returns the error that a reader gets while the View is not ready; it says what is waited for.
+func (v *View) NotReady() error {
+	v.hold.mu.Lock()
+	defer v.hold.mu.Unlock()
+	waiting := slices.Clone(v.hold.open)
+	if !v.loaded.Load() {
+		waiting = append(waiting, "the catalog's first load")
+	}
+	return Errorf(KindNotReady, "not ready: waiting for %s", strings.Join(waiting, ", ")).WithHint("try again in a second")
+}

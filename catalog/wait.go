@@ -1,0 +1,147 @@
+package catalog
+
+import (
+	"context"
+	"sync"
+)
+
+// waiters wakes those who wait for a change: of one service or node by its key, or of anything.
+type waiters struct {
+	mu     sync.Mutex
+	byName map[string]*waitGroup
+	all    chan struct{}
+}
+
+// waitGroup is those who wait for one key.
+type waitGroup struct {
+	changed chan struct{}
+	members int
+}
+
+// nodeKey and serviceKey keep the two kinds of name apart in one map.
+func nodeKey(name string) string    { return "n/" + name }
+func serviceKey(name string) string { return "s/" + name }
+
+func (w *waiters) join(key string) *waitGroup {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	group, ok := w.byName[key]
+	if !ok {
+		group = &waitGroup{changed: make(chan struct{})}
+		w.byName[key] = group
+	}
+	group.members++
+	return group
+}
+
+// leave drops a group whose last member has gone, so that waiting for names that never come leaves nothing behind.
+func (w *waiters) leave(key string, group *waitGroup) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	group.members--
+	if group.members == 0 && w.byName[key] == group {
+		delete(w.byName, key)
+	}
+}
+
+func (w *waiters) onAll() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.all
+}
+
+// fire wakes the waiters of some keys, and those who wait for anything.
+func (w *waiters) fire(keys []string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, key := range keys {
+		if group, ok := w.byName[key]; ok {
+			close(group.changed)
+			delete(w.byName, key)
+		}
+	}
+	close(w.all)
+	w.all = make(chan struct{})
+}
+
+// ServiceIndex returns the index of a service, whether the View knows it or not.
+func (v *View) ServiceIndex(name string) uint64 {
+	if service := v.Service(name); service != nil {
+		return service.Index
+	}
+	return v.absentIndex(name)
+}
+
+// WaitService blocks until the service's index is above index, and returns the index then. It returns the context's
+// error when that ends first.
+func (v *View) WaitService(ctx context.Context, name string, index uint64) (uint64, error) {
+	key := serviceKey(fold(name))
+	return v.waitFor(ctx, index, key, func() uint64 { return v.ServiceIndex(name) })
+}
+
+// WaitNode blocks until the node's index is above index, and returns the index then; 0 if the node is not known.
+func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64, error) {
+	return v.waitFor(ctx, index, nodeKey(fold(name)), func() uint64 {
+		if node := v.Node(name); node != nil {
+			return node.Index
+		}
+		return 0
+	})
+}
+
+func (v *View) waitFor(ctx context.Context, index uint64, key string, now func() uint64) (uint64, error) {
+	for {
+		group := v.wake.join(key)
+		if reached := now(); reached > index {
+			v.wake.leave(key, group)
+			return reached, nil
+		}
+		select {
+		case <-group.changed:
+			v.wake.leave(key, group)
+		case <-ctx.Done():
+			v.wake.leave(key, group)
+			return now(), ctx.Err()
+		}
+	}
+}
+
+// WaitList blocks until an index that the View keeps for a list (ListIndex, NodesIndex) or for itself (Revision) is
+// above index, and returns it.
+func (v *View) WaitList(ctx context.Context, current func() uint64, index uint64) (uint64, error) {
+	for {
+		changed := v.wake.onAll()
+		if reached := current(); reached > index {
+			return reached, nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return current(), ctx.Err()
+		}
+	}
+}
+
+// WaitRevision blocks until the View has reached a revision.
+func (v *View) WaitRevision(ctx context.Context, revision uint64) error {
+	if revision == 0 || v.Revision() >= revision {
+		return nil
+	}
+	_, err := v.WaitList(ctx, v.Revision, revision-1)
+	return err
+}
+
+// WaitReady blocks until the View is ready.
+func (v *View) WaitReady(ctx context.Context) error {
+	for {
+		changed := v.wake.onAll()
+		if v.Ready() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return v.NotReady()
+		}
+	}
+}
