@@ -1,0 +1,133 @@
+package engine
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// markerFile says that a directory is Koine's, and in which format. It is locked while a process uses it.
+	markerFile = "koine.format"
+	marker     = "koine data directory, format 1\n"
+	// storeDir is where etcd keeps its own files below the data directory.
+	storeDir = "store"
+	// minFree is the room that the store needs to start: two log segments of 64 MiB, allocated ahead.
+	minFree = 160 << 20
+)
+
+// claimDir makes the directory if need be, and locks it for this process until the file is closed.
+func claimDir(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be made: %v", dir, reason(err)).
+			WithHint("choose another with --data-dir")
+	}
+	if err := checkForeign(dir); err != nil {
+		return nil, err
+	}
+	lock, err := lockMarker(dir)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkRoom(dir); err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return lock, nil
+}
+
+// checkForeign refuses a directory that holds files but not Koine's marker: they belong to somebody else.
+func checkForeign(dir string) error {
+	content, err := os.ReadFile(filepath.Join(dir, markerFile))
+	if err == nil && (string(content) == marker || len(content) == 0) {
+		return nil
+	}
+	if err == nil {
+		return catalog.Errorf(catalog.KindConflict, "data directory %s is of another version: %.60q", dir, content).
+			WithHint("run the version that wrote it, or choose another with --data-dir")
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be read: %v", dir, reason(err)).
+			WithHint("correct its permissions, or choose another with --data-dir")
+	}
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return fmt.Errorf("list data directory: %w", err)
+	}
+	for _, entry := range entries {
+		if !strings.HasPrefix(entry.Name(), ".") && entry.Name() != "lost+found" {
+			return catalog.Errorf(catalog.KindConflict, "data directory %s holds other files, %s for one", dir, entry.Name()).
+				WithHint("choose an empty directory with --data-dir")
+		}
+	}
+	return nil
+}
+
+// lockMarker locks the marker and writes it where it is new. The lock goes with the process, however that ends.
+func lockMarker(dir string) (*os.File, error) {
+	lock, err := os.OpenFile(filepath.Join(dir, markerFile), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be written: %v", dir, reason(err)).
+			WithHint("correct its permissions, or choose another with --data-dir")
+	}
+	if err := unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB); err != nil {
+		return nil, errors.Join(catalog.Errorf(catalog.KindConflict, "data directory %s is in use by another process", dir).
+			WithHint("stop it, or choose another directory with --data-dir"), lock.Close())
+	}
+	if _, err := lock.WriteAt([]byte(marker), 0); err != nil {
+		return nil, errors.Join(explain(Config{Dir: dir}, err), lock.Close())
+	}
+	return lock, nil
+}
+
+func checkRoom(dir string) error {
+	var stat unix.Statfs_t
+	if err := unix.Statfs(dir, &stat); err != nil {
+		return fmt.Errorf("measure data directory: %w", err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, storeDir)); err == nil {
+		return nil // its segments are allocated already
+	}
+	if free := stat.Bavail * uint64(stat.Bsize); free < minFree {
+		return catalog.Errorf(catalog.KindUnavailable, "data directory %s has %d MiB of free space: %d MiB are needed",
+			dir, free>>20, minFree>>20).WithHint("free some, or choose another with --data-dir")
+	}
+	return nil
+}
+
+// explain turns what etcd says of its directory into a line that names the way out.
+func explain(cfg Config, err error) error {
+	text := err.Error()
+	switch {
+	case errors.Is(err, syscall.ENOSPC) || strings.Contains(text, syscall.ENOSPC.Error()):
+		return catalog.Errorf(catalog.KindUnavailable, "disk of data directory %s is full", cfg.Dir).
+			WithHint("free some space and start again, or choose another with --data-dir; what was acknowledged is kept")
+	case errors.Is(err, fs.ErrPermission):
+		return catalog.Errorf(catalog.KindInvalid, "data directory %s: %v", cfg.Dir, reason(err)).
+			WithHint("correct its permissions, or choose another with --data-dir")
+	default:
+		return catalog.Errorf(catalog.KindUnavailable, "store in %s does not open: %s", cfg.Dir, firstLine(text)).
+			WithHint("put back a copy of the directory, or start empty with another --data-dir")
+	}
+}
+
+// reason returns the innermost error, without the path that the message names already.
+func reason(err error) error {
+	var path *fs.PathError
+	if errors.As(err, &path) {
+		return path.Err
+	}
+	return err
+}
+
+func firstLine(text string) string {
+	line, _, _ := strings.Cut(text, "\n")
+	return line
+}

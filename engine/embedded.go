@@ -1,0 +1,153 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"go.etcd.io/etcd/server/v3/embed"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// embeddedMaxOps and embeddedMaxBytes let a node of MaxRegistration instances be written in one transaction.
+	embeddedMaxOps   = 1 << 16
+	embeddedMaxBytes = 64 << 20
+	quotaBytes       = 8 << 30
+	// history is how far back revisions are kept for watchers that resume.
+	history = "1h"
+	// A lone member elects itself; the defaults would make it wait up to a second for that.
+	tickMs     = 10
+	electionMs = 100
+)
+
+// embedded is etcd's server inside this process.
+type embedded struct {
+	server  *embed.Etcd
+	lock    *os.File
+	dir     string
+	failure <-chan error
+}
+
+func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
+	lock, err := claimDir(cfg.Dir)
+	if err != nil {
+		return nil, err
+	}
+	failures := make(chan error, 1)
+	server, err := start(ctx, cfg, failures)
+	if err != nil {
+		return nil, errors.Join(explain(cfg, err), lock.Close())
+	}
+	return &Engine{
+		Client:   v3client.New(server.Server),
+		MaxOps:   embeddedMaxOps,
+		MaxBytes: embeddedMaxBytes,
+		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures},
+		logger:   cfg.Logger,
+	}, nil
+}
+
+// start starts the server and waits until it is ready. etcd ends a goroutine that meets a fatal error by ending the
+// process, or panics; the logger turns the first into an entry in failures, and the recover the second, so that one
+// line can tell what happened.
+func start(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, error) {
+	type outcome struct {
+		server *embed.Etcd
+		err    error
+	}
+	started := make(chan outcome, 1)
+	go func() {
+		defer func() {
+			if r := recover(); r != nil {
+				started <- outcome{err: fmt.Errorf("%v", r)}
+			}
+		}()
+		server, err := embed.StartEtcd(embedConfig(cfg, failures))
+		started <- outcome{server, err}
+	}()
+	select {
+	case o := <-started:
+		if o.err != nil {
+			return nil, o.err
+		}
+		return o.server, awaitReady(ctx, o.server, failures)
+	case err := <-failures:
+		return nil, err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func awaitReady(ctx context.Context, server *embed.Etcd, failures <-chan error) error {
+	select {
+	case <-server.Server.ReadyNotify():
+		return nil
+	case err := <-failures:
+		return err
+	case err := <-server.Err():
+		return err
+	case <-ctx.Done():
+		server.Close()
+		return context.Cause(ctx)
+	}
+}
+
+func embedConfig(cfg Config, failures chan<- error) *embed.Config {
+	c := embed.NewConfig()
+	c.Dir = filepath.Join(cfg.Dir, storeDir)
+	c.Name = "koine"
+	if cfg.Name != "" {
+		c.Name = cfg.Name
+	}
+	// Nobody but this process talks to the store, so it listens nowhere; the advertised address is only its identity.
+	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
+	c.InitialCluster = c.Name + "=" + embed.DefaultInitialAdvertisePeerURLs
+	c.TickMs, c.ElectionMs = tickMs, electionMs
+	c.MaxTxnOps, c.MaxRequestBytes = embeddedMaxOps, embeddedMaxBytes
+	c.QuotaBackendBytes = quotaBytes
+	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
+	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, failures))
+	return c
+}
+
+// run returns when the context ends, or with an error when the store has failed for good.
+func (e *embedded) run(ctx context.Context, client maintainer, logger *slog.Logger) error {
+	ticker := time.NewTicker(maintenanceInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-e.failure:
+			return explain(Config{Dir: e.dir}, err)
+		case err := <-e.server.Err():
+			return explain(Config{Dir: e.dir}, err)
+		case <-ticker.C:
+			maintain(ctx, client, logger)
+		}
+	}
+}
+
+// closeTimeout bounds the stop of a server whose goroutines a fatal error may have ended.
+const closeTimeout = 3 * time.Second
+
+func (e *embedded) close() error {
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		e.server.Close()
+	}()
+	select {
+	case <-done:
+		return e.lock.Close()
+	case <-time.After(closeTimeout):
+		return catalog.Errorf(catalog.KindUnavailable, "store did not stop within %v", closeTimeout)
+	}
+}

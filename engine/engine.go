@@ -1,0 +1,122 @@
+package engine
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Scheme begins the address of an etcd cluster that runs elsewhere: etcd://host:port,host:port.
+const Scheme = "etcd://"
+
+// Config says which store to open.
+type Config struct {
+	// Endpoints is "" or "embedded" for etcd inside this process, or the address of a cluster, beginning with Scheme.
+	Endpoints string
+	// Dir is where the embedded etcd keeps its data; it is made if it is not there. It is not used for a cluster.
+	Dir string
+	// Temporary says that Dir goes with the process, so that errors need not offer to repair it.
+	Temporary bool
+	// Name is the embedded member's name; empty means "koine".
+	Name string
+	// DialTimeout bounds the first contact with a cluster; 0 means 5 seconds.
+	DialTimeout time.Duration
+	// Logger receives what etcd reports from warnings on; nil discards it.
+	Logger *slog.Logger
+}
+
+// Engine is an open store.
+type Engine struct {
+	// Client reaches the store, in process or over the network. It is closed by Close.
+	Client *clientv3.Client
+	// MaxOps is how many operations the store accepts at one level of a transaction.
+	MaxOps int
+	// MaxBytes is the largest request that the store accepts.
+	MaxBytes int
+
+	embedded *embedded
+	logger   *slog.Logger
+}
+
+// What a cluster that nobody configured accepts: etcd's own defaults, with a margin for the envelope.
+const (
+	defaultMaxOps   = 128
+	defaultMaxBytes = 1 << 20
+)
+
+// Open opens the store and waits until it answers. Its errors are of KindUnavailable, KindInvalid or KindConflict and
+// name the way out.
+func Open(ctx context.Context, cfg Config) (*Engine, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	switch {
+	case cfg.Endpoints == "" || cfg.Endpoints == "embedded":
+		return openEmbedded(ctx, cfg)
+	case strings.HasPrefix(cfg.Endpoints, Scheme):
+		return dial(ctx, cfg)
+	default:
+		return nil, catalog.Errorf(catalog.KindInvalid, "engine %q is not known", cfg.Endpoints).
+			WithHint("use --engine embedded or --engine etcd://host:2379")
+	}
+}
+
+// dial connects to a cluster that runs elsewhere.
+func dial(ctx context.Context, cfg Config) (*Engine, error) {
+	var endpoints []string
+	for endpoint := range strings.SplitSeq(strings.TrimPrefix(cfg.Endpoints, Scheme), ",") {
+		if endpoint = strings.TrimSpace(endpoint); endpoint != "" {
+			endpoints = append(endpoints, "http://"+endpoint)
+		}
+	}
+	if len(endpoints) == 0 {
+		return nil, catalog.Errorf(catalog.KindInvalid, "engine %q names no host", cfg.Endpoints).
+			WithHint("use --engine etcd://host:2379")
+	}
+	timeout := cfg.DialTimeout
+	if timeout == 0 {
+		timeout = 5 * time.Second
+	}
+	client, err := clientv3.New(clientv3.Config{
+		Endpoints: endpoints, DialTimeout: timeout, Logger: zapLogger(cfg.Logger, nil),
+		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("connect to %s: %w", cfg.Endpoints, err)
+	}
+	probe, cancel := context.WithTimeout(ctx, timeout)
+	defer cancel()
+	if _, err := client.Get(probe, "koine/"); err != nil {
+		return nil, errors.Join(catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", cfg.Endpoints, err).
+			WithHint("start etcd there, or correct --engine"), client.Close())
+	}
+	return &Engine{Client: client, MaxOps: defaultMaxOps, MaxBytes: defaultMaxBytes, logger: cfg.Logger}, nil
+}
+
+// Run looks after the store until the context ends. It returns an error if the store has failed for good.
+func (e *Engine) Run(ctx context.Context) error {
+	if e.embedded == nil {
+		<-ctx.Done()
+		return nil
+	}
+	return e.embedded.run(ctx, e.Client, e.logger)
+}
+
+// Close closes the client, and stops the store if it is embedded.
+func (e *Engine) Close() error {
+	err := e.Client.Close()
+	if e.embedded != nil {
+		err = errors.Join(err, e.embedded.close())
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}

@@ -1,0 +1,64 @@
+package engine
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+const (
+	maintenanceInterval = time.Minute
+	// defragWaste is how much of the file may be free pages before it is written anew.
+	defragWaste = 256 << 20
+)
+
+// maintainer is the part of the client that looks after the store.
+type maintainer interface {
+	Status(ctx context.Context, endpoint string) (*clientv3.StatusResponse, error)
+	Defragment(ctx context.Context, endpoint string) (*clientv3.DefragmentResponse, error)
+	AlarmList(ctx context.Context) (*clientv3.AlarmResponse, error)
+	AlarmDisarm(ctx context.Context, m *clientv3.AlarmMember) (*clientv3.AlarmResponse, error)
+}
+
+// maintain gives unused space back to the disk, and lets the store write again once a quota alarm has no cause any more.
+// Compaction is etcd's own, by age.
+func maintain(ctx context.Context, client maintainer, logger *slog.Logger) {
+	status, err := client.Status(ctx, "")
+	if err != nil {
+		logger.Warn("store maintenance", "step", "status", "error", err)
+		return
+	}
+	waste := status.DbSize - status.DbSizeInUse
+	full := status.DbSize > quotaBytes*9/10
+	if waste > defragWaste && waste > status.DbSizeInUse || full && waste > status.DbSize/10 {
+		if _, err := client.Defragment(ctx, ""); err != nil {
+			logger.Warn("store maintenance", "step", "defragment", "error", err)
+			return
+		}
+		logger.Info("store defragmented", "freed_bytes", waste)
+	}
+	if status.DbSizeInUse < quotaBytes*9/10 {
+		disarm(ctx, client, logger)
+	}
+}
+
+func disarm(ctx context.Context, client maintainer, logger *slog.Logger) {
+	alarms, err := client.AlarmList(ctx)
+	if err != nil {
+		logger.Warn("store maintenance", "step", "list alarms", "error", err)
+		return
+	}
+	for _, alarm := range alarms.Alarms {
+		if alarm.Alarm != etcdserverpb.AlarmType_NOSPACE {
+			continue
+		}
+		if _, err := client.AlarmDisarm(ctx, (*clientv3.AlarmMember)(alarm)); err != nil {
+			logger.Warn("store maintenance", "step", "disarm", "error", err)
+			continue
+		}
+		logger.Info("store writes again: space has come back")
+	}
+}
