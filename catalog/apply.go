@@ -76,6 +76,7 @@ func (v *View) Load(revision uint64, records []Change) {
 	defer v.hold.mu.Unlock()
 	v.loaded.Store(true)
 	v.settleReady()
+	v.wake.fire(nil)
 }
 
 // vanished returns deletions of all that the View holds and a whole catalog does not.

@@ -35,4 +35,6 @@ type SyncResult struct {
 	// Puts and Deletes count the records written; both are 0 if the catalog held the declared state already.
 	Puts    int `json:"puts"`
 	Deletes int `json:"deletes"`
+	// Conflicts names what was left out because another owner holds its place.
+	Conflicts []string `json:"conflicts,omitempty"`
 }

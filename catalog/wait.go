@@ -145,3 +145,18 @@ func (v *View) WaitReady(ctx context.Context) error {
 		}
 	}
 }
+
+// WaitLoaded blocks until the View has been loaded, held or not: what is written may be compared with it from then on.
+func (v *View) WaitLoaded(ctx context.Context) error {
+	for {
+		changed := v.wake.onAll()
+		if v.loaded.Load() {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return v.NotReady()
+		}
+	}
+}

@@ -1,0 +1,257 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
+	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// queueSize bounds the writes that wait for a commit; when it is full, writers wait.
+	queueSize = 1024
+	// commitTimeout bounds one transaction. After it nobody knows whether it was carried out.
+	commitTimeout = 10 * time.Second
+)
+
+// write is one all-or-nothing change, with the conditions under which it is made.
+type write struct {
+	conditions []clientv3.Cmp
+	ops        []clientv3.Op
+	// keys are those that ops write; reads are the keys and, ending in '/', the prefixes that conditions look at.
+	keys, reads []string
+	// bytes is about how much of a request the write takes.
+	bytes int
+	done  chan outcome
+}
+
+type outcome struct {
+	revision uint64
+	// held tells whether the conditions held, so that the write was made.
+	held bool
+	err  error
+}
+
+// unchangedSince adds the condition that a key has not changed after a revision.
+func (w *write) unchangedSince(key string, revision uint64) {
+	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "<", int64(revision)+1))
+	w.reads = append(w.reads, key)
+}
+
+// unchangedBelow adds the condition that no key below a prefix has changed after a revision.
+func (w *write) unchangedBelow(prefix string, revision uint64) {
+	w.conditions = append(w.conditions,
+		clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", int64(revision)+1))
+	w.reads = append(w.reads, prefix)
+}
+
+func (w *write) put(key, value string, opts ...clientv3.OpOption) {
+	w.ops = append(w.ops, clientv3.OpPut(key, value, opts...))
+	w.keys = append(w.keys, key)
+	w.bytes += len(key) + len(value) + 64
+}
+
+func (w *write) delete(key string) {
+	w.ops = append(w.ops, clientv3.OpDelete(key))
+	w.keys = append(w.keys, key)
+	w.bytes += len(key) + 64
+}
+
+// committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
+type committer struct {
+	kv       clientv3.KV
+	maxOps   int
+	maxBytes int
+	queue    chan *write
+	metrics  *metrics
+}
+
+// commit hands in a write and waits for its outcome. It returns false if the conditions did not hold; the revision is
+// then one at which they did not.
+func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held bool, err error) {
+	w.done = make(chan outcome, 1)
+	select {
+	case c.queue <- w:
+	case <-ctx.Done():
+		return 0, false, unavailable(ctx.Err())
+	}
+	select {
+	case o := <-w.done:
+		return o.revision, o.held, o.err
+	case <-ctx.Done():
+		return 0, false, unavailable(ctx.Err())
+	}
+}
+
+// run commits until the context ends. Writes that are waiting then get an error.
+func (c *committer) run(ctx context.Context) {
+	var held *write // taken from the queue, but it must not be in one group with an earlier one
+	for {
+		first := held
+		held = nil
+		if first == nil {
+			select {
+			case first = <-c.queue:
+			case <-ctx.Done():
+				c.refuse(ctx)
+				return
+			}
+		}
+		var group []*write
+		group, held = c.gather(first)
+		c.commitGroup(ctx, group)
+	}
+}
+
+// refuse answers all that still wait.
+func (c *committer) refuse(ctx context.Context) {
+	for {
+		select {
+		case w := <-c.queue:
+			w.done <- outcome{err: unavailable(context.Cause(ctx))}
+		default:
+			return
+		}
+	}
+}
+
+// gather takes what waits, as far as it fits into one transaction. The engine looks at all conditions of a transaction
+// before it makes any of its writes, so a write whose conditions look at what an earlier one writes must wait.
+func (c *committer) gather(first *write) (group []*write, held *write) {
+	group = append(group, first)
+	written := make(map[string]bool, len(first.keys))
+	mark := func(w *write) {
+		for _, key := range w.keys {
+			written[key] = true
+		}
+	}
+	mark(first)
+	bytes := first.bytes
+	for len(group) < c.maxOps {
+		select {
+		case w := <-c.queue:
+			if bytes += w.bytes; bytes > c.maxBytes || w.dependsOn(written) {
+				return group, w
+			}
+			mark(w)
+			group = append(group, w)
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
+}
+
+func (w *write) dependsOn(written map[string]bool) bool {
+	for _, key := range w.keys {
+		if written[key] {
+			return true
+		}
+	}
+	for _, read := range w.reads {
+		if written[read] {
+			return true
+		}
+		if !strings.HasSuffix(read, "/") {
+			continue
+		}
+		for key := range written {
+			if strings.HasPrefix(key, read) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// commitGroup makes one transaction of a group and answers each write. If the engine refuses the whole because of one
+// of them, each is tried alone, so that only that one fails.
+func (c *committer) commitGroup(ctx context.Context, group []*write) {
+	start := time.Now()
+	answers, err := c.transact(ctx, group)
+	c.metrics.commits.Observe(time.Since(start).Seconds())
+	c.metrics.grouped.Observe(float64(len(group)))
+	if err != nil && len(group) > 1 && refused(err) {
+		for _, w := range group {
+			c.commitGroup(ctx, []*write{w})
+		}
+		return
+	}
+	for i, w := range group {
+		if err != nil {
+			w.done <- outcome{err: unavailable(err)}
+			continue
+		}
+		w.done <- answers[i]
+	}
+}
+
+func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
+	// A write that is under way is finished even when the process is told to stop.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	defer cancel()
+	nested := make([]clientv3.Op, len(group))
+	for i, w := range group {
+		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)
+	}
+	resp, err := c.kv.Txn(ctx).Then(nested...).Commit()
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]outcome, len(group))
+	for i, r := range resp.Responses {
+		answers[i] = outcome{revision: uint64(resp.Header.Revision), held: r.GetResponseTxn().Succeeded}
+	}
+	return answers, nil
+}
+
+// fold nests operations so that no level has more of them than the engine accepts.
+func (c *committer) fold(ops []clientv3.Op) []clientv3.Op {
+	for len(ops) > c.maxOps {
+		var folded []clientv3.Op
+		for len(ops) > 0 {
+			n := min(c.maxOps, len(ops))
+			folded = append(folded, clientv3.OpTxn(nil, ops[:n], nil))
+			ops = ops[n:]
+		}
+		ops = folded
+	}
+	return ops
+}
+
+// refused tells whether the engine looked at the request and would not have it, as opposed to not having answered.
+func refused(err error) bool {
+	code := status.Code(err)
+	var own rpctypes.EtcdError
+	if errors.As(err, &own) {
+		code = own.Code()
+	}
+	switch code {
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.OutOfRange:
+		return true
+	}
+	return leaseGone(err)
+}
+
+// unavailable gives an error of the engine its kind.
+func unavailable(err error) error {
+	if err == nil {
+		return nil
+	}
+	var known *catalog.Error
+	if errors.As(err, &known) {
+		return err
+	}
+	if errors.Is(err, rpctypes.ErrNoSpace) || strings.Contains(err.Error(), "database space exceeded") {
+		return catalog.Errorf(catalog.KindUnavailable, "store is full").WithHint("remove services, or wait for compaction")
+	}
+	return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "store does not answer"), err)
+}

@@ -1,0 +1,166 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// pageSize is how many records one request of a load asks for.
+	pageSize = 5000
+	// retryDelay is how long the feed waits before it asks a store again that did not answer.
+	retryDelay = 200 * time.Millisecond
+)
+
+// errCompacted says that the store has forgotten the revision at which the feed would go on.
+var errCompacted = errors.New("revision is compacted")
+
+// feed keeps the View up to date until the context ends: one load, then the watch from there on. Where the watch breaks,
+// it goes on from the revision that the View has; only when the store has forgotten that one is all loaded again.
+func (r *Registry) feed(ctx context.Context) {
+	loaded := false
+	for ctx.Err() == nil {
+		err := error(nil)
+		if !loaded {
+			err = r.load(ctx)
+		}
+		if err == nil {
+			loaded = true
+			err = r.follow(ctx)
+		}
+		if errors.Is(err, errCompacted) {
+			loaded = false
+			continue
+		}
+		if ctx.Err() == nil {
+			r.logger.Warn("watch of the store broke", "revision", r.view.Revision(), "error", err)
+			pause(ctx, retryDelay)
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// load reads the whole catalog, page by page at one revision.
+func (r *Registry) load(ctx context.Context) error {
+	var records []catalog.Change
+	revision := int64(0)
+	end := clientv3.GetPrefixRangeEnd(Root)
+	for from := Root; from != ""; {
+		resp, err := r.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
+		if err != nil {
+			return err
+		}
+		if revision == 0 {
+			revision = resp.Header.Revision
+		}
+		for _, kv := range resp.Kvs {
+			if change, ok := r.decode(string(kv.Key), kv.Value); ok {
+				change.CreateRevision, change.ModRevision = uint64(kv.CreateRevision), uint64(kv.ModRevision)
+				records = append(records, change)
+			}
+		}
+		from = ""
+		if resp.More {
+			from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
+		}
+	}
+	r.metrics.reloads.Inc()
+	r.view.Load(uint64(revision), records)
+	return nil
+}
+
+// decode decodes a record; one that cannot be read is reported and left out.
+func (r *Registry) decode(key string, value []byte) (catalog.Change, bool) {
+	change, err := decode(key, value)
+	if err != nil {
+		r.metrics.damaged.Inc()
+		r.logger.Warn("record left out", "error", err)
+		return change, false
+	}
+	return change, true
+}
+
+// follow applies the store's changes to the View, revision by revision, until the watch breaks.
+func (r *Registry) follow(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	watch := r.client.Watch(ctx, Root, clientv3.WithPrefix(), clientv3.WithRev(int64(r.view.Revision())+1),
+		clientv3.WithProgressNotify())
+	for resp := range watch {
+		if resp.CompactRevision != 0 {
+			return errCompacted
+		}
+		if err := resp.Err(); err != nil {
+			return err
+		}
+		r.applyEvents(resp.Events)
+		if resp.IsProgressNotify() && uint64(resp.Header.Revision) > r.view.Revision() {
+			r.view.Apply(uint64(resp.Header.Revision), nil)
+		}
+	}
+	return errors.New("watch ended")
+}
+
+// applyEvents applies events in order. Those of one revision are applied together: nobody sees half a transaction.
+func (r *Registry) applyEvents(events []*clientv3.Event) {
+	r.metrics.events.Add(float64(len(events)))
+	for len(events) > 0 {
+		revision := events[0].Kv.ModRevision
+		n := 0
+		var changes []catalog.Change
+		for n < len(events) && events[n].Kv.ModRevision == revision {
+			if change, ok := r.decodeEvent(events[n]); ok {
+				changes = append(changes, change)
+			}
+			n++
+		}
+		r.view.Apply(uint64(revision), changes)
+		events = events[n:]
+	}
+}
+
+func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
+	value := event.Kv.Value
+	if event.Type == clientv3.EventTypeDelete {
+		value = nil
+	}
+	change, ok := r.decode(string(event.Kv.Key), value)
+	change.CreateRevision, change.ModRevision = uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision)
+	return change, ok
+}
+
+// Barrier returns a revision at which all writes acknowledged before the call are visible, after the View has reached
+// it: a linearizable read is a Barrier followed by a read of the View.
+func (r *Registry) Barrier(ctx context.Context) (uint64, error) {
+	resp, err := r.client.Get(ctx, Root, clientv3.WithCountOnly())
+	if err != nil {
+		return 0, unavailable(err)
+	}
+	revision := uint64(resp.Header.Revision)
+	for r.view.Revision() < revision {
+		// Writes outside the catalog reach no event of ours: ask how far the watch is.
+		if err := r.client.RequestProgress(ctx); err != nil {
+			return 0, unavailable(err)
+		}
+		step, cancel := context.WithTimeout(ctx, retryDelay)
+		err := r.view.WaitRevision(step, revision)
+		cancel()
+		if err != nil && ctx.Err() != nil {
+			return 0, unavailable(ctx.Err())
+		}
+	}
+	return revision, nil
+}

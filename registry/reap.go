@@ -1,0 +1,67 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// reapInterval is how often dead nodes are looked for.
+const reapInterval = 5 * time.Second
+
+// reap removes the nodes whose session ended longer ago than they asked to be kept. The clock starts when this process
+// first sees a node dead, so a restart keeps a dead node a little longer, never shorter.
+func (r *Registry) reap(ctx context.Context) {
+	ticker := time.NewTicker(reapInterval)
+	defer ticker.Stop()
+	deadSince := make(map[string]time.Time)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-ticker.C:
+			for _, node := range overdue(r.view.Nodes(), deadSince, now) {
+				r.purge(ctx, node)
+			}
+		}
+	}
+}
+
+// overdue returns the names of the nodes to purge, and keeps deadSince.
+func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now time.Time) (names []string) {
+	dead := make(map[string]bool)
+	for _, n := range nodes {
+		if n.Alive {
+			continue
+		}
+		dead[n.Name] = true
+		since, known := deadSince[n.Name]
+		if !known {
+			deadSince[n.Name] = now
+			continue
+		}
+		keep := time.Duration(catalog.DefaultPurgeAfter)
+		if n.Node != nil {
+			keep = n.Node.PurgeAfter.Or(catalog.DefaultPurgeAfter)
+		}
+		if now.Sub(since) >= keep {
+			names = append(names, n.Name)
+		}
+	}
+	for name := range deadSince {
+		if !dead[name] {
+			delete(deadSince, name)
+		}
+	}
+	return names
+}
+
+func (r *Registry) purge(ctx context.Context, node string) {
+	if _, err := r.RemoveNode(ctx, node); err != nil {
+		r.logger.Warn("purge of a dead node", "node", node, "error", err)
+		return
+	}
+	r.metrics.purged.Inc()
+	r.logger.Info("node purged: its session ended long ago", "node", node)
+}

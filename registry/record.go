@@ -1,0 +1,152 @@
+package registry
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strconv"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Root is the prefix of every record.
+const Root = "koine/"
+
+const (
+	nodePrefix     = Root + "node/"
+	alivePrefix    = Root + "alive/"
+	instancePrefix = Root + "instance/"
+	checkPrefix    = Root + "check/"
+)
+
+// format is the version of the values written. A reader refuses what it does not know.
+const format = 1
+
+func nodeKey(node string) string           { return nodePrefix + url.PathEscape(node) }
+func aliveKey(node string) string          { return alivePrefix + url.PathEscape(node) }
+func instancesOf(node string) string       { return instancePrefix + url.PathEscape(node) + "/" }
+func checksOf(node string) string          { return checkPrefix + url.PathEscape(node) + "/" }
+func instanceKey(node, id string) string   { return instancesOf(node) + url.PathEscape(id) }
+func checkKey(node, check string) string   { return checksOf(node) + url.PathEscape(check) }
+func sessionID(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id), 16) }
+
+// leaseID is the inverse of sessionID; 0 if text is none.
+func leaseID(text string) clientv3.LeaseID {
+	id, err := strconv.ParseInt(text, 16, 64)
+	if err != nil {
+		return 0
+	}
+	return clientv3.LeaseID(id)
+}
+
+// The values as they are written: the noun with its format version.
+type (
+	nodeRecord struct {
+		V int `json:"v"`
+		*catalog.Node
+	}
+	aliveRecord struct {
+		V       int    `json:"v"`
+		Session string `json:"session"`
+	}
+	instanceRecord struct {
+		V int `json:"v"`
+		*catalog.Instance
+	}
+	checkRecord struct {
+		V int `json:"v"`
+		*catalog.Check
+	}
+)
+
+func encode(record any) string {
+	raw, err := json.Marshal(record)
+	if err != nil {
+		// The records hold strings, numbers and validated raw JSON only.
+		panic("registry: encode record: " + err.Error())
+	}
+	return string(raw)
+}
+
+// keyOf tells which record a key names. The error says what is wrong with a key that is none of ours.
+func keyOf(key string) (catalog.Change, error) {
+	var c catalog.Change
+	rest, ok := strings.CutPrefix(key, Root)
+	if !ok {
+		return c, fmt.Errorf("key %q is not below %s", key, Root)
+	}
+	kind, rest, _ := strings.Cut(rest, "/")
+	name, id, nested := strings.Cut(rest, "/")
+	types := map[string]catalog.RecordType{
+		"node": catalog.RecordNode, "alive": catalog.RecordSession,
+		"instance": catalog.RecordInstance, "check": catalog.RecordCheck,
+	}
+	c.Type, ok = types[kind]
+	if !ok || nested != (c.Type == catalog.RecordInstance || c.Type == catalog.RecordCheck) {
+		return c, fmt.Errorf("key %q names no record", key)
+	}
+	var err error
+	if c.Name, err = url.PathUnescape(name); err != nil {
+		return c, fmt.Errorf("key %q: %w", key, err)
+	}
+	if c.ID, err = url.PathUnescape(id); err != nil {
+		return c, fmt.Errorf("key %q: %w", key, err)
+	}
+	return c, nil
+}
+
+// decode reads a record. The value is nil for a deleted one.
+func decode(key string, value []byte) (catalog.Change, error) {
+	c, err := keyOf(key)
+	if err != nil || value == nil {
+		return c, err
+	}
+	var version int
+	switch c.Type {
+	case catalog.RecordNode:
+		r := nodeRecord{Node: new(catalog.Node)}
+		err = json.Unmarshal(value, &r)
+		version, c.Node = r.V, r.Node
+	case catalog.RecordSession:
+		var r aliveRecord
+		err = json.Unmarshal(value, &r)
+		version, c.Session = r.V, r.Session
+	case catalog.RecordInstance:
+		r := instanceRecord{Instance: new(catalog.Instance)}
+		err = json.Unmarshal(value, &r)
+		version, c.Instance = r.V, r.Instance
+	case catalog.RecordCheck:
+		r := checkRecord{Check: new(catalog.Check)}
+		err = json.Unmarshal(value, &r)
+		version, c.Check = r.V, r.Check
+	}
+	if err != nil {
+		return c, fmt.Errorf("value of %q: %w", key, err)
+	}
+	if version != format {
+		return c, fmt.Errorf("value of %q has format %d, this version knows %d", key, version, format)
+	}
+	return c, consistent(key, &c)
+}
+
+// consistent tells whether a value names what its key names: whoever writes the store by hand may err.
+func consistent(key string, c *catalog.Change) error {
+	ok := true
+	switch c.Type {
+	case catalog.RecordNode:
+		ok = c.Node != nil && c.Node.Name == c.Name
+	case catalog.RecordSession:
+		ok = c.Session != ""
+	case catalog.RecordInstance:
+		ok = c.Instance != nil && c.Instance.Node == c.Name && c.Instance.ID == c.ID
+	case catalog.RecordCheck:
+		ok = c.Check != nil && c.Check.Node == c.Name && c.Check.ID == c.ID
+	}
+	if !ok {
+		return fmt.Errorf("value of %q belongs to another key", key)
+	}
+	return nil
+}

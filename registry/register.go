@@ -1,0 +1,247 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Register writes one instance with its checks, owned by a lease of its own or permanent. The same registration again
+// renews the lease and writes nothing.
+//
+// It returns an error of KindInvalid for a registration outside the limits, of KindNotFound if its node is not there, of
+// KindConflict if its ID belongs to the node's declared state, and of KindUnavailable if the store does not answer.
+func (r *Registry) Register(ctx context.Context, registration catalog.Registration) (uint64, error) {
+	i := &registration.Instance
+	registration.Checks = normalizeChecks(registration.Checks, i.Node, i.ID)
+	if err := validateOwner(i); err != nil {
+		return 0, err
+	}
+	if err := registration.Validate(); err != nil {
+		return 0, err
+	}
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	for range 2 { // the lease may end between the look at it and its use
+		lease, err := r.instanceLease(ctx, i)
+		if err != nil {
+			return 0, err
+		}
+		revision, err := r.attempt(ctx, func(revision uint64) (*write, error) {
+			return r.planRegister(registration, lease, revision)
+		})
+		if err == nil || !leaseGone(err) {
+			return revision, err
+		}
+	}
+	return 0, errContended
+}
+
+func validateOwner(i *catalog.Instance) error {
+	switch i.Owner.Kind {
+	case catalog.OwnerPermanent:
+		return nil
+	case catalog.OwnerLease:
+		if ttl := i.Owner.TTL.Or(0); ttl < catalog.MinTTL || ttl > catalog.MaxTTL {
+			return catalog.Errorf(catalog.KindInvalid, "instance %s has a ttl of %v: %v to %v are allowed",
+				i.ID, ttl, catalog.MinTTL, catalog.MaxTTL)
+		}
+		return nil
+	default:
+		return catalog.Errorf(catalog.KindInvalid, "instance %s has owner %q", i.ID, i.Owner.Kind).
+			WithHint("give it a ttl, or make it permanent")
+	}
+}
+
+// instanceLease returns the lease for an instance, that of its present record renewed or a new one, and notes it in the
+// instance; 0 for a permanent one.
+func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clientv3.LeaseID, error) {
+	if i.Owner.Kind != catalog.OwnerLease {
+		return 0, nil
+	}
+	existing := r.view.Instance(i.Node, i.ID)
+	if existing != nil && existing.Owner.Kind == catalog.OwnerLease && existing.Owner.TTL == i.Owner.TTL {
+		alive, err := r.keepAlive(ctx, existing.Owner.ID)
+		if err != nil {
+			return 0, err
+		}
+		if alive {
+			i.Owner.ID = existing.Owner.ID
+			return leaseID(i.Owner.ID), nil
+		}
+	}
+	lease, err := r.grant(ctx, i.Owner.TTL)
+	i.Owner.ID = sessionID(lease)
+	return lease, err
+}
+
+func (r *Registry) planRegister(registration catalog.Registration, lease clientv3.LeaseID, revision uint64) (*write, error) {
+	i := &registration.Instance
+	node := r.view.Node(i.Node)
+	if node == nil || node.Node == nil {
+		return nil, catalog.Errorf(catalog.KindNotFound, "no node %s", i.Node).WithHint("declare the node first")
+	}
+	existing := node.Endpoint(i.ID)
+	if existing != nil && existing.Owner.Declared() && node.Alive {
+		return nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
+			WithHint("choose another id")
+	}
+	w := &write{}
+	w.unchangedSince(instanceKey(i.Node, i.ID), revision)
+	var opts []clientv3.OpOption
+	if lease != 0 {
+		opts = append(opts, clientv3.WithLease(lease))
+	}
+	if existing == nil || !existing.Instance.Equal(i) {
+		w.put(instanceKey(i.Node, i.ID), encode(instanceRecord{V: format, Instance: i}), opts...)
+	}
+	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
+	fresh := existing == nil || existing.Owner != i.Owner
+	if err := w.registerChecks(node, registration, fresh, opts, revision); err != nil {
+		return nil, err
+	}
+	if len(w.ops) == 0 {
+		return nil, nil
+	}
+	return w, nil
+}
+
+func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.Registration, fresh bool,
+	opts []clientv3.OpOption, revision uint64) error {
+	i := &registration.Instance
+	now := time.Now().UTC()
+	wanted := make(map[string]bool, len(registration.Checks))
+	for n := range registration.Checks {
+		c := &registration.Checks[n]
+		if wanted[c.ID] {
+			return catalog.Errorf(catalog.KindInvalid, "instance %s declares check %s twice", i.ID, c.ID)
+		}
+		wanted[c.ID] = true
+		before := node.Check(c.ID)
+		if before != nil && before.Instance != i.ID {
+			return catalog.Errorf(catalog.KindConflict, "check %s belongs to instance %q", c.ID, before.Instance).
+				WithHint("choose another check id")
+		}
+		after, changed := nextCheck(before, c, now)
+		if !changed && !fresh {
+			continue
+		}
+		w.unchangedSince(checkKey(i.Node, c.ID), revision)
+		w.put(checkKey(i.Node, c.ID), encode(checkRecord{V: format, Check: &after}), opts...)
+	}
+	if existing := node.Endpoint(i.ID); existing != nil {
+		for _, c := range existing.Checks {
+			if !wanted[c.ID] {
+				w.delete(checkKey(i.Node, c.ID))
+			}
+		}
+	}
+	return nil
+}
+
+// Deregister removes an instance and its checks. The error is of KindNotFound if it is not there, and of KindConflict if
+// it belongs to the declared state of a living node: its owner would only declare it again.
+func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, error) {
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(revision uint64) (*write, error) {
+		e := r.view.Instance(node, id)
+		if e == nil {
+			return nil, noInstance(node, id)
+		}
+		if e.Owner.Declared() && e.Host.Session != "" {
+			return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
+				WithHint("%s", howToRemove(e.Instance))
+		}
+		w := &write{}
+		w.unchangedSince(instanceKey(node, id), revision)
+		w.delete(instanceKey(node, id))
+		for _, c := range e.Checks {
+			w.delete(checkKey(node, c.ID))
+		}
+		return w, nil
+	})
+}
+
+func howToRemove(i *catalog.Instance) string {
+	switch i.Source {
+	case "docker":
+		return "stop the container, or give it the label koine.ignore=true"
+	case "file":
+		return "remove it from its definition file"
+	default:
+		return "declare the node without it"
+	}
+}
+
+// RemoveNode removes a node and everything on it. The error is of KindNotFound if it is not there, and of KindConflict
+// while its session lives.
+func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) {
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(uint64) (*write, error) {
+		snapshot := r.view.Node(node)
+		if snapshot == nil {
+			return nil, noNode(node)
+		}
+		if snapshot.Session != "" {
+			return nil, catalog.Errorf(catalog.KindConflict, "node %s is alive", node).
+				WithHint("stop its agent first, or wait until its session ends")
+		}
+		w := &write{}
+		w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(aliveKey(node)), "=", 0))
+		w.reads = append(w.reads, aliveKey(node))
+		w.delete(nodeKey(node))
+		w.deleteBelow(instancesOf(node))
+		w.deleteBelow(checksOf(node))
+		return w, nil
+	})
+}
+
+func (w *write) deleteBelow(prefix string) {
+	w.ops = append(w.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
+	w.keys = append(w.keys, prefix)
+}
+
+// SetCheck writes the outcome of a check if its status differs from the one kept. The output is cut to
+// catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
+func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
+	if !status.Valid() {
+		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
+	}
+	if err := r.awaitLoaded(ctx); err != nil {
+		return err
+	}
+	_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
+		snapshot := r.view.Node(node)
+		if snapshot == nil {
+			return nil, noNode(node)
+		}
+		before := snapshot.Check(id)
+		if before == nil {
+			return nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
+		}
+		if before.Status == status {
+			return nil, nil
+		}
+		after := *before
+		after.Status, after.Output, after.Since = status, output[:min(len(output), catalog.MaxOutput)], time.Now().UTC()
+		w := &write{}
+		key := checkKey(node, id)
+		w.unchangedSince(key, revision)
+		w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), ">", 0))
+		w.put(key, encode(checkRecord{V: format, Check: &after}), clientv3.WithIgnoreLease())
+		return w, nil
+	})
+	if errors.Is(err, context.Canceled) {
+		return ctx.Err()
+	}
+	return err
+}

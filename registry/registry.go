@@ -1,0 +1,120 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Config is what a Registry is made of.
+type Config struct {
+	// Client reaches the store.
+	Client *clientv3.Client
+	// MaxOps and MaxBytes are what the store accepts in one transaction; 0 means etcd's defaults.
+	MaxOps, MaxBytes int
+	// View is fed from the store.
+	View *catalog.View
+	// Logger receives what goes wrong with the store; nil discards it.
+	Logger *slog.Logger
+	// Metrics is where counters are registered; nil keeps them to itself.
+	Metrics prometheus.Registerer
+}
+
+// Registry writes the catalog, and feeds the View.
+type Registry struct {
+	client  *clientv3.Client
+	view    *catalog.View
+	logger  *slog.Logger
+	metrics *metrics
+	writes  *committer
+}
+
+// New returns a Registry. It does nothing before Run.
+func New(cfg Config) (*Registry, error) {
+	if cfg.Client == nil || cfg.View == nil {
+		return nil, errors.New("registry needs a client and a view")
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.MaxOps == 0 {
+		cfg.MaxOps = 128
+	}
+	if cfg.MaxBytes == 0 {
+		cfg.MaxBytes = 1 << 20
+	}
+	m := newMetrics(cfg.Metrics, cfg.View.Revision)
+	return &Registry{
+		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m,
+		writes: &committer{
+			kv: cfg.Client, maxOps: cfg.MaxOps, maxBytes: cfg.MaxBytes, queue: make(chan *write, queueSize), metrics: m,
+		},
+	}, nil
+}
+
+// View returns the replica that the Registry feeds.
+func (r *Registry) View() *catalog.View { return r.view }
+
+// Run commits writes, feeds the View and purges what has long been dead, until the context ends.
+func (r *Registry) Run(ctx context.Context) error {
+	var wg sync.WaitGroup
+	wg.Go(func() { r.writes.run(ctx) })
+	wg.Go(func() { r.feed(ctx) })
+	wg.Go(func() { r.reap(ctx) })
+	wg.Wait()
+	return nil
+}
+
+// maxAttempts bounds how often a write is made anew because the catalog changed under it.
+const maxAttempts = 20
+
+// errContended is what a writer gets who lost every race.
+var errContended = catalog.Errorf(catalog.KindUnavailable, "others keep changing the same records").
+	WithHint("try again")
+
+// attempt makes a write, as plan draws it up from the View, until its conditions hold. A nil write from plan means that
+// there is nothing to do. It returns once the View shows the write.
+func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*write, error)) (uint64, error) {
+	for range maxAttempts {
+		revision := r.view.Revision()
+		w, err := plan(revision)
+		if err != nil {
+			return 0, err
+		}
+		if w == nil {
+			return revision, nil
+		}
+		reached, held, err := r.writes.commit(ctx, w)
+		if err != nil {
+			return 0, err
+		}
+		if err := r.awaitView(ctx, reached, held); err != nil {
+			return 0, err
+		}
+		if held {
+			return reached, nil
+		}
+	}
+	return 0, errContended
+}
+
+// awaitView waits until the View shows a revision. After a refused write that revision may be one that changed nothing
+// of the catalog, and so one that no event brings: then only what the View can see is waited for.
+func (r *Registry) awaitView(ctx context.Context, revision uint64, held bool) error {
+	if held {
+		return unavailable(r.view.WaitRevision(ctx, revision))
+	}
+	_, err := r.Barrier(ctx)
+	return err
+}
+
+// awaitLoaded waits until the View has loaded, so that a plan is never drawn up from nothing.
+func (r *Registry) awaitLoaded(ctx context.Context) error {
+	return unavailable(r.view.WaitLoaded(ctx))
+}
