@@ -1,0 +1,134 @@
+package dockertest
+
+import (
+	"archive/tar"
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+)
+
+// callTimeout bounds each call of the engine.
+const callTimeout = 60 * time.Second
+
+// DemoImage is the name under which Demo imports the demo service.
+const DemoImage = "koine/demo:latest"
+
+// Build builds a Go package as one static binary and returns its path.
+func Build(t testing.TB, pkg string) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "program")
+	build := exec.Command("go", "build", "-trimpath", "-ldflags=-s -w", "-o", binary, pkg)
+	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOFLAGS=-mod=mod -buildvcs=false", "GOPROXY=off")
+	if output, err := build.CombinedOutput(); err != nil {
+		t.Fatalf("build %s: %v\n%s", pkg, err, output)
+	}
+	return binary
+}
+
+// Demo imports test/demo as DemoImage: FROM scratch, EXPOSE 80, ENTRYPOINT the server.
+func (e *Engine) Demo() {
+	e.t.Helper()
+	e.Import(DemoImage, Build(e.t, "github.com/koine-sd/koine/test/demo"), "EXPOSE 80/tcp", `ENTRYPOINT ["/program"]`)
+}
+
+// Import makes an image that holds one binary as /program; changes are lines of a Dockerfile.
+func (e *Engine) Import(image, binary string, changes ...string) {
+	e.t.Helper()
+	layer, err := tarball(binary)
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	source := client.ImageImportSource{Source: layer, SourceName: "-"}
+	result, err := e.client.ImageImport(ctx, source, image, client.ImageImportOptions{Changes: changes})
+	if err != nil {
+		e.t.Fatalf("import %s: %v", image, err)
+	}
+	output, err := io.ReadAll(result)
+	if err := errors.Join(err, result.Close()); err != nil || bytes.Contains(output, []byte(`"error"`)) {
+		e.t.Fatalf("import %s: %v %s", image, err, output)
+	}
+}
+
+func tarball(binary string) (*bytes.Buffer, error) {
+	text, err := os.ReadFile(binary)
+	if err != nil {
+		return nil, err
+	}
+	var buffer bytes.Buffer
+	w := tar.NewWriter(&buffer)
+	if err := w.WriteHeader(&tar.Header{Name: "program", Mode: 0o755, Size: int64(len(text)), Typeflag: tar.TypeReg}); err != nil {
+		return nil, err
+	}
+	if _, err := w.Write(text); err != nil {
+		return nil, err
+	}
+	return &buffer, w.Close()
+}
+
+// Container is what a test says of a container that it runs; the image is DemoImage where none is given.
+type Container struct {
+	Name     string
+	Config   container.Config
+	Host     container.HostConfig
+	Networks *network.NetworkingConfig
+}
+
+// Run creates and starts a container and returns its id.
+func (e *Engine) Run(c Container) string {
+	e.t.Helper()
+	id := e.Create(c)
+	e.Do("start "+c.Name, func(ctx context.Context) error {
+		_, err := e.client.ContainerStart(ctx, id, client.ContainerStartOptions{})
+		return err
+	})
+	return id
+}
+
+// Create creates a container without starting it and returns its id.
+func (e *Engine) Create(c Container) (id string) {
+	e.t.Helper()
+	if c.Config.Image == "" {
+		c.Config.Image = DemoImage
+	}
+	e.Do("create "+c.Name, func(ctx context.Context) error {
+		created, err := e.client.ContainerCreate(ctx, client.ContainerCreateOptions{
+			Name: c.Name, Config: &c.Config, HostConfig: &c.Host, NetworkingConfig: c.Networks,
+		})
+		id = created.ID
+		return err
+	})
+	return id
+}
+
+// Inspect returns what the engine says of a container.
+func (e *Engine) Inspect(id string) (c container.InspectResponse) {
+	e.t.Helper()
+	e.Do("inspect "+id, func(ctx context.Context) error {
+		result, err := e.client.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+		c = result.Container
+		return err
+	})
+	return c
+}
+
+// Do makes a call of the engine with a bound on its time and fails the test if it fails.
+func (e *Engine) Do(what string, call func(ctx context.Context) error) {
+	e.t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	if err := call(ctx); err != nil {
+		e.t.Fatalf("%s: %v", what, err)
+	}
+}

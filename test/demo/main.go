@@ -1,0 +1,157 @@
+// Demo is the service that Koine's demonstration and tests run in containers: an HTTP server of one static binary that
+// says who it is, can be told to be unhealthy, and takes its time to stop.
+//
+//	GET /             the server's name, its host name and the port asked
+//	GET /health       200 "ok" or 503 "not ok"
+//	PUT /health?ok=   turns the health
+//
+// Every flag has an environment variable of the same name behind DEMO_: -grace is DEMO_GRACE.
+package main
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"syscall"
+	"time"
+)
+
+// options are what the flags say.
+type options struct {
+	name        string
+	listen      string
+	ports       []string
+	grace       time.Duration
+	unhealthy   bool
+	healthcheck bool
+}
+
+func main() {
+	o, err := parse(os.Args[1:], os.Getenv)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(2)
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if o.healthcheck {
+		err = probe(ctx, o)
+	} else {
+		err = serve(ctx, o)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "demo:", err)
+		os.Exit(1)
+	}
+}
+
+// parse reads the flags, and the environment for what they leave out.
+func parse(args []string, env func(string) string) (options, error) {
+	host, _ := os.Hostname()
+	var o options
+	var ports string
+	flags := flag.NewFlagSet("demo", flag.ContinueOnError)
+	flags.StringVar(&o.name, "name", cmp.Or(env("DEMO_NAME"), host), "`name` that GET / answers with")
+	flags.StringVar(&o.listen, "listen", env("DEMO_LISTEN"), "`address` to listen on; empty means all")
+	flags.StringVar(&ports, "ports", cmp.Or(env("DEMO_PORTS"), "80"), "comma-separated `ports` to listen on")
+	flags.BoolVar(&o.unhealthy, "unhealthy", env("DEMO_UNHEALTHY") != "", "start with a failing /health")
+	flags.BoolVar(&o.healthcheck, "healthcheck", false, "ask the server for its health and exit with 0 or 1")
+	flags.DurationVar(&o.grace, "grace", 0, "how long to go on serving after SIGTERM")
+	if grace := env("DEMO_GRACE"); grace != "" {
+		if err := flags.Set("grace", grace); err != nil {
+			return o, fmt.Errorf("DEMO_GRACE: %w", err)
+		}
+	}
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	o.ports = strings.Split(ports, ",")
+	return o, nil
+}
+
+// serve answers on every port until ctx ends, and for the grace period after that.
+func serve(ctx context.Context, o options) error {
+	healthy := new(atomic.Bool)
+	healthy.Store(!o.unhealthy)
+	server := &http.Server{Handler: handler(o.name, healthy), ReadHeaderTimeout: 5 * time.Second}
+	failed := make(chan error, len(o.ports))
+	for _, port := range o.ports {
+		listener, err := net.Listen("tcp", net.JoinHostPort(o.listen, port))
+		if err != nil {
+			return err
+		}
+		fmt.Printf("%s listens on %s\n", o.name, listener.Addr())
+		go func() { failed <- server.Serve(listener) }()
+	}
+	select {
+	case err := <-failed:
+		return err
+	case <-ctx.Done():
+	}
+	fmt.Printf("%s stops in %v\n", o.name, o.grace)
+	linger(o.grace)
+	return server.Close()
+}
+
+// linger waits for the grace period; it is what a service does to finish its requests.
+func linger(grace time.Duration) {
+	timer := time.NewTimer(grace)
+	defer timer.Stop()
+	<-timer.C
+}
+
+// handler returns the pages of the server.
+func handler(name string, healthy *atomic.Bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
+		host, _ := os.Hostname()
+		address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		fmt.Fprintf(w, "%s on %s at %s\n", name, host, address)
+	})
+	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
+		if !healthy.Load() {
+			http.Error(w, "not ok", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	mux.HandleFunc("PUT /health", func(w http.ResponseWriter, r *http.Request) {
+		ok, err := strconv.ParseBool(r.FormValue("ok"))
+		if err != nil {
+			http.Error(w, "ok must be true or false", http.StatusBadRequest)
+			return
+		}
+		healthy.Store(ok)
+	})
+	return mux
+}
+
+// probe is Docker's HEALTHCHECK in an image that has no curl.
+func probe(ctx context.Context, o options) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	url := "http://" + net.JoinHostPort(cmp.Or(o.listen, "127.0.0.1"), o.ports[0]) + "/health"
+	request, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return err
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	fmt.Println(response.Status)
+	if response.StatusCode != http.StatusOK {
+		return errors.New("not healthy")
+	}
+	return nil
+}
