@@ -67,8 +67,10 @@ func (w *write) delete(key string) {
 
 // committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
 type committer struct {
-	kv       clientv3.KV
-	maxOps   int
+	kv clientv3.KV
+	// width is how many operations stand at one level of a transaction. The engine counts them along the path from the
+	// outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three levels more.
+	width    int
 	maxBytes int
 	queue    chan *write
 	metrics  *metrics
@@ -135,7 +137,7 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 	}
 	mark(first)
 	bytes := first.bytes
-	for len(group) < c.maxOps {
+	for len(group) < c.width {
 		select {
 		case w := <-c.queue:
 			if bytes += w.bytes; bytes > c.maxBytes || w.dependsOn(written) {
@@ -213,12 +215,12 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	return answers, nil
 }
 
-// fold nests operations so that no level has more of them than the engine accepts.
+// fold nests operations so that no level has more of them than width.
 func (c *committer) fold(ops []clientv3.Op) []clientv3.Op {
-	for len(ops) > c.maxOps {
+	for len(ops) > c.width {
 		var folded []clientv3.Op
 		for len(ops) > 0 {
-			n := min(c.maxOps, len(ops))
+			n := min(c.width, len(ops))
 			folded = append(folded, clientv3.OpTxn(nil, ops[:n], nil))
 			ops = ops[n:]
 		}

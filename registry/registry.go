@@ -53,7 +53,7 @@ func New(cfg Config) (*Registry, error) {
 	return &Registry{
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m,
 		writes: &committer{
-			kv: cfg.Client, maxOps: cfg.MaxOps, maxBytes: cfg.MaxBytes, queue: make(chan *write, queueSize), metrics: m,
+			kv: cfg.Client, width: max(cfg.MaxOps/4, 1), maxBytes: cfg.MaxBytes, queue: make(chan *write, queueSize), metrics: m,
 		},
 	}, nil
 }

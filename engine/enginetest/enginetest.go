@@ -11,15 +11,13 @@ import (
 )
 
 // Each runs a test on the embedded engine and on a plain etcd that is reached over the network. Each call of open gives
-// a client of one same, initially empty store.
+// a client of a store that is empty.
 func Each(t *testing.T, test func(t *testing.T, open func(t *testing.T) *engine.Engine)) {
 	t.Run("embedded", func(t *testing.T) {
-		e := Open(t)
-		test(t, func(*testing.T) *engine.Engine { return e })
+		test(t, func(t *testing.T) *engine.Engine { return Open(t) })
 	})
 	t.Run("cluster", func(t *testing.T) {
-		address := Etcd(t)
-		test(t, func(t *testing.T) *engine.Engine { return dial(t, address) })
+		test(t, func(t *testing.T) *engine.Engine { return dial(t, Etcd(t)) })
 	})
 }
 
