@@ -1,0 +1,285 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Registry is where the agent declares its node. SyncNode brings the catalog to the declared state and opens or renews
+// the node's session; RenewNode only renews it, and returns an error of catalog.KindNotFound when there is none.
+type Registry interface {
+	SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error)
+	RenewNode(ctx context.Context, node string) error
+}
+
+// Checks runs checks. Set hands over all that are to run; those that ran before go on undisturbed.
+type Checks interface {
+	Set(checks []*catalog.Check)
+}
+
+// Config is what an agent is made of.
+type Config struct {
+	// Node is the host, owned by a session.
+	Node catalog.Node
+	// Registry is where it is declared.
+	Registry Registry
+	// View shows what has become of it, and what checks to run.
+	View *catalog.View
+	// Checks runs the host's checks; nil runs none.
+	Checks Checks
+	// Sources are the names of those who will call Declare, in order of precedence.
+	Sources []string
+	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
+	// what the catalog holds of that source is kept but drained: nobody knows whether it is still true.
+	Grace time.Duration
+	// Orphans says that the agent also runs the checks of nodes that have no agent of their own.
+	Orphans bool
+	// Logger is told what was left out and what failed; nil discards it.
+	Logger *slog.Logger
+}
+
+// Agent looks after one host.
+type Agent struct {
+	cfg     Config
+	release func()
+
+	mu       sync.Mutex
+	declared map[string]declaration
+	changed  chan struct{} // holds one token after a change
+}
+
+const (
+	defaultGrace = 2 * time.Second
+	// retryMin and retryMax bound the pause after a sync that failed.
+	retryMin = 50 * time.Millisecond
+	retryMax = 2 * time.Second
+)
+
+// New returns an agent. From then on until its first sync its View is held, so that no door answers with records that
+// the host's sources have not confirmed.
+func New(cfg Config) (*Agent, error) {
+	if cfg.Registry == nil || cfg.View == nil {
+		return nil, errors.New("agent needs a registry and a view")
+	}
+	if err := cfg.Node.Validate(); err != nil {
+		return nil, err
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Grace == 0 {
+		cfg.Grace = defaultGrace
+	}
+	return &Agent{
+		cfg:      cfg,
+		release:  cfg.View.Hold("the first look at this host (" + strings.Join(cfg.Sources, ", ") + ")"),
+		declared: make(map[string]declaration),
+		changed:  make(chan struct{}, 1),
+	}, nil
+}
+
+// Declare replaces what a source has found. It never blocks.
+func (a *Agent) Declare(source string, registrations []catalog.Registration) {
+	a.declare(source, func(d *declaration) { d.registrations = registrations })
+}
+
+// DeclareNodeChecks replaces the checks of the node itself that a source has found. It never blocks.
+func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
+	a.declare(source, func(d *declaration) { d.nodeChecks = checks })
+}
+
+func (a *Agent) declare(source string, change func(*declaration)) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	d := a.declared[source]
+	change(&d)
+	a.declared[source] = d
+	a.wake()
+}
+
+func (a *Agent) wake() {
+	select {
+	case a.changed <- struct{}{}:
+	default: // a token is there already
+	}
+}
+
+// Held returns what the catalog holds of a source on this node: where a source takes up after a restart.
+func (a *Agent) Held(source string) []catalog.Registration {
+	node := a.cfg.View.Node(a.cfg.Node.Name)
+	if node == nil {
+		return nil
+	}
+	var held []catalog.Registration
+	for _, e := range node.Endpoints {
+		if e.Source != source || !e.Owner.Declared() {
+			continue
+		}
+		r := catalog.Registration{Instance: *e.Instance}
+		for _, c := range e.Checks {
+			r.Checks = append(r.Checks, *c)
+		}
+		held = append(held, r)
+	}
+	return held
+}
+
+// Run looks after the host until the context ends. The node's session is left to run out: an agent that comes back soon
+// finds everything in place.
+func (a *Agent) Run(ctx context.Context) error {
+	if err := a.cfg.View.WaitLoaded(ctx); err != nil {
+		return nil // stopped before there was anything to look after
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() { a.followNode(ctx) })
+	if a.cfg.Checks != nil {
+		wg.Go(func() { a.feedChecks(ctx) })
+	}
+	a.awaitSources(ctx)
+	a.keepSynced(ctx)
+	wg.Wait()
+	return nil
+}
+
+// awaitSources waits until every source has declared something, or the grace is over.
+func (a *Agent) awaitSources(ctx context.Context) {
+	grace := time.NewTimer(a.cfg.Grace)
+	defer grace.Stop()
+	for len(a.silent()) > 0 {
+		select {
+		case <-a.changed:
+		case <-grace.C:
+			a.cfg.Logger.Warn("host not fully known: what it held before is kept, but drained", "silent", a.silent())
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// silent returns the sources that have declared nothing yet.
+func (a *Agent) silent() []string {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.DeleteFunc(slices.Clone(a.cfg.Sources), func(source string) bool {
+		_, ok := a.declared[source]
+		return ok
+	})
+}
+
+// keepSynced declares the node at once, after every change, and when its session is gone.
+func (a *Agent) keepSynced(ctx context.Context) {
+	renew := time.NewTicker(time.Duration(a.cfg.Node.Owner.TTL) / 3)
+	defer renew.Stop()
+	last := &outcome{logger: a.cfg.Logger}
+	for ctx.Err() == nil {
+		a.syncUntilDone(ctx, last)
+		a.awaitCause(ctx, renew.C)
+	}
+}
+
+// awaitCause renews the session until there is a cause to declare the node: something has changed, or the session is
+// gone.
+func (a *Agent) awaitCause(ctx context.Context, ticks <-chan time.Time) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-a.changed:
+			return
+		case <-ticks:
+		}
+		renewal, cancel := context.WithTimeout(ctx, time.Duration(a.cfg.Node.Owner.TTL)/3)
+		err := a.cfg.Registry.RenewNode(renewal, a.cfg.Node.Name)
+		cancel()
+		if err != nil {
+			return
+		}
+	}
+}
+
+// syncUntilDone declares the node until the catalog has taken it.
+func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) {
+	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
+		state, complaints := a.state()
+		result, err := a.cfg.Registry.SyncNode(ctx, state)
+		last.report(append(complaints, result.Conflicts...), err)
+		if err == nil {
+			if a.cfg.View.WaitRevision(ctx, result.Revision) == nil {
+				a.release()
+			}
+			return
+		}
+		timer := time.NewTimer(delay)
+		select {
+		case <-timer.C:
+		case <-a.changed:
+		case <-ctx.Done():
+		}
+		timer.Stop()
+	}
+}
+
+// state returns what the node is declared to be now.
+func (a *Agent) state() (catalog.NodeState, []string) {
+	silent := a.silent()
+	a.mu.Lock()
+	declared := maps.Clone(a.declared)
+	a.mu.Unlock()
+	for _, source := range silent {
+		held := a.Held(source)
+		for i := range held {
+			held[i].Instance.Drain = source + " has not answered since the agent started"
+		}
+		declared[source] = declaration{registrations: held}
+	}
+	return merge(a.cfg.Node, a.cfg.Sources, declared)
+}
+
+// followNode compares again whenever anything of the node changes in the catalog: what somebody else changed there is
+// put right, and a change of our own costs a comparison that finds nothing.
+func (a *Agent) followNode(ctx context.Context) {
+	for index := uint64(0); ; {
+		reached, err := a.cfg.View.WaitNode(ctx, a.cfg.Node.Name, index)
+		if err != nil {
+			return
+		}
+		index = reached
+		a.wake()
+	}
+}
+
+// outcome reports how syncs went, each message once for as long as it lasts.
+type outcome struct {
+	logger *slog.Logger
+	told   []string
+	failed string
+}
+
+func (o *outcome) report(complaints []string, err error) {
+	for _, complaint := range complaints {
+		if !slices.Contains(o.told, complaint) {
+			o.logger.Warn("left out", "reason", complaint)
+		}
+	}
+	o.told = complaints
+	now := ""
+	if err != nil {
+		now = err.Error()
+	}
+	if now != o.failed && err != nil && !errors.Is(err, context.Canceled) {
+		o.logger.Warn("sync of the node failed: it is tried again", "error", err)
+	}
+	if now == "" && o.failed != "" {
+		o.logger.Info("node is in sync again")
+	}
+	o.failed = now
+}

@@ -1,0 +1,283 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+var node = catalog.Node{Name: "n1", ID: "one", Owner: catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(9 * time.Second)}}
+
+// registry is a catalog that shows every sync at once.
+type registry struct {
+	view *catalog.View
+
+	mu       sync.Mutex
+	syncs    []catalog.NodeState
+	renewals int
+	fail     error
+	expired  bool
+}
+
+func (r *registry) SyncNode(_ context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.syncs = append(r.syncs, state)
+	r.expired = false
+	return catalog.SyncResult{Revision: r.view.Revision()}, r.fail
+}
+
+func (r *registry) RenewNode(context.Context, string) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.renewals++
+	if r.expired {
+		return catalog.Errorf(catalog.KindNotFound, "no session")
+	}
+	return nil
+}
+
+func (r *registry) set(change func(*registry)) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	change(r)
+}
+
+func (r *registry) last() (state catalog.NodeState, syncs int) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.syncs) == 0 {
+		return catalog.NodeState{}, 0
+	}
+	return r.syncs[len(r.syncs)-1], len(r.syncs)
+}
+
+// run runs an agent of a loaded View in a bubble, and the test beside it.
+func run(t *testing.T, cfg Config, records []catalog.Change, test func(t *testing.T, a *Agent, r *registry)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		r := &registry{view: catalog.NewView()}
+		cfg.Node, cfg.Registry, cfg.View = node, r, r.view
+		a, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.view.Load(5, records)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- a.Run(ctx) }()
+		synctest.Wait()
+		test(t, a, r)
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func registration(id string, checks ...catalog.Check) catalog.Registration {
+	return catalog.Registration{
+		Instance: catalog.Instance{ID: id, Service: "web", Source: "docker", Owner: catalog.Owner{Kind: catalog.OwnerSession}},
+		Checks:   checks,
+	}
+}
+
+func ids(state catalog.NodeState) (list []string) {
+	for _, r := range state.Registrations {
+		list = append(list, r.Instance.ID)
+	}
+	return list
+}
+
+func TestFirstSyncWaitsForEverySourceAndThenReadies(t *testing.T) {
+	run(t, Config{Sources: []string{"docker", "file"}}, nil, func(t *testing.T, a *Agent, r *registry) {
+		a.Declare("docker", []catalog.Registration{registration("a")})
+		synctest.Wait()
+		if _, n := r.last(); n != 0 || r.view.Ready() {
+			t.Fatalf("%d syncs, ready %v; want none before all sources have spoken", n, r.view.Ready())
+		}
+		if err := r.view.NotReady(); !strings.Contains(err.Error(), "docker, file") {
+			t.Errorf("not ready says %q, want the sources", err)
+		}
+		a.Declare("file", []catalog.Registration{registration("b")})
+		synctest.Wait()
+		state, _ := r.last()
+		if diff := cmp.Diff([]string{"a", "b"}, ids(state)); diff != "" || !r.view.Ready() {
+			t.Errorf("ready %v, declared %s", r.view.Ready(), diff)
+		}
+	})
+}
+
+func TestSilentSourceKeepsItsRecordsDrained(t *testing.T) {
+	held := registration("old").Instance
+	held.Node = "n1"
+	check := catalog.Check{ID: "c", Node: "n1", Instance: "old", Status: catalog.Passing, Definition: catalog.Definition{Type: catalog.CheckDocker}}
+	records := []catalog.Change{
+		{Type: catalog.RecordNode, Name: "n1", Node: &node},
+		{Type: catalog.RecordInstance, Name: "n1", ID: "old", Instance: &held},
+		{Type: catalog.RecordCheck, Name: "n1", ID: "c", Check: &check},
+	}
+	run(t, Config{Sources: []string{"docker"}}, records, func(t *testing.T, a *Agent, r *registry) {
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		state, _ := r.last()
+		if len(state.Registrations) != 1 || !strings.Contains(state.Registrations[0].Instance.Drain, "docker has not answered") {
+			t.Fatalf("declared %+v, want the old instance drained", state.Registrations)
+		}
+		if got := state.Registrations[0].Checks; len(got) != 1 || got[0].ID != "c" {
+			t.Errorf("checks %+v, want those it had", got)
+		}
+		a.Declare("docker", nil)
+		synctest.Wait()
+		if state, _ := r.last(); len(state.Registrations) != 0 {
+			t.Errorf("declared %v once the source has spoken, want nothing", ids(state))
+		}
+	})
+}
+
+func TestSessionIsRenewedAndOpenedAgain(t *testing.T) {
+	run(t, Config{}, nil, func(t *testing.T, _ *Agent, r *registry) {
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.set(func(r *registry) {
+			if r.renewals != 3 || len(r.syncs) != 1 {
+				t.Errorf("%d renewals, %d syncs in 10 s of a session of 9 s; want 3 and 1", r.renewals, len(r.syncs))
+			}
+			r.expired = true
+		})
+		time.Sleep(3 * time.Second)
+		synctest.Wait()
+		if _, n := r.last(); n != 2 {
+			t.Errorf("%d syncs after the session was lost, want 2", n)
+		}
+	})
+}
+
+func TestDriftIsCompared(t *testing.T) {
+	run(t, Config{}, nil, func(t *testing.T, _ *Agent, r *registry) {
+		_, before := r.last()
+		r.view.Apply(9, []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}})
+		synctest.Wait()
+		if _, after := r.last(); after != before+1 {
+			t.Errorf("%d syncs after somebody changed the node, want %d", after, before+1)
+		}
+	})
+}
+
+func TestFailedSyncIsTriedAgainAndNotReadyUntilThen(t *testing.T) {
+	run(t, Config{Sources: []string{"docker"}}, nil, func(t *testing.T, a *Agent, r *registry) {
+		r.set(func(r *registry) { r.fail = errors.New("away") })
+		a.Declare("docker", nil)
+		time.Sleep(retryMax)
+		synctest.Wait()
+		if _, n := r.last(); n < 2 || r.view.Ready() {
+			t.Fatalf("%d syncs, ready %v; want several and not ready", n, r.view.Ready())
+		}
+		r.set(func(r *registry) { r.fail = nil })
+		time.Sleep(retryMax)
+		synctest.Wait()
+		if !r.view.Ready() {
+			t.Error("not ready after a sync that worked")
+		}
+	})
+}
+
+// recorder keeps the ids of the checks that it was last given.
+type recorder struct {
+	mu  sync.Mutex
+	ids []string
+}
+
+func (r *recorder) Set(checks []*catalog.Check) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.ids = nil
+	for _, c := range checks {
+		r.ids = append(r.ids, c.ID)
+	}
+	slices.Sort(r.ids)
+}
+
+func (r *recorder) want(t *testing.T, want ...string) {
+	t.Helper()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if diff := cmp.Diff(want, r.ids); diff != "" {
+		t.Errorf("checks handed over:\n%s", diff)
+	}
+}
+
+func TestChecksOfOwnAndOrphanedNodes(t *testing.T) {
+	checks := &recorder{}
+	run(t, Config{Checks: checks, Orphans: true}, nil, func(t *testing.T, _ *Agent, r *registry) {
+		external := catalog.Node{Name: "rds", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}}
+		other := catalog.Node{Name: "n2", Owner: node.Owner}
+		check := func(node, id string) catalog.Change {
+			return catalog.Change{Type: catalog.RecordCheck, Name: node, ID: id, Check: &catalog.Check{ID: id, Node: node}}
+		}
+		r.view.Apply(6, []catalog.Change{
+			{Type: catalog.RecordNode, Name: "n1", Node: &node}, check("n1", "own"),
+			{Type: catalog.RecordNode, Name: "n2", Node: &other}, check("n2", "other"),
+		})
+		time.Sleep(feedPause)
+		synctest.Wait()
+		checks.want(t, "own")
+		r.view.Apply(7, []catalog.Change{{Type: catalog.RecordNode, Name: "rds", Node: &external}, check("rds", "orphan")})
+		time.Sleep(orphanPause + feedPause)
+		synctest.Wait()
+		checks.want(t, "orphan", "own")
+	})
+}
+
+func TestMergeLeavesOutWhatCannotStand(t *testing.T) {
+	check := catalog.Check{ID: "c", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
+	bad := registration("bad")
+	bad.Instance.Service = "not a name"
+	state, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
+		"docker": {registrations: []catalog.Registration{registration("a", check), bad}},
+		"file": {
+			registrations: []catalog.Registration{registration("a"), registration("b", check), registration("d")},
+			nodeChecks:    []catalog.Check{check, {ID: "disk", Definition: check.Definition}, {ID: "none"}},
+		},
+	})
+	if diff := cmp.Diff([]string{"a", "d"}, ids(state)); diff != "" {
+		t.Error(diff)
+	}
+	if len(state.Checks) != 1 || state.Checks[0].ID != "disk" || state.Checks[0].Node != "n1" {
+		t.Errorf("node checks %+v, want disk", state.Checks)
+	}
+	for i, want := range []string{`"not a name"`, "instance a of file has the id of one of docker", "check c that is declared twice", "check c of node n1", "none"} {
+		if i >= len(complaints) || !strings.Contains(complaints[i], want) {
+			t.Errorf("complaints %q, want %q as number %d", complaints, want, i)
+		}
+	}
+	if err := state.Validate(); err != nil {
+		t.Errorf("merged state: %v", err)
+	}
+}
+
+func TestHeldIsWhatTheSourceDeclared(t *testing.T) {
+	mine, other := registration("mine").Instance, registration("other").Instance
+	mine.Node, other.Node, other.Source = "n1", "n1", "file"
+	mine.Addresses = []catalog.Address{{IP: netip.MustParseAddr("10.0.0.2")}}
+	records := []catalog.Change{
+		{Type: catalog.RecordInstance, Name: "n1", ID: "mine", Instance: &mine},
+		{Type: catalog.RecordInstance, Name: "n1", ID: "other", Instance: &other},
+	}
+	run(t, Config{Sources: []string{"docker"}}, records, func(t *testing.T, a *Agent, _ *registry) {
+		held := a.Held("docker")
+		if len(held) != 1 || !held[0].Instance.Equal(&mine) {
+			t.Errorf("held %+v, want the one of docker", held)
+		}
+	})
+}

@@ -1,0 +1,76 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// feedPause spaces the hand-overs of checks, so that a storm of registrations costs a few and not one each.
+	feedPause = 10 * time.Millisecond
+	// orphanPause is how late the checks of nodes without an agent may be noticed.
+	orphanPause = time.Second
+)
+
+// feedChecks hands the checks that are this agent's to run to their runner, whenever they may have changed.
+func (a *Agent) feedChecks(ctx context.Context) {
+	for ctx.Err() == nil {
+		revision := a.cfg.View.Revision()
+		node := a.cfg.View.Node(a.cfg.Node.Name)
+		a.cfg.Checks.Set(a.checks(node))
+		pause(ctx, feedPause)
+		index := uint64(0)
+		if node != nil {
+			index = node.Index
+		}
+		a.awaitChecks(ctx, index, revision)
+	}
+}
+
+// awaitChecks waits until this node changes; with Orphans also, looking at times, until anything changes.
+func (a *Agent) awaitChecks(ctx context.Context, index, revision uint64) {
+	for ctx.Err() == nil {
+		wait, cancel := ctx, context.CancelFunc(func() {})
+		if a.cfg.Orphans {
+			wait, cancel = context.WithTimeout(ctx, orphanPause)
+		}
+		_, err := a.cfg.View.WaitNode(wait, a.cfg.Node.Name, index)
+		cancel()
+		if err == nil || a.cfg.View.Revision() > revision {
+			return
+		}
+	}
+}
+
+func pause(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-ctx.Done():
+	}
+}
+
+// checks returns the checks of the agent's own node, and with Orphans those of nodes that nobody else looks after.
+func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
+	var list []*catalog.Check
+	if own != nil {
+		for c := range own.AllChecks() {
+			list = append(list, c)
+		}
+	}
+	if !a.cfg.Orphans {
+		return list
+	}
+	for _, n := range a.cfg.View.Nodes() {
+		if n == own || n.Node == nil || n.Node.Owner.Kind != catalog.OwnerPermanent {
+			continue
+		}
+		for c := range n.AllChecks() {
+			list = append(list, c)
+		}
+	}
+	return list
+}
