@@ -72,6 +72,8 @@ func (v *View) Load(revision uint64, records []Change) {
 	}
 	v.Apply(revision, append(v.vanished(records), records...))
 	v.log.reset(revision)
+	v.listIndex.Store(revision)
+	v.nodesIndex.Store(revision)
 	v.hold.mu.Lock()
 	defer v.hold.mu.Unlock()
 	v.loaded.Store(true)

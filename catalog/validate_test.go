@@ -1,0 +1,210 @@
+package catalog
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+	"time"
+)
+
+func valid() NodeState {
+	return NodeState{
+		Node: Node{Name: "n1", Owner: Owner{Kind: OwnerSession, TTL: Duration(10 * time.Second)}},
+		Registrations: []Registration{{
+			Instance: Instance{
+				ID: "web-1", Node: "n1", Service: "web", Ports: []Port{{Name: "http", Number: 80, Protocol: "tcp"}},
+				Addresses: []Address{{IP: netip.MustParseAddr("10.0.0.1")}, {Host: "web.example.com."}},
+				Tags:      []string{"blue"}, Meta: map[string]string{"k": "v"},
+			},
+			Checks: []Check{{ID: "c", Definition: Definition{Type: CheckHTTP, HTTP: "http://10.0.0.1/", Header: map[string][]string{"A": {"b"}}}}},
+		}},
+		Checks: []Check{{ID: "disk", Definition: Definition{Type: CheckScript, Args: []string{"df"}}}},
+	}
+}
+
+func TestValidate(t *testing.T) {
+	long := strings.Repeat("x", 100_000)
+	tests := []struct {
+		name string
+		edit func(s *NodeState, i *Instance, c *Check)
+		want string // part of the error; empty if valid
+	}{
+		{"as it is", func(*NodeState, *Instance, *Check) {}, ""},
+		{"underscore in a name", func(_ *NodeState, i *Instance, _ *Check) { i.Service = "my_web-2" }, ""},
+		{"no service", func(_ *NodeState, i *Instance, _ *Check) { i.Service = "" }, "service has no name"},
+		{"a dot in a name", func(_ *NodeState, i *Instance, _ *Check) { i.Service = "a.b" }, `has '.' at byte 1: use letters`},
+		{"a name of a dash", func(_ *NodeState, i *Instance, _ *Check) { i.Service = "-" }, "begins or ends with '-'"},
+		{"a long name", func(_ *NodeState, i *Instance, _ *Check) { i.Service = long[:64] }, "has 64 bytes: 63 are allowed"},
+		{"no id", func(_ *NodeState, i *Instance, _ *Check) { i.ID = "" }, "instance has no id"},
+		{"a long id", func(_ *NodeState, i *Instance, _ *Check) { i.ID = long[:256] }, "255 are allowed"},
+		{"an id with a newline", func(_ *NodeState, i *Instance, _ *Check) { i.ID = "a\nb" }, "control character at byte 1"},
+		{"an id that is not text", func(_ *NodeState, i *Instance, _ *Check) { i.ID = "\xff" }, "not UTF-8"},
+		{"no node", func(_ *NodeState, i *Instance, _ *Check) { i.Node = "" }, "node has no name"},
+		{"weight", func(_ *NodeState, i *Instance, _ *Check) { i.Weight = -1 }, "weight -1: 0 to 65535"},
+		{"long drain", func(_ *NodeState, i *Instance, _ *Check) { i.Drain = long }, "drain reason"},
+		{"port 0", func(_ *NodeState, i *Instance, _ *Check) { i.Ports[0].Number = 0 }, "number 0"},
+		{"port protocol", func(_ *NodeState, i *Instance, _ *Check) { i.Ports[0].Protocol = "icmp" }, "use tcp, udp or sctp"},
+		{"port name", func(_ *NodeState, i *Instance, _ *Check) { i.Ports[0].Name = "a b" }, "port name"},
+		{"many ports", func(_ *NodeState, i *Instance, _ *Check) { i.Ports = make([]Port, 129) }, "129 ports: 128"},
+		{"empty address", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[0] = Address{} }, "neither or both"},
+		{"bad host", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[1].Host = "a..b" }, "not a host name"},
+		{"long host", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[1].Host = long }, "not a host name"},
+		{"bad network", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[0].Network = "\x00" }, "control character"},
+		{"many addresses", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses = make([]Address, 65) }, "65 addresses: 64"},
+		{"many tags", func(_ *NodeState, i *Instance, _ *Check) { i.Tags = make([]string, 65) }, "65 tags: 64"},
+		{"long tag", func(_ *NodeState, i *Instance, _ *Check) { i.Tags[0] = long }, "255 are allowed"},
+		{"much meta", func(_ *NodeState, i *Instance, _ *Check) {
+			for n := range 65 {
+				i.Meta[fmt.Sprint(n)] = ""
+			}
+		}, "meta pairs: 64"},
+		{"empty meta key", func(_ *NodeState, i *Instance, _ *Check) { i.Meta[""] = "" }, "empty meta key"},
+		{"long meta key", func(_ *NodeState, i *Instance, _ *Check) { i.Meta[long] = "" }, "128 are allowed"},
+		{"long meta value", func(_ *NodeState, i *Instance, _ *Check) { i.Meta["k"] = long }, "4096 bytes"},
+		{"much extra", func(_ *NodeState, i *Instance, _ *Check) { i.Extras = map[string]json.RawMessage{"x": json.RawMessage(long)} }, "bytes of extras"},
+		{"check without id", func(_ *NodeState, _ *Instance, c *Check) { c.ID = "" }, "check has no id"},
+		{"check type", func(_ *NodeState, _ *Instance, c *Check) { c.Type = "" }, "set one of http, tcp, args and ttl"},
+		{"check target", func(_ *NodeState, _ *Instance, c *Check) { c.HTTP = "" }, "does not say what to check"},
+		{"check status", func(_ *NodeState, _ *Instance, c *Check) { c.Status = "up" }, "use passing, warning or critical"},
+		{"check initial status", func(_ *NodeState, _ *Instance, c *Check) { c.InitialStatus = "up" }, "use passing, warning or critical"},
+		{"check output", func(_ *NodeState, _ *Instance, c *Check) { c.Output = long }, "bytes of output"},
+		{"check name", func(_ *NodeState, _ *Instance, c *Check) { c.Name = "\x01" }, "control character"},
+		{"check definition", func(_ *NodeState, _ *Instance, c *Check) { c.Args = []string{long} }, "definition of"},
+		{"check interval", func(_ *NodeState, _ *Instance, c *Check) { c.Interval = 1 }, "too short interval"},
+		{"check threshold", func(_ *NodeState, _ *Instance, c *Check) { c.FailuresBeforeCritical = -1 }, "negative threshold"},
+		{"many checks", func(s *NodeState, _ *Instance, _ *Check) { s.Checks = make([]Check, 33) }, "33 checks: 32"},
+		{"check twice", func(s *NodeState, _ *Instance, c *Check) { s.Checks[0].ID = c.ID }, "check c twice"},
+		{"instance twice", func(s *NodeState, _ *Instance, _ *Check) { s.Registrations = append(s.Registrations, s.Registrations[0]) }, "web-1 twice"},
+		{"many instances", func(s *NodeState, _ *Instance, _ *Check) { s.Registrations = make([]Registration, 10_001) }, "10001 instances: 10000"},
+		{"node name", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Name = "a b" }, "node name"},
+		{"node owner", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner.Kind = OwnerLease }, "only a session or permanent"},
+		{"node session", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner.TTL = 0 }, "session of 0s: 1s to 24h"},
+		{"node address", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Addresses = []Address{{}} }, "neither or both"},
+		{"permanent node", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner = Owner{Kind: OwnerPermanent} }, ""},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := valid()
+			tt.edit(&s, &s.Registrations[0].Instance, &s.Registrations[0].Checks[0])
+			err := s.Validate()
+			switch {
+			case tt.want == "" && err != nil:
+				t.Errorf("refused: %v", err)
+			case tt.want != "" && (err == nil || KindOf(err) != KindInvalid || !strings.Contains(err.Error(), tt.want)):
+				t.Errorf("error %v, want one that says %q", err, tt.want)
+			}
+		})
+	}
+}
+
+func TestSanitizeName(t *testing.T) {
+	for text, want := range map[string]string{
+		"web": "web", "my.web/app": "my-web-app", "..a..": "a", "": "", "---": "", "Ü": "", "a_b-": "a_b",
+		strings.Repeat("x", 70): strings.Repeat("x", 63), strings.Repeat("y", 62) + "..": strings.Repeat("y", 62),
+	} {
+		got := SanitizeName(text)
+		if got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+		if got != "" && ValidateName("x", got) != nil {
+			t.Errorf("%q becomes %q, which is not valid", text, got)
+		}
+	}
+}
+
+func FuzzSanitizeName(f *testing.F) {
+	f.Add("my.web/app")
+	f.Fuzz(func(t *testing.T, text string) {
+		if name := SanitizeName(text); name != "" {
+			if err := ValidateName("service", name); err != nil {
+				t.Errorf("%q becomes %q: %v", text, name, err)
+			}
+		}
+	})
+}
+
+func TestInferType(t *testing.T) {
+	for _, tt := range []struct {
+		d    Definition
+		want CheckType
+	}{
+		{Definition{HTTP: "x"}, CheckHTTP}, {Definition{TCP: "x"}, CheckTCP}, {Definition{Args: []string{"x"}}, CheckScript},
+		{Definition{TTL: 1}, CheckTTL}, {Definition{TTL: 1, TCP: "x"}, ""}, {Definition{}, ""},
+		{Definition{Type: CheckDocker, TCP: "x"}, CheckDocker},
+	} {
+		tt.d.InferType()
+		if tt.d.Type != tt.want {
+			t.Errorf("%+v, want type %q", tt.d, tt.want)
+		}
+	}
+}
+
+func TestJSONForms(t *testing.T) {
+	i := valid().Registrations[0].Instance
+	i.Owner = Owner{Kind: OwnerLease, ID: "7", TTL: Duration(90 * time.Second)}
+	raw, err := json.Marshal(i)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, part := range []string{`"ttl":"1m30s"`, `"ip":"10.0.0.1"`, `"host":"web.example.com."`} {
+		if !strings.Contains(string(raw), part) {
+			t.Errorf("%s lacks %s", raw, part)
+		}
+	}
+	if strings.Contains(string(raw), "locality") || strings.Contains(string(raw), `"ip":""`) {
+		t.Errorf("%s holds empty fields", raw)
+	}
+	var back Instance
+	if err := json.Unmarshal(raw, &back); err != nil || !back.Equal(&i) {
+		t.Errorf("comes back as %+v, %v", back, err)
+	}
+	if err := json.Unmarshal([]byte(`{"owner":{"ttl":"soon"}}`), &back); err == nil || !strings.Contains(err.Error(), "10s") {
+		t.Errorf("bad duration: %v, want an example", err)
+	}
+}
+
+func TestErrors(t *testing.T) {
+	err := Errorf(KindConflict, "instance %s is taken", "a").WithHint("choose %s", "b")
+	if got := err.Error(); got != "instance a is taken: choose b" {
+		t.Error(got)
+	}
+	if got := KindOf(fmt.Errorf("register: %w", err)); got != KindConflict {
+		t.Errorf("kind %v", got)
+	}
+	if got := KindOf(fmt.Errorf("plain")); got != KindInternal {
+		t.Errorf("kind %v", got)
+	}
+	seen := make(map[string]bool)
+	for kind := KindInternal; kind <= KindUnavailable; kind++ {
+		seen[kind.String()] = true
+	}
+	if len(seen) != 7 {
+		t.Errorf("kinds are called %v, want 7 names", seen)
+	}
+}
+
+func TestSmallValues(t *testing.T) {
+	if got := (Port{Number: 1}).Transport(); got != "tcp" {
+		t.Error(got)
+	}
+	if got := (Port{Number: 1, Protocol: "udp"}).Transport(); got != "udp" {
+		t.Error(got)
+	}
+	if got := (Address{}).String(); got != "" {
+		t.Error(got)
+	}
+	if got := (Address{IP: netip.MustParseAddr("::1")}).String(); got != "::1" {
+		t.Error(got)
+	}
+	if Passing.Worse(Warning) != Warning || Warning.Worse(Passing) != Warning || Passing.Worse("odd").Worse(Warning) != "odd" {
+		t.Error("the worse status is not the worse one")
+	}
+	if !(Owner{Kind: OwnerContainer}).Declared() || (Owner{Kind: OwnerLease}).Declared() {
+		t.Error("wrong owners are declared")
+	}
+	if got := Duration(0).Or(time.Second); got != time.Second {
+		t.Error(got)
+	}
+}
