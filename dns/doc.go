@@ -1,0 +1,42 @@
+// Package dns is the name server: it answers out of the catalog's View, over UDP and TCP on one port, and passes names
+// outside of its domains on to the upstream resolvers.
+//
+// # What it speaks
+//
+//   - RFC 1035 messages and RFC 7766 TCP: A, NS, CNAME, SOA, PTR, TXT; AAAA (RFC 3596); SRV (RFC 2782). RFC 1464 for
+//     the text of meta (a key that begins with "rfc1035-" gives its value alone, as Consul has it).
+//   - RFC 6891 EDNS version 0. The asker's UDP size is honoured from 512 to 4096 bytes. RFC 8914: extended error 14
+//     (Not Ready) while the View loads, 22 when no upstream answers.
+//   - RFC 2308: a name that exists without the type asked for is NOERROR with the SOA; one that does not exist is
+//     NXDOMAIN with the SOA. RFC 8020: a name above others exists.
+//   - RFC 8482: ANY gets one of the name's record sets.
+//   - RFC 4343 and the 0x20 habit: names compare in any letter case, and the question goes back as it came.
+//
+// # Names below a domain
+//
+//	[tag.]name.service[.dc]          instances of a service, with a tag or not
+//	_name._tag[.service][.dc]        the same; _tcp and _udp mean any tag and the first port of that protocol
+//	_port._proto.name.service[.dc]   instances that have the port, by its name or number
+//	node.node[.dc]                   a node, whether it is healthy or not
+//	hex.addr[.dc]                    the address that the hexadecimal digits spell; SRV targets are such names
+//	ns, and the domain itself        this server
+//
+// Where dc stands, "dc.dc" does too. Addresses that are known as a node's or an instance's have PTR records.
+//
+// # How much of an answer
+//
+// Only healthy instances are given. A service with instances of which none is healthy is NOERROR without records, for
+// the name exists. Records stand in random order. Addresses are ordered by weight, so that asking often and taking the
+// first spreads by weight; when an answer is cut, addresses are a sample by weight. SRV carries the weights itself, so
+// a cut SRV answer is a sample without regard to weight, ordered by weight. What does not fit sets TC; the ADDITIONAL
+// section goes first, and without setting TC (RFC 2181 §9).
+//
+// # What it loses
+//
+//   - No DNSSEC, zone transfer (REFUSED), dynamic update or notify (NOTIMP), no TSIG, no cookies (RFC 7873).
+//   - CNAME stands alone: instances that are known by a host name only show in A and AAAA answers if no instance has an
+//     address, and then one at a time. In SRV answers they are targets like any other.
+//   - The port's published number stands in SRV only; A and AAAA have no place for it.
+//   - Instances without a port have no SRV record. More than 64 KiB of records are cut over TCP too, with TC set.
+//   - Answers of the upstream resolvers are not kept, and their AD bit is dropped.
+package dns

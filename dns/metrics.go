@@ -1,0 +1,88 @@
+package dns
+
+import (
+	"encoding/binary"
+	"fmt"
+	"strings"
+
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics counts. Its counters are looked up once, so that counting an answer costs two additions.
+type metrics struct {
+	queries   [len(countedTypes) + 1][16]prometheus.Counter
+	truncated prometheus.Counter
+	upstream  [2]prometheus.Counter
+}
+
+// countedTypes are the types that are counted by name; all others are "other".
+var countedTypes = [...]uint16{
+	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypePTR, dns.TypeTXT, dns.TypeSOA, dns.TypeNS, dns.TypeANY,
+}
+
+func newMetrics(registry prometheus.Registerer) (*metrics, error) {
+	queries := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "koine_dns_replies_total", Help: "Replies to DNS queries, by the type asked for and the response code.",
+	}, []string{"type", "rcode"})
+	truncated := prometheus.NewCounter(prometheus.CounterOpts{
+		Name: "koine_dns_truncated_total", Help: "DNS replies that were cut.",
+	})
+	upstream := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "koine_dns_upstream_total", Help: "Queries passed on to the upstream resolvers, by outcome.",
+	}, []string{"result"})
+	m := &metrics{truncated: truncated}
+	for i := range m.queries {
+		text := "other"
+		if i < len(countedTypes) {
+			text = dns.TypeToString[countedTypes[i]]
+		}
+		for rcode := range m.queries[i] {
+			m.queries[i][rcode] = queries.WithLabelValues(text, strings.ToLower(rcodeText(rcode)))
+		}
+	}
+	m.upstream[0], m.upstream[1] = upstream.WithLabelValues("ok"), upstream.WithLabelValues("error")
+	if registry == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{queries, truncated, upstream} {
+		if err := registry.Register(c); err != nil {
+			return nil, fmt.Errorf("register dns metrics: %w", err)
+		}
+	}
+	return m, nil
+}
+
+func rcodeText(rcode int) string {
+	if text, ok := dns.RcodeToString[rcode]; ok && rcode < 16 {
+		return text
+	}
+	return fmt.Sprint(rcode)
+}
+
+// count counts a reply.
+func (m *metrics) count(req *request, reply []byte) {
+	flags := binary.BigEndian.Uint16(reply[2:])
+	m.queries[typeIndex(req.qtype)][flags&0xf].Inc()
+	if flags&flagTC != 0 {
+		m.truncated.Inc()
+	}
+}
+
+func typeIndex(qtype uint16) int {
+	for i, t := range countedTypes {
+		if t == qtype {
+			return i
+		}
+	}
+	return len(countedTypes)
+}
+
+// forwarded counts a query that was passed on.
+func (m *metrics) forwarded(err error) {
+	if err != nil {
+		m.upstream[1].Inc()
+		return
+	}
+	m.upstream[0].Inc()
+}

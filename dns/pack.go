@@ -1,0 +1,235 @@
+package dns
+
+import (
+	"encoding/binary"
+	"net/netip"
+
+	"github.com/miekg/dns"
+)
+
+// The sizes of parts of a message, in bytes.
+const (
+	pointerSize = 2      // a compressed name
+	fixedSize   = 10     // a record's type, class, TTL and the length of its data
+	optSize     = 11     // an OPT record without options
+	maxPointer  = 0x3fff // the last place that a compressed name can point to
+)
+
+// packer writes one message. A record that does not fit below the limit is not written at all.
+type packer struct {
+	buf   []byte
+	limit int
+	ttl   uint32
+}
+
+// add writes a record whose data is in two parts. Its owner is the name that stands at ownerAt.
+func (p *packer) add(ownerAt int, rtype uint16, data, suffix []byte) bool {
+	if ownerAt > maxPointer {
+		return p.addSpelled(ownerAt, rtype, data)
+	}
+	if len(p.buf)+pointerSize+fixedSize+len(data)+len(suffix) > p.limit {
+		return false
+	}
+	p.buf = binary.BigEndian.AppendUint16(p.buf, 0xc000|uint16(ownerAt))
+	p.appendBody(rtype, data, suffix)
+	return true
+}
+
+// addSpelled writes a record with its owner, which stands uncompressed at ownerAt, written out again.
+func (p *packer) addSpelled(ownerAt int, rtype uint16, data []byte) bool {
+	end := ownerAt
+	for p.buf[end] != 0 {
+		end += 1 + int(p.buf[end])
+	}
+	owner := p.buf[ownerAt : end+1]
+	if len(p.buf)+len(owner)+fixedSize+len(data) > p.limit {
+		return false
+	}
+	p.buf = append(p.buf, owner...)
+	p.appendBody(rtype, data, nil)
+	return true
+}
+
+func (p *packer) appendBody(rtype uint16, data, suffix []byte) {
+	b := binary.BigEndian.AppendUint16(p.buf, rtype)
+	b = binary.BigEndian.AppendUint16(b, dns.ClassINET)
+	b = binary.BigEndian.AppendUint32(b, p.ttl)
+	b = binary.BigEndian.AppendUint16(b, uint16(len(data)+len(suffix)))
+	p.buf = append(append(b, data...), suffix...)
+}
+
+// pack writes the reply to a request into the worker's buffer, which it is good in until the next reply. What does not
+// fit is left out in this order: ADDITIONAL, then ANSWER with TC set; OPT always fits.
+func (w *worker) pack(req *request, a *plan) []byte {
+	limit := req.limit() - optLen(req, a)
+	p := packer{buf: w.startReply(req), limit: limit, ttl: w.server.ttl}
+	var answers, authority, additional int
+	truncated := false
+	if a.set != nil {
+		answers, truncated = w.packAnswers(&p, a)
+	} else if a.zone != nil {
+		w.scratch = a.zone.appendSOA(w.scratch[:0], w.server.view.Revision(), w.server.ttl)
+		apex := headerSize + len(req.qname) - len(a.zone.wire)
+		if p.add(apex, dns.TypeSOA, w.scratch, nil) {
+			authority = 1
+		}
+	}
+	if a.set != nil && !truncated {
+		additional = w.packGlue(&p, a.set)
+	}
+	if req.edns {
+		p.buf = appendOPT(p.buf, req, a)
+		additional++
+	}
+	w.out = p.buf
+	flags := w.server.flags(req, a)
+	if truncated {
+		flags |= flagTC
+	}
+	binary.BigEndian.PutUint16(p.buf[2:], flags)
+	binary.BigEndian.PutUint16(p.buf[6:], uint16(answers))
+	binary.BigEndian.PutUint16(p.buf[8:], uint16(authority))
+	binary.BigEndian.PutUint16(p.buf[10:], uint16(additional))
+	return p.buf
+}
+
+// startReply writes the header, its flags and counts left open, and the question as it came.
+func (w *worker) startReply(req *request) []byte {
+	buf := binary.BigEndian.AppendUint16(w.out[:0], req.id)
+	if len(req.qname) == 0 {
+		return append(buf, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	}
+	buf = append(buf, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0)
+	buf = append(buf, req.qname...)
+	buf = binary.BigEndian.AppendUint16(buf, req.qtype)
+	return binary.BigEndian.AppendUint16(buf, req.qclass)
+}
+
+// flags returns a reply's flags, TC left out.
+func (s *Server) flags(req *request, a *plan) uint16 {
+	flags := flagQR | req.flags&(opcodeMask|flagRD|flagCD) | uint16(a.rcode&0xf)
+	if a.zone != nil {
+		flags |= flagAA
+	}
+	if s.upstream != nil {
+		flags |= flagRA
+	}
+	return flags
+}
+
+// packAnswers writes as much of the answer as fits, and notes in w.marks where each record's data begins. Of addresses
+// and the like, the sample that fits is drawn by weight; of SRV without regard to it, for the asker draws by weight.
+func (w *worker) packAnswers(p *packer, a *plan) (count int, truncated bool) {
+	set, n := a.set, len(a.set.records)
+	least := pointerSize + fixedSize + set.smallest
+	if set.below {
+		least += len(a.zone.address)
+	}
+	room := max(p.limit-len(p.buf), 0) / least
+	k := min(n, room)
+	switch set.rtype {
+	case dns.TypeSRV:
+		w.order = w.sample(set, k)
+	case dns.TypeCNAME: // a name has only one
+		n, k = 1, min(k, 1)
+		w.order = w.byWeight(set, k)
+	default:
+		w.order = w.byWeight(set, k)
+	}
+	w.marks = w.marks[:0]
+	for _, i := range w.order {
+		r := &set.records[i]
+		at := len(p.buf) + pointerSize + fixedSize
+		var suffix []byte
+		if r.below {
+			suffix = a.zone.address
+		}
+		if !p.add(headerSize, set.rtype, r.rdata, suffix) {
+			return count, true
+		}
+		w.marks = append(w.marks, at)
+		count++
+	}
+	return count, count < n
+}
+
+// packGlue writes the addresses of the names in the answer's records, as many as fit.
+func (w *worker) packGlue(p *packer, set *recordSet) (count int) {
+	if set.shared {
+		clear(w.glued)
+	}
+	for i, at := range w.marks {
+		for _, ip := range set.records[w.order[i]].glue {
+			if set.shared && !w.firstGlue(ip) {
+				continue
+			}
+			if !p.addAddress(at+set.glueOffset(), ip) {
+				return count
+			}
+			count++
+		}
+	}
+	return count
+}
+
+func (w *worker) firstGlue(ip netip.Addr) bool {
+	if _, ok := w.glued[ip]; ok {
+		return false
+	}
+	w.glued[ip] = struct{}{}
+	return true
+}
+
+func (p *packer) addAddress(ownerAt int, ip netip.Addr) bool {
+	if ip.Is4() {
+		raw := ip.As4()
+		return p.add(ownerAt, dns.TypeA, raw[:], nil)
+	}
+	raw := ip.As16()
+	return p.add(ownerAt, dns.TypeAAAA, raw[:], nil)
+}
+
+// extendedText is what an extended error says beside its code.
+func extendedText(code uint16) string {
+	switch code {
+	case dns.ExtendedErrorCodeNotReady:
+		return "the catalog is loading"
+	case dns.ExtendedErrorCodeNoReachableAuthority:
+		return "no upstream resolver answers"
+	default:
+		return ""
+	}
+}
+
+// optLen returns how long the OPT record of a reply is.
+func optLen(req *request, a *plan) int {
+	switch {
+	case !req.edns:
+		return 0
+	case a.extended == 0:
+		return optSize
+	default:
+		return optSize + 6 + len(extendedText(a.extended))
+	}
+}
+
+func appendOPT(b []byte, req *request, a *plan) []byte {
+	b = append(b, 0) // the root
+	b = binary.BigEndian.AppendUint16(b, dns.TypeOPT)
+	b = binary.BigEndian.AppendUint16(b, offeredUDP)
+	var flags uint16
+	if req.do {
+		flags = 1 << 15
+	}
+	b = append(b, byte(a.rcode>>4), 0)
+	b = binary.BigEndian.AppendUint16(b, flags)
+	if a.extended == 0 {
+		return append(b, 0, 0)
+	}
+	text := extendedText(a.extended)
+	b = binary.BigEndian.AppendUint16(b, uint16(6+len(text)))
+	b = binary.BigEndian.AppendUint16(b, dns.EDNS0EDE)
+	b = binary.BigEndian.AppendUint16(b, uint16(2+len(text)))
+	b = binary.BigEndian.AppendUint16(b, a.extended)
+	return append(b, text...)
+}

@@ -1,0 +1,108 @@
+package dns
+
+import (
+	"cmp"
+	"math/rand/v2"
+	"slices"
+)
+
+// picker puts records in random order. Its buffers are used again; a slice that it returned is good until the next call.
+type picker struct {
+	rng    *rand.Rand
+	chosen []int32
+	seen   []uint64
+	keyed  []keyed
+}
+
+// keyed is a record with the random number that it is ordered by.
+type keyed struct {
+	key   float64
+	index int32
+}
+
+// byWeight returns k of the set's records as RFC 2782 has a client draw them: one after the other, each with the odds of
+// its weight among those that are left. The work is about k log n while k is small beside n, n log n otherwise.
+func (p *picker) byWeight(set *recordSet, k int) []int32 {
+	n := len(set.records)
+	k = min(k, n)
+	p.start(n)
+	if k <= n/4 {
+		p.drawDistinct(set, k)
+	}
+	if len(p.chosen) == k {
+		return p.chosen
+	}
+	p.keyed = p.keyed[:0]
+	for i := range n {
+		if !p.has(i) {
+			p.addKey(set, int32(i))
+		}
+	}
+	p.takeKeyed(k - len(p.chosen))
+	return p.chosen
+}
+
+// sample returns k of the set's records chosen without regard to weight, in an order drawn by weight.
+func (p *picker) sample(set *recordSet, k int) []int32 {
+	n := len(set.records)
+	if k >= n {
+		return p.byWeight(set, n)
+	}
+	p.start(n)
+	// Floyd's sampling: k draws, whatever n is.
+	for i := n - k; i < n; i++ {
+		if j := p.rng.IntN(i + 1); p.has(j) {
+			p.choose(i)
+		} else {
+			p.choose(j)
+		}
+	}
+	p.keyed = p.keyed[:0]
+	for _, i := range p.chosen {
+		p.addKey(set, i)
+	}
+	p.chosen = p.chosen[:0]
+	p.takeKeyed(k)
+	return p.chosen
+}
+
+func (p *picker) start(n int) {
+	words := (n + 63) / 64
+	p.seen = slices.Grow(p.seen[:0], words)[:words]
+	clear(p.seen)
+	p.chosen = p.chosen[:0]
+}
+
+func (p *picker) has(i int) bool { return p.seen[i/64]&(1<<(i%64)) != 0 }
+
+func (p *picker) choose(i int) {
+	p.seen[i/64] |= 1 << (i % 64)
+	p.chosen = append(p.chosen, int32(i))
+}
+
+// drawDistinct draws with replacement and skips what it has, which is the same as drawing without. It gives up after a
+// while, for a few heavy records may be drawn again and again; what it has chosen stands.
+func (p *picker) drawDistinct(set *recordSet, k int) {
+	for range 4*k + 16 {
+		if len(p.chosen) == k {
+			return
+		}
+		if i := set.draw(p.rng); !p.has(i) {
+			p.choose(i)
+		}
+	}
+}
+
+// addKey gives a record an exponential random key at the rate of its weight: ordered by key, records stand as if drawn
+// one after the other by weight (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006).
+func (p *picker) addKey(set *recordSet, i int32) {
+	p.keyed = append(p.keyed, keyed{p.rng.ExpFloat64() / float64(set.records[i].weight), i})
+}
+
+// takeKeyed chooses the k records of the lowest keys, in order.
+func (p *picker) takeKeyed(k int) {
+	slices.SortFunc(p.keyed, func(a, b keyed) int { return cmp.Compare(a.key, b.key) })
+	for _, one := range p.keyed[:k] {
+		p.chosen = append(p.chosen, one.index)
+	}
+}

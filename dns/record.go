@@ -1,0 +1,247 @@
+package dns
+
+import (
+	"cmp"
+	"encoding/binary"
+	"math/rand/v2"
+	"net/netip"
+	"sort"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// record is one record ready to be written. Its owner is the name that was asked for.
+type record struct {
+	// rdata is the data in wire form, names in it uncompressed.
+	rdata []byte
+	// below tells that the zone's address suffix follows rdata: it ends in the first label of an address's name.
+	below bool
+	// weight is the share of askers that it is for, at least 1.
+	weight uint32
+	// glue are the addresses of the name in rdata, for the ADDITIONAL section.
+	glue []netip.Addr
+}
+
+// recordSet is records of one type for one name. It is immutable.
+type recordSet struct {
+	rtype   uint16
+	records []record
+	// sums are the running sums of the weights; nil if all weights are alike.
+	sums []uint64
+	// smallest is the size of the smallest record's data.
+	smallest int
+	// below tells that all records are below.
+	below bool
+	// shared tells that some addresses are the glue of several records.
+	shared bool
+}
+
+// newRecordSet finishes a set whose records stand. It returns nil for none.
+func newRecordSet(rtype uint16, records []record) *recordSet {
+	if len(records) == 0 {
+		return nil
+	}
+	set := &recordSet{rtype: rtype, records: records, smallest: len(records[0].rdata), below: true}
+	alike := true
+	for i := range records {
+		set.smallest = min(set.smallest, len(records[i].rdata))
+		set.below = set.below && records[i].below
+		alike = alike && records[i].weight == records[0].weight
+	}
+	if !alike {
+		set.sums = make([]uint64, len(records))
+		var sum uint64
+		for i := range records {
+			sum += uint64(records[i].weight)
+			set.sums[i] = sum
+		}
+	}
+	set.shared = sharedGlue(records)
+	return set
+}
+
+func sharedGlue(records []record) bool {
+	seen := make(map[netip.Addr]struct{})
+	for i := range records {
+		for _, addr := range records[i].glue {
+			if _, ok := seen[addr]; ok {
+				return true
+			}
+			seen[addr] = struct{}{}
+		}
+	}
+	return false
+}
+
+// draw returns a record's index with the odds of its weight.
+func (s *recordSet) draw(rng *rand.Rand) int {
+	if s.sums == nil {
+		return rng.IntN(len(s.records))
+	}
+	x := rng.Uint64N(s.sums[len(s.sums)-1])
+	return sort.Search(len(s.sums), func(i int) bool { return s.sums[i] > x })
+}
+
+// glueOffset is where in a record's data the name stands that glue is for.
+func (s *recordSet) glueOffset() int {
+	if s.rtype == dns.TypeSRV {
+		return 6
+	}
+	return 0
+}
+
+// setBuilder collects the records of a set; a record that comes twice is one with both weights (RFC 2181 §5).
+type setBuilder struct {
+	records []record
+	at      map[string]int
+}
+
+// add keeps rdata.
+func (b *setBuilder) add(r record) {
+	key := string(r.rdata)
+	if i, ok := b.at[key]; ok {
+		b.records[i].weight = min(b.records[i].weight+r.weight, catalog.MaxWeight)
+		return
+	}
+	if b.at == nil {
+		b.at = make(map[string]int)
+	}
+	b.at[key] = len(b.records)
+	b.records = append(b.records, r)
+}
+
+// addSRV adds a record for a port at an address or, if that is not valid, at a host. The weight is left to finishSRV.
+func (b *setBuilder) addSRV(at reach, port, weight uint16) {
+	rdata := make([]byte, 6, 48)
+	rdata[1] = 1 // the priority
+	binary.BigEndian.PutUint16(rdata[4:], port)
+	r := record{weight: uint32(weight)}
+	switch {
+	case at.first.IsValid():
+		r.rdata, r.below, r.glue = appendHexLabel(rdata, at.first), true, []netip.Addr{at.first}
+	case at.host != nil:
+		r.rdata = append(rdata, at.host...)
+	default:
+		return
+	}
+	b.add(r)
+}
+
+// finishSRV writes the weights, which may have grown by records that came twice, into the records' data.
+func (b *setBuilder) finishSRV() *recordSet {
+	for i := range b.records {
+		binary.BigEndian.PutUint16(b.records[i].rdata[2:], uint16(b.records[i].weight))
+	}
+	return newRecordSet(dns.TypeSRV, b.records)
+}
+
+func appendHexLabel(b []byte, addr netip.Addr) []byte {
+	const digits = "0123456789abcdef"
+	raw := addr.AsSlice()
+	b = append(b, byte(2*len(raw)))
+	for _, c := range raw {
+		b = append(b, digits[c>>4], digits[c&15])
+	}
+	return b
+}
+
+// reach is how an instance or a node is reached.
+type reach struct {
+	// first is the preferred address; v4 and v6 are the preferred ones of each family. Any may be invalid.
+	first, v4, v6 netip.Addr
+	// host is a host name in wire form, for what has no address; or nil.
+	host []byte
+	// published tells that ports answer under their published number.
+	published bool
+}
+
+// reachOf picks, from the addresses of an instance or a node, those that an asker is given: on the network of the first
+// one, the first of each family. It is the one place where that is decided, so that who asks can come to matter here.
+func reachOf(addresses []catalog.Address) (r reach) {
+	if len(addresses) == 0 {
+		return r
+	}
+	preferred := addresses[0]
+	r.published = preferred.Network == catalog.NetworkHost
+	for _, a := range addresses {
+		if a.Network != preferred.Network || a.NetworkID != preferred.NetworkID {
+			continue
+		}
+		ip := a.IP.Unmap().WithZone("")
+		switch {
+		case ip.Is4() && !r.v4.IsValid():
+			r.v4 = ip
+		case ip.Is6() && !r.v6.IsValid():
+			r.v6 = ip
+		}
+		if !r.first.IsValid() {
+			r.first = ip
+		}
+	}
+	if !r.first.IsValid() {
+		r.host = firstHost(addresses, preferred)
+	}
+	return r
+}
+
+// firstHost returns the first host name on the preferred network that can stand in a message, or nil.
+func firstHost(addresses []catalog.Address, preferred catalog.Address) []byte {
+	for _, a := range addresses {
+		if a.Host == "" || a.Network != preferred.Network || a.NetworkID != preferred.NetworkID {
+			continue
+		}
+		if wire, err := wireName(a.Host); err == nil {
+			return wire
+		}
+	}
+	return nil
+}
+
+// addressSets is how a name answers for addresses: by A and AAAA, or by CNAME if it has neither.
+type addressSets struct {
+	v4, v6, cname *recordSet
+}
+
+// addressBuilder collects addressSets.
+type addressBuilder struct{ v4, v6, cname setBuilder }
+
+func (b *addressBuilder) add(at reach, weight uint16) {
+	if at.v4.IsValid() {
+		b.v4.add(record{rdata: at.v4.AsSlice(), weight: uint32(weight)})
+	}
+	if at.v6.IsValid() {
+		b.v6.add(record{rdata: at.v6.AsSlice(), weight: uint32(weight)})
+	}
+	if at.host != nil {
+		b.cname.add(record{rdata: at.host, weight: uint32(weight)})
+	}
+}
+
+func (b *addressBuilder) build() addressSets {
+	sets := addressSets{
+		v4: newRecordSet(dns.TypeA, b.v4.records),
+		v6: newRecordSet(dns.TypeAAAA, b.v6.records),
+	}
+	if sets.v4 == nil && sets.v6 == nil {
+		sets.cname = newRecordSet(dns.TypeCNAME, b.cname.records)
+	}
+	return sets
+}
+
+// find returns the set that answers a type; nil if there is none.
+func (s *addressSets) find(qtype uint16) *recordSet {
+	switch {
+	case qtype == dns.TypeA && s.v4 != nil:
+		return s.v4
+	case qtype == dns.TypeAAAA && s.v6 != nil:
+		return s.v6
+	case qtype == dns.TypeA, qtype == dns.TypeAAAA, qtype == dns.TypeCNAME:
+		return s.cname
+	case qtype == dns.TypeANY:
+		return cmp.Or(s.v4, s.v6, s.cname)
+	default:
+		return nil
+	}
+}

@@ -1,0 +1,167 @@
+package dns
+
+import (
+	"encoding/binary"
+
+	"github.com/miekg/dns"
+)
+
+// The sizes of messages, in bytes.
+const (
+	headerSize  = 12
+	minUDP      = 512   // what every asker takes
+	maxUDP      = 4096  // the most that an asker's EDNS size buys
+	offeredUDP  = 1232  // what this server says it takes; it fits every link unfragmented
+	maxTCP      = 65535 // what the length before a TCP message can say
+	maxRequest  = 4096  // more is not read
+	maxSections = 16    // records in a request beside its question
+)
+
+// The bits of a header's flags.
+const (
+	flagQR     = 1 << 15
+	flagAA     = 1 << 10
+	flagTC     = 1 << 9
+	flagRD     = 1 << 8
+	flagRA     = 1 << 7
+	flagCD     = 1 << 4
+	opcodeMask = 0xf << 11
+)
+
+// request is a query as it came. Its slices belong to the message that it was parsed from.
+type request struct {
+	id    uint16
+	flags uint16
+	// qname is the name in wire form, letter case as it came; empty if the message has no question to give back.
+	qname  []byte
+	qtype  uint16
+	qclass uint16
+	// labels are the name's labels in lower case, the root's not counted.
+	labels []string
+
+	edns    bool
+	version uint8
+	size    uint16
+	do      bool
+
+	tcp bool
+}
+
+// limit is the most bytes that a reply may have.
+func (r *request) limit() int {
+	switch {
+	case r.tcp:
+		return maxTCP
+	case !r.edns:
+		return minUDP
+	default:
+		return min(max(int(r.size), minUDP), maxUDP)
+	}
+}
+
+// parse reads a message into r. It returns false if the message deserves no reply: it is no query, or shorter than a
+// header. A code other than RcodeSuccess is the reply to a bad one; what r holds of the question is then given back.
+func (r *request) parse(msg []byte) (rcode int, ok bool) {
+	*r = request{labels: r.labels[:0], tcp: r.tcp}
+	if len(msg) < headerSize {
+		return 0, false
+	}
+	r.id = binary.BigEndian.Uint16(msg)
+	r.flags = binary.BigEndian.Uint16(msg[2:])
+	if r.flags&flagQR != 0 {
+		return 0, false
+	}
+	if r.flags&opcodeMask != 0 {
+		return dns.RcodeNotImplemented, true
+	}
+	questions, answers := binary.BigEndian.Uint16(msg[4:]), binary.BigEndian.Uint16(msg[6:])
+	if questions != 1 || answers != 0 {
+		return dns.RcodeFormatError, true
+	}
+	end, ok := r.parseQuestion(msg)
+	if !ok {
+		return dns.RcodeFormatError, true
+	}
+	return r.parseRecords(msg, end), true
+}
+
+// parseQuestion reads the one question and returns where it ends. Its name cannot be compressed: nothing stands before.
+func (r *request) parseQuestion(msg []byte) (end int, ok bool) {
+	var lower [255]byte
+	end = headerSize
+	for {
+		if end >= len(msg) {
+			return 0, false
+		}
+		size := int(msg[end])
+		next := end + 1 + size
+		if size > 63 || next > len(msg) || next-headerSize > len(lower) {
+			return 0, false
+		}
+		for i := end; i < next; i++ {
+			lower[i-headerSize] = lowerByte(msg[i])
+		}
+		end = next
+		if size == 0 {
+			break
+		}
+	}
+	if end+4 > len(msg) {
+		return 0, false
+	}
+	r.qname = msg[headerSize:end]
+	r.qtype = binary.BigEndian.Uint16(msg[end:])
+	r.qclass = binary.BigEndian.Uint16(msg[end+2:])
+	name := string(lower[:len(r.qname)])
+	for i := 0; name[i] != 0; i += 1 + int(r.qname[i]) {
+		r.labels = append(r.labels, name[i+1:i+1+int(r.qname[i])])
+	}
+	return end + 4, true
+}
+
+// lowerByte turns ASCII letters to lower case. Lengths of labels are below 'A' and pass unchanged.
+func lowerByte(c byte) byte {
+	if c >= 'A' && c <= 'Z' {
+		return c + ('a' - 'A')
+	}
+	return c
+}
+
+// parseRecords reads what follows the question for the sake of the OPT record.
+func (r *request) parseRecords(msg []byte, off int) (rcode int) {
+	authority := int(binary.BigEndian.Uint16(msg[8:]))
+	count := authority + int(binary.BigEndian.Uint16(msg[10:]))
+	if count > maxSections {
+		return dns.RcodeFormatError
+	}
+	for i := range count {
+		rr, next, err := dns.UnpackRR(msg, off)
+		if err != nil || next == off { // the library takes the end of a message for an empty record
+			return dns.RcodeFormatError
+		}
+		off = next
+		opt, ok := rr.(*dns.OPT)
+		if !ok {
+			continue
+		}
+		if i < authority || r.edns || opt.Hdr.Name != "." {
+			return dns.RcodeFormatError
+		}
+		r.edns, r.version, r.size, r.do = true, opt.Version(), opt.UDPSize(), opt.Do()
+	}
+	return r.refuse()
+}
+
+// refuse returns the code for a well-formed query that this server does not answer.
+func (r *request) refuse() (rcode int) {
+	switch {
+	case r.version != 0:
+		return dns.RcodeBadVers
+	case r.qtype == dns.TypeOPT || r.qtype == dns.TypeNone:
+		return dns.RcodeFormatError
+	case r.qclass != dns.ClassINET || r.qtype == dns.TypeAXFR || r.qtype == dns.TypeIXFR:
+		return dns.RcodeRefused
+	default:
+		return dns.RcodeSuccess
+	}
+}

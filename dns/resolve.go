@@ -1,0 +1,130 @@
+package dns
+
+import (
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// plan is the answer to a question before it is packed.
+type plan struct {
+	rcode int
+	// zone is the one that the answer is authoritative for; nil if it is not.
+	zone *zone
+	// set is the answer; nil if there is none, and then the zone's SOA is given.
+	set *recordSet
+	// extended is an RFC 8914 code, sent if it is not 0 and the asker speaks EDNS.
+	extended uint16
+	// forward tells that the question is for the upstream resolvers.
+	forward bool
+}
+
+// resolve answers a well-formed question from the View.
+func (s *Server) resolve(req *request) plan {
+	if z, below := findZone(s.zones, req.labels); z != nil {
+		if !s.view.Ready() {
+			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
+		}
+		set, rcode := s.resolveName(z, parseName(below, s.datacenter), req.qtype)
+		return plan{rcode: rcode, zone: z, set: set}
+	}
+	if ip, ok := parseReverse(req.labels); ok && (req.qtype == dns.TypePTR || req.qtype == dns.TypeANY) {
+		if !s.view.Ready() {
+			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
+		}
+		if set := s.pointers(ip); set != nil {
+			return plan{zone: s.zones[0], set: set}
+		}
+	}
+	if s.upstream == nil || req.flags&flagRD == 0 {
+		return plan{rcode: dns.RcodeRefused}
+	}
+	return plan{forward: true}
+}
+
+// resolveName answers for a name below a zone. No set with RcodeSuccess means that the name has others.
+func (s *Server) resolveName(z *zone, n name, qtype uint16) (*recordSet, int) {
+	switch n.kind {
+	case nameApex:
+		return s.resolveApex(z, qtype), dns.RcodeSuccess
+	case nameEmpty:
+		return nil, dns.RcodeSuccess
+	case nameServer:
+		return addressesOf(s.ownAddresses()).find(qtype), dns.RcodeSuccess
+	case nameService, nameProtocol:
+		return s.resolveService(n, qtype)
+	case nameNode:
+		return s.resolveNode(n.node, qtype)
+	case nameAddress:
+		return addressesOf([]catalog.Address{{IP: n.addr}}).find(qtype), dns.RcodeSuccess
+	default:
+		return nil, dns.RcodeNameError
+	}
+}
+
+func (s *Server) resolveApex(z *zone, qtype uint16) *recordSet {
+	switch qtype {
+	case dns.TypeSOA, dns.TypeANY:
+		rdata := z.appendSOA(nil, s.view.Revision(), s.ttl)
+		return newRecordSet(dns.TypeSOA, []record{{rdata: rdata, weight: 1}})
+	case dns.TypeNS:
+		at := reachOf(s.ownAddresses())
+		glue := slices.DeleteFunc([]netip.Addr{at.v4, at.v6}, func(ip netip.Addr) bool { return !ip.IsValid() })
+		return newRecordSet(dns.TypeNS, []record{{rdata: z.ns, weight: 1, glue: glue}})
+	default:
+		return nil
+	}
+}
+
+func (s *Server) resolveService(n name, qtype uint16) (*recordSet, int) {
+	service := s.view.Service(n.service)
+	if service == nil || len(service.Endpoints) == 0 {
+		// A lone label that begins with '_' also stands above RFC 2782 names.
+		if n.want == (selector{}) && underscored(n.service) {
+			return nil, dns.RcodeSuccess
+		}
+		return nil, dns.RcodeNameError
+	}
+	if n.kind == nameProtocol {
+		return nil, dns.RcodeSuccess
+	}
+	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(n.want)
+	if sets == nil {
+		return nil, dns.RcodeNameError
+	}
+	return sets.find(qtype), dns.RcodeSuccess
+}
+
+func (s *Server) resolveNode(node string, qtype uint16) (*recordSet, int) {
+	snapshot := s.view.Node(node)
+	if snapshot == nil || snapshot.Node == nil {
+		return nil, dns.RcodeNameError
+	}
+	if qtype == dns.TypeTXT {
+		var b setBuilder
+		b.addMeta(snapshot.Node.Meta)
+		return b.finishTXT(), dns.RcodeSuccess
+	}
+	return addressesOf(snapshot.Node.Addresses).find(qtype), dns.RcodeSuccess
+}
+
+// ownAddresses are those of the node that this server runs on.
+func (s *Server) ownAddresses() []catalog.Address {
+	if len(s.own) > 0 {
+		return s.own
+	}
+	if node := s.view.Node(s.node); node != nil && node.Node != nil {
+		return node.Node.Addresses
+	}
+	return nil
+}
+
+func addressesOf(addresses []catalog.Address) *addressSets {
+	var b addressBuilder
+	b.add(reachOf(addresses), 1)
+	sets := b.build()
+	return &sets
+}

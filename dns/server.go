@@ -1,0 +1,239 @@
+package dns
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Config says what a Server answers, and from where.
+type Config struct {
+	// View is what is answered from. It must be set.
+	View *catalog.View
+	// Domains are the domains answered for; nil means "koine." and "consul.". The first one stands in PTR records.
+	Domains []string
+	// Datacenter is this datacenter's name, one label; empty means "dc1".
+	Datacenter string
+	// Node is the name of the node that the server runs on. Its addresses in the View are those of ns.<domain>.
+	Node string
+	// NodeAddresses, if set, stand in place of the node's addresses in the View.
+	NodeAddresses []netip.Addr
+	// Upstreams are the resolvers for all other names, host:port or host, tried in order; nil means those in ResolvConf.
+	Upstreams []string
+	// NoForward refuses all other names.
+	NoForward bool
+	// ResolvConf is the file that names the upstreams where Upstreams does not; empty means /etc/resolv.conf.
+	ResolvConf string
+	// UpstreamTimeout bounds one try at one upstream; 0 means 1.5 s.
+	UpstreamTimeout time.Duration
+	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
+	MaxForwards int
+	// TTL is how long answers may be kept, in whole seconds; 0 means 5 s.
+	TTL time.Duration
+	// Metrics is where counters are registered; nil means nowhere.
+	Metrics prometheus.Registerer
+	// Logger is where faults are told; nil means nowhere.
+	Logger *slog.Logger
+}
+
+// maxConns is how many TCP connections may be open at once; more are closed as they come.
+const maxConns = 1024
+
+// Server is the name server.
+type Server struct {
+	view       *catalog.View
+	slot       catalog.Slot
+	zones      []*zone
+	datacenter string
+	node       string
+	own        []catalog.Address
+	nodes      nodeAddresses
+	ttl        uint32
+	upstream   *forwarder // nil if nothing is forwarded
+	metrics    *metrics
+	log        *slog.Logger
+
+	udp *net.UDPConn
+	tcp *net.TCPListener
+
+	workers sync.Pool
+	// outbound has a place for each query that is with the upstreams, conns for each TCP connection.
+	outbound, conns chan struct{}
+	// running counts the goroutines of Run.
+	running sync.WaitGroup
+}
+
+// New returns a server that listens nowhere yet. It returns an error of catalog.KindInvalid for a name or an upstream
+// that cannot be, and the registerer's error if it has counters of the same names.
+func New(cfg Config) (*Server, error) {
+	cfg = cfg.withDefaults()
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	zones, err := newZones(cfg.Domains, strings.ToLower(cfg.Datacenter))
+	if err != nil {
+		return nil, err
+	}
+	upstream, err := newForwarder(&cfg)
+	if err != nil {
+		return nil, err
+	}
+	counters, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
+		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream,
+		metrics: counters, log: cfg.Logger,
+		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
+	}
+	s.nodes.view = cfg.View
+	for _, ip := range cfg.NodeAddresses {
+		s.own = append(s.own, catalog.Address{IP: ip})
+	}
+	s.workers.New = func() any { return s.newWorker() }
+	return s, nil
+}
+
+func (c Config) withDefaults() Config {
+	if c.Domains == nil {
+		c.Domains = []string{"koine.", "consul."}
+	}
+	if c.Datacenter == "" {
+		c.Datacenter = "dc1"
+	}
+	if c.ResolvConf == "" {
+		c.ResolvConf = "/etc/resolv.conf"
+	}
+	if c.UpstreamTimeout == 0 {
+		c.UpstreamTimeout = 1500 * time.Millisecond
+	}
+	if c.MaxForwards == 0 {
+		c.MaxForwards = 1024
+	}
+	if c.TTL == 0 {
+		c.TTL = 5 * time.Second
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	return c
+}
+
+func (c *Config) validate() error {
+	if c.View == nil {
+		return catalog.Errorf(catalog.KindInvalid, "name server has no view")
+	}
+	if len(c.Domains) == 0 {
+		return catalog.Errorf(catalog.KindInvalid, "name server has no domain")
+	}
+	if c.TTL < 0 || c.UpstreamTimeout < 0 || c.MaxForwards < 0 {
+		return catalog.Errorf(catalog.KindInvalid, "name server has a negative ttl, timeout or number of forwards")
+	}
+	if reserved(strings.ToLower(c.Datacenter)) {
+		return catalog.Errorf(catalog.KindInvalid, "datacenter name %q means something else in names", c.Datacenter).
+			WithHint("choose one that is none of service, node, addr, dc and ns")
+	}
+	return catalog.ValidateName("datacenter", c.Datacenter)
+}
+
+// Listen binds UDP and TCP on one port of addr; with port 0, on any that is free for both. It returns an error that
+// names the address if the port is taken, and one of catalog.KindInvalid if an upstream is the server itself.
+func (s *Server) Listen(addr string) error {
+	if err := s.bind(addr); err != nil {
+		return fmt.Errorf("listen for dns on %s: %w", addr, err)
+	}
+	if s.upstream == nil {
+		return nil
+	}
+	if err := s.upstream.refuse(s.Addr(), s.log); err != nil {
+		s.close()
+		return err
+	}
+	if len(s.upstream.servers) == 0 {
+		s.upstream = nil
+	}
+	return nil
+}
+
+// bindTries is how often a free port is looked for that is free for both UDP and TCP.
+const bindTries = 16
+
+func (s *Server) bind(addr string) (err error) {
+	wanted, err := net.ResolveTCPAddr("tcp", addr)
+	if err != nil {
+		return err
+	}
+	for range bindTries {
+		if s.tcp, err = net.ListenTCP("tcp", wanted); err != nil {
+			return err
+		}
+		port := s.tcp.Addr().(*net.TCPAddr).Port
+		s.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: wanted.IP, Port: port, Zone: wanted.Zone})
+		if err == nil {
+			err = receiveDestination(s.udp)
+			if err == nil {
+				return nil
+			}
+			s.udp.Close()
+		}
+		s.tcp.Close()
+		if wanted.Port != 0 {
+			break
+		}
+	}
+	return err
+}
+
+// Addr returns the address that Listen bound.
+func (s *Server) Addr() netip.AddrPort {
+	addr := s.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
+}
+
+func (s *Server) close() {
+	s.udp.Close()
+	s.tcp.Close()
+}
+
+// Run answers until the context ends, and then returns nil once all of its goroutines have. If a socket fails it
+// returns the reason. Listen must have succeeded before.
+func (s *Server) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	failed := make(chan error, 1)
+	serve := func(loop func(context.Context) error) {
+		s.running.Go(func() {
+			if err := loop(ctx); err != nil {
+				select {
+				case failed <- err:
+				default: // the first reason counts
+				}
+				cancel()
+			}
+		})
+	}
+	for range udpReaders() {
+		serve(s.serveUDP)
+	}
+	serve(s.serveTCP)
+	<-ctx.Done()
+	s.close()
+	s.running.Wait()
+	select {
+	case err := <-failed:
+		return err
+	default:
+		return nil
+	}
+}

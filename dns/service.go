@@ -1,0 +1,223 @@
+package dns
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// serviceAnswers is what the server derives from a service's snapshot. It hangs on the snapshot and dies with it.
+type serviceAnswers struct {
+	healthy []*catalog.Endpoint
+	// known are the selectors that an instance answers to, healthy or not; those of a tag or a port have no other field.
+	known map[selector]struct{}
+	// sets holds *serviceSets by selector, only for those in known, each made when it is first asked for.
+	sets sync.Map
+}
+
+// serviceSets is the records of one service under one selector.
+type serviceSets struct {
+	addressSets
+	srv *recordSet
+	// txt is made when it is first asked for, for hardly anybody asks.
+	txt func() *recordSet
+}
+
+// deriveService makes what hangs on a snapshot. It is handed to catalog.Service.Derived.
+func deriveService(s *catalog.Service) any {
+	a := &serviceAnswers{healthy: s.Healthy, known: make(map[selector]struct{})}
+	a.known[selector{}] = struct{}{}
+	ports := make(map[catalog.Port]struct{})
+	for _, e := range s.Endpoints {
+		for _, tag := range e.Tags {
+			a.addTag(strings.ToLower(tag))
+		}
+		for _, p := range e.Ports {
+			p.Published = 0
+			ports[p] = struct{}{}
+		}
+	}
+	for p := range ports {
+		a.addPort(p)
+	}
+	return a
+}
+
+func (a *serviceAnswers) addTag(tag string) {
+	a.known[selector{tag: tag}] = struct{}{}
+	if transport(tag) {
+		a.known[selector{proto: tag}] = struct{}{}
+	}
+}
+
+func (a *serviceAnswers) addPort(p catalog.Port) {
+	proto := p.Transport()
+	a.known[selector{proto: proto}] = struct{}{}
+	a.known[selector{proto: proto, port: strconv.Itoa(int(p.Number))}] = struct{}{}
+	if p.Name != "" {
+		a.known[selector{proto: proto, port: strings.ToLower(p.Name)}] = struct{}{}
+	}
+}
+
+// find returns the records under a selector, or nil if no instance answers to it, healthy or not.
+func (a *serviceAnswers) find(want selector) *serviceSets {
+	if _, ok := a.known[want]; !ok {
+		return nil
+	}
+	if sets, ok := a.sets.Load(want); ok {
+		return sets.(*serviceSets)
+	}
+	sets, _ := a.sets.LoadOrStore(want, a.build(want))
+	return sets.(*serviceSets)
+}
+
+func (a *serviceAnswers) build(want selector) *serviceSets {
+	var addresses addressBuilder
+	var srv setBuilder
+	var chosen []*catalog.Endpoint
+	for _, e := range a.healthy {
+		port, ok := want.match(e)
+		if !ok {
+			continue
+		}
+		chosen = append(chosen, e)
+		at, weight := reachOf(e.Reach()), weightOf(e)
+		addresses.add(at, weight)
+		if port == nil {
+			continue
+		}
+		number := port.Number
+		if at.published && port.Published != 0 {
+			number = port.Published
+		}
+		srv.addSRV(at, number, weight)
+	}
+	return &serviceSets{
+		addressSets: addresses.build(),
+		srv:         srv.finishSRV(),
+		txt:         sync.OnceValue(func() *recordSet { return metaOf(chosen) }),
+	}
+}
+
+// find returns the set that answers a type; nil if there is none.
+func (s *serviceSets) find(qtype uint16) *recordSet {
+	switch qtype {
+	case dns.TypeSRV:
+		return s.srv
+	case dns.TypeTXT:
+		return s.txt()
+	case dns.TypeANY:
+		if set := s.any(); set != nil {
+			return set
+		}
+		return s.txt()
+	default:
+		return s.addressSets.find(qtype)
+	}
+}
+
+func (s *serviceSets) any() *recordSet {
+	if set := s.addressSets.find(dns.TypeANY); set != nil {
+		return set
+	}
+	return s.srv
+}
+
+// match tells whether an instance answers to the selector, and by which port; nil if it has none.
+func (want selector) match(e *catalog.Endpoint) (*catalog.Port, bool) {
+	switch {
+	case want.port != "":
+		port := want.namedPort(e.Ports)
+		return port, port != nil
+	case want.proto != "":
+		if i := slices.IndexFunc(e.Ports, func(p catalog.Port) bool { return p.Transport() == want.proto }); i >= 0 {
+			return &e.Ports[i], true
+		}
+		return firstPort(e), hasTag(e, want.proto)
+	default:
+		return firstPort(e), want.tag == "" || hasTag(e, want.tag)
+	}
+}
+
+// namedPort returns the port of that name, or else of that number.
+func (want selector) namedPort(ports []catalog.Port) *catalog.Port {
+	var byNumber *catalog.Port
+	for i := range ports {
+		p := &ports[i]
+		if p.Transport() != want.proto {
+			continue
+		}
+		if strings.EqualFold(p.Name, want.port) {
+			return p
+		}
+		if byNumber == nil && strconv.Itoa(int(p.Number)) == want.port {
+			byNumber = p
+		}
+	}
+	return byNumber
+}
+
+func firstPort(e *catalog.Endpoint) *catalog.Port {
+	if len(e.Ports) == 0 {
+		return nil
+	}
+	return &e.Ports[0]
+}
+
+func hasTag(e *catalog.Endpoint, tag string) bool {
+	return slices.ContainsFunc(e.Tags, func(t string) bool { return strings.ToLower(t) == tag })
+}
+
+func weightOf(e *catalog.Endpoint) uint16 {
+	return uint16(min(max(e.Weight, 1), catalog.MaxWeight))
+}
+
+// metaOf returns the TXT records of the meta of some instances; what several share stands once.
+func metaOf(endpoints []*catalog.Endpoint) *recordSet {
+	var b setBuilder
+	for _, e := range endpoints {
+		b.addMeta(e.Meta)
+	}
+	return b.finishTXT()
+}
+
+func (b *setBuilder) addMeta(meta map[string]string) {
+	for key, value := range meta {
+		if len(key)+len(value) < maxTCP/2 {
+			b.add(record{rdata: appendTXT(nil, attribute(key, value)), weight: 1})
+		}
+	}
+}
+
+func (b *setBuilder) finishTXT() *recordSet {
+	for i := range b.records {
+		b.records[i].weight = 1
+	}
+	return newRecordSet(dns.TypeTXT, b.records)
+}
+
+// attribute returns a pair as RFC 1464 writes it.
+func attribute(key, value string) string {
+	if strings.HasPrefix(strings.ToLower(key), "rfc1035-") {
+		return value
+	}
+	key = strings.ReplaceAll(key, "`", "``")
+	return strings.ReplaceAll(key, "=", "`=") + "=" + value
+}
+
+// appendTXT appends a text as the strings of a TXT record, of at most 255 bytes each.
+func appendTXT(b []byte, text string) []byte {
+	for {
+		n := min(len(text), 255)
+		b = append(append(b, byte(n)), text[:n]...)
+		text = text[n:]
+		if text == "" {
+			return b
+		}
+	}
+}

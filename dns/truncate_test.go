@@ -1,0 +1,184 @@
+package dns
+
+import (
+	"fmt"
+	"net/netip"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// transports are the ways to ask: by UDP with an EDNS size, 0 for none, or by TCP.
+type way struct {
+	size  uint16
+	tcp   bool
+	limit int
+}
+
+var ways = []way{
+	{0, false, 512}, {100, false, 512}, {512, false, 512}, {1232, false, 1232}, {4096, false, 4096}, {65535, false, 4096},
+	{0, true, 65535}, {1232, true, 65535},
+}
+
+func (w way) String() string { return fmt.Sprintf("edns=%d,tcp=%v", w.size, w.tcp) }
+
+func (w way) query(name string, qtype uint16) *dns.Msg {
+	q := query(name, qtype)
+	if w.size > 0 {
+		q.SetEdns0(w.size, false)
+	}
+	return q
+}
+
+// TestTruncation holds what must be true of every answer, whatever the size of the service and of the message.
+func TestTruncation(t *testing.T) {
+	for _, n := range []int{1, 2, 7, 11, 12, 30, 31, 75, 300, 1400, 5000} {
+		s := newTestServer(t, Config{}, fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%5 }))
+		w := seeded(s, 13)
+		for _, way := range ways {
+			for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
+				t.Run(fmt.Sprintf("%d,%s,%s", n, dns.TypeToString[qtype], way), func(t *testing.T) {
+					checkCut(t, w, way, qtype, n)
+				})
+			}
+		}
+	}
+}
+
+func checkCut(t *testing.T, w *worker, way way, qtype uint16, n int) {
+	packed, err := way.query("fleet.service.koine.", qtype).Pack()
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw, _ := w.answer(packed, way.tcp)
+	m := parse(t, raw)
+	if len(raw) > way.limit {
+		t.Fatalf("%d bytes", len(raw))
+	}
+	if (m.IsEdns0() != nil) != (way.size > 0) {
+		t.Error("EDNS came back otherwise than it was sent")
+	}
+	if m.Truncated != (len(m.Answer) < n) {
+		t.Fatalf("TC is %v with %d of %d records", m.Truncated, len(m.Answer), n)
+	}
+	least := 16
+	if qtype == dns.TypeSRV {
+		least = 12 + 6 + 9 + len("addr") + 1 + len("dc1") + 1 + len("koine") + 2
+	}
+	if m.Truncated && (glueOf(m) > 0 || len(raw)+least <= way.limit) {
+		t.Errorf("cut with %d additional records, at %d bytes", glueOf(m), len(raw))
+	}
+	if qtype == dns.TypeSRV && !m.Truncated && glueOf(m) < n && len(raw)+16 <= way.limit && len(raw) < maxPointer {
+		t.Errorf("%d additional records for %d, at %d bytes", glueOf(m), n, len(raw))
+	}
+	checkDistinct(t, m)
+}
+
+func checkDistinct(t *testing.T, m *dns.Msg) {
+	t.Helper()
+	targets := make(map[string]bool)
+	for _, rr := range m.Answer {
+		key := rr.String()
+		if srv, isSRV := rr.(*dns.SRV); isSRV {
+			key = srv.Target
+		}
+		if targets[key] {
+			t.Errorf("%s stands twice", key)
+		}
+		targets[key] = true
+	}
+	for _, rr := range m.Extra {
+		if a, isA := rr.(*dns.A); isA && !targets[a.Hdr.Name] {
+			t.Errorf("additional record for %s, which is no target", a.Hdr.Name)
+		} else if want := fmt.Sprintf("%x.addr.dc1.koine.", []byte(a4(rr))); isA && a.Hdr.Name != want {
+			t.Errorf("%s has the address %s", a.Hdr.Name, a.A)
+		}
+	}
+}
+
+func a4(rr dns.RR) []byte {
+	if a, isA := rr.(*dns.A); isA {
+		return a.A.To4()
+	}
+	return nil
+}
+
+func TestWholeFleetByTCP(t *testing.T) {
+	w := seeded(newTestServer(t, Config{}, fleet(300, nil)), 1)
+	m := ask(t, w, query("fleet.service.koine.", dns.TypeSRV), true)
+	if len(m.Answer) != 300 || len(m.Extra) != 300 || m.Truncated {
+		t.Errorf("%d answers, %d additional, TC %v", len(m.Answer), len(m.Extra), m.Truncated)
+	}
+}
+
+// TestGlueBeyondPointers is names that stand too far back in the message for compression.
+func TestGlueBeyondPointers(t *testing.T) {
+	w := seeded(newTestServer(t, Config{}, fleet(600, nil)), 1)
+	m := ask(t, w, query("fleet.service.koine.", dns.TypeSRV), true)
+	if len(m.Answer) != 600 || len(m.Extra) != 600 || m.Truncated {
+		t.Errorf("%d answers, %d additional, TC %v", len(m.Answer), len(m.Extra), m.Truncated)
+	}
+	checkDistinct(t, m)
+}
+
+// TestCutAnswersAreFair asks again and again: every instance turns up as often as any other.
+func TestCutAnswersAreFair(t *testing.T) {
+	const trials, n = 3000, 300
+	w := seeded(newTestServer(t, Config{}, fleet(n, nil)), 17)
+	for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
+		seen := make(map[netip.Addr]int)
+		size := 0
+		for range trials {
+			m := ask(t, w, query("fleet.service.koine.", qtype), false)
+			size = len(m.Answer)
+			for _, rr := range m.Answer {
+				seen[addressOf(t, rr)]++
+			}
+		}
+		if len(seen) != n {
+			t.Fatalf("%d of %d seen", len(seen), n)
+		}
+		for addr, count := range seen {
+			near(t, addr.String(), count, trials, float64(size)/n)
+		}
+	}
+}
+
+func addressOf(t *testing.T, rr dns.RR) netip.Addr {
+	t.Helper()
+	switch rr := rr.(type) {
+	case *dns.A:
+		addr, _ := netip.AddrFromSlice(rr.A.To4())
+		return addr
+	case *dns.SRV:
+		addr, okay := parseHex(dns.SplitDomainName(rr.Target)[:1])
+		if !okay {
+			t.Fatalf("target %s", rr.Target)
+		}
+		return addr
+	default:
+		t.Fatalf("record %s", rr)
+		return netip.Addr{}
+	}
+}
+
+func BenchmarkAnswer(b *testing.B) {
+	for _, n := range []int{3, 300, 10_000} {
+		s := newTestServer(b, Config{}, fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%2 }))
+		for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
+			b.Run(fmt.Sprintf("%s-%d", dns.TypeToString[qtype], n), func(b *testing.B) {
+				w := seeded(s, 1)
+				packed, err := way{size: 1232}.query("fleet.service.koine.", qtype).Pack()
+				if err != nil {
+					b.Fatal(err)
+				}
+				b.ReportAllocs()
+				for b.Loop() {
+					w.answer(packed, false)
+				}
+			})
+		}
+	}
+}

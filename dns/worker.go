@@ -1,0 +1,78 @@
+package dns
+
+import (
+	"math/rand/v2"
+	"net/netip"
+	"slices"
+
+	"github.com/miekg/dns"
+)
+
+// worker answers one message at a time. Its buffers are used again, so that an answer from the View costs next to no
+// garbage; a reply is good until the next one.
+type worker struct {
+	server *Server
+	picker
+	req          request
+	out, scratch []byte
+	order        []int32
+	marks        []int
+	glued        map[netip.Addr]struct{}
+}
+
+// outbound is a query that cannot be answered from the View alone. It owns its memory.
+type outbound struct {
+	req request
+	// base is the reply so far, which ends in a CNAME that is to be followed; nil if the whole query goes upstream.
+	base []byte
+}
+
+func (s *Server) newWorker() *worker {
+	return &worker{
+		server: s,
+		picker: picker{rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))},
+		out:    make([]byte, 0, maxUDP),
+		glued:  make(map[netip.Addr]struct{}),
+	}
+}
+
+// answer answers a message from the View. If that does not suffice there is no reply but an outbound query, for
+// Server.finish. For a message that deserves no reply both are nil.
+func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
+	req := &w.req
+	req.tcp = tcp
+	rcode, ok := req.parse(msg)
+	if !ok {
+		return nil, nil
+	}
+	a := plan{rcode: rcode}
+	if rcode == dns.RcodeSuccess {
+		a = w.server.resolve(req)
+	}
+	if a.forward {
+		return nil, &outbound{req: req.clone()}
+	}
+	reply := w.pack(req, &a)
+	if w.server.follows(req, &a) {
+		return nil, &outbound{req: req.clone(), base: slices.Clone(reply)}
+	}
+	return reply, nil
+}
+
+// failure packs SERVFAIL.
+func (w *worker) failure(req *request, extended uint16) []byte {
+	return w.pack(req, &plan{rcode: dns.RcodeServerFailure, extended: extended})
+}
+
+// follows tells whether the asker wants more than the CNAME that it is given.
+func (s *Server) follows(req *request, a *plan) bool {
+	return a.set != nil && a.set.rtype == dns.TypeCNAME && (req.qtype == dns.TypeA || req.qtype == dns.TypeAAAA) &&
+		req.flags&flagRD != 0
+}
+
+func (r *request) clone() request {
+	c := *r
+	c.qname = slices.Clone(r.qname)
+	c.labels = slices.Clone(r.labels)
+	return c
+}

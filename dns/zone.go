@@ -1,0 +1,103 @@
+package dns
+
+import (
+	"encoding/binary"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// zone is one domain that the server answers for, with what every answer below it needs in wire form.
+type zone struct {
+	// labels are in lower case, the root's not counted.
+	labels []string
+	wire   []byte
+	// ns is the server's name, contact the mailbox of whoever runs it.
+	ns, contact []byte
+	// address is "addr.<dc>.<domain>": what follows the hexadecimal digits in an SRV record's target.
+	address []byte
+	// below is "<dc>.<domain>".
+	below []byte
+}
+
+func newZone(domain, datacenter string) (*zone, error) {
+	domain = strings.ToLower(dns.Fqdn(domain))
+	wire, err := wireName(domain)
+	if err != nil || len(wire) < 2 || len(wire) > 100 {
+		return nil, catalog.Errorf(catalog.KindInvalid, "domain %q is not a name of at most 100 bytes", domain)
+	}
+	below := append(wireLabels(datacenter), wire...)
+	return &zone{
+		labels:  dns.SplitDomainName(domain),
+		wire:    wire,
+		ns:      append(wireLabels("ns"), wire...),
+		contact: append(wireLabels("postmaster"), wire...),
+		below:   below,
+		address: append(wireLabels("addr"), below...),
+	}, nil
+}
+
+func newZones(domains []string, datacenter string) ([]*zone, error) {
+	zones := make([]*zone, len(domains))
+	for i, domain := range domains {
+		z, err := newZone(domain, datacenter)
+		if err != nil {
+			return nil, err
+		}
+		zones[i] = z
+	}
+	return zones, nil
+}
+
+// within returns the labels below the zone of a name in it.
+func (z *zone) within(labels []string) (below []string, ok bool) {
+	n := len(labels) - len(z.labels)
+	if n < 0 || !slices.Equal(labels[n:], z.labels) {
+		return nil, false
+	}
+	return labels[:n], true
+}
+
+// findZone returns the innermost of the zones that a name is in, or nil.
+func findZone(zones []*zone, labels []string) (found *zone, below []string) {
+	for _, z := range zones {
+		if rest, ok := z.within(labels); ok && (found == nil || len(rest) < len(below)) {
+			found, below = z, rest
+		}
+	}
+	return found, below
+}
+
+// appendSOA appends the data of the zone's SOA record. The store's revision is its serial number; the time for which
+// the absence of a name may be remembered is that for which its presence may.
+func (z *zone) appendSOA(b []byte, revision uint64, ttl uint32) []byte {
+	b = append(b, z.ns...)
+	b = append(b, z.contact...)
+	for _, n := range [...]uint32{uint32(revision), 3600, 600, 86400, ttl} {
+		b = binary.BigEndian.AppendUint32(b, n)
+	}
+	return b
+}
+
+// wireName returns a name in wire form.
+func wireName(text string) ([]byte, error) {
+	var b [255]byte
+	n, err := dns.PackDomainName(dns.Fqdn(text), b[:], 0, nil, false)
+	if err != nil {
+		return nil, fmt.Errorf("pack name %q: %w", text, err)
+	}
+	return slices.Clone(b[:n]), nil
+}
+
+// wireLabels returns labels in wire form without the root. Each is a valid name of the catalog.
+func wireLabels(labels ...string) []byte {
+	var b []byte
+	for _, label := range labels {
+		b = append(append(b, byte(len(label))), label...)
+	}
+	return b
+}
