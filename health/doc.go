@@ -1,0 +1,25 @@
+// Package health runs the checks of one node's services and tells the catalog when their status changes.
+//
+// It has two halves. State is a pure state machine: thresholds and initial status, a function of the check's definition,
+// one result and the time. Runner is the loop around it: it keeps a timetable of a desired set of checks, probes what
+// falls due with a bounded number of probes at a time, and hands each change of status to a Reporter.
+//
+// What a check may be:
+//
+//   - http: one request per run. A status below 300 passes, 429 warns, all else is critical. Redirects are followed
+//     while they stay on the same host name, at most 5; one that leads elsewhere says nothing about this instance, so
+//     the redirect itself is the answer, and that is critical. Each run makes a new connection, and no proxy is used.
+//   - tcp: a connection is made and closed.
+//   - script: exit code 0 passes, 1 warns, all else is critical. The command runs in a process group of its own and
+//     the whole group is killed when the command ends or its time is up, so a run leaves nothing behind.
+//   - ttl: the application pushes its status; without a push within the TTL the check turns critical. What the
+//     application says holds at once: thresholds do not apply.
+//   - docker: not run here; whoever declares it declares its status.
+//
+// A check never overlaps itself, and its next run is computed from its timetable and not from the end of the last run.
+// Runs that could not start in time, because all probes were busy or the last run took longer than the interval, are
+// left out and not made up for.
+//
+// Only a change of status is reported, with the output of the run that changed it. The first outcome of a check of
+// which no outcome is stored is reported whatever it is, so that a check that was critical from the start says why.
+package health

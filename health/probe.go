@@ -1,0 +1,53 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// probers runs checks for real.
+type probers struct {
+	scripts bool
+}
+
+func (p *probers) probe(ctx context.Context, def *catalog.Definition) Result {
+	switch def.Type {
+	case catalog.CheckHTTP:
+		return probeHTTP(ctx, def)
+	case catalog.CheckTCP:
+		return probeTCP(ctx, def)
+	case catalog.CheckScript:
+		if !p.scripts {
+			return critical("script checks are off: start koine with --enable-script-checks to run this one")
+		}
+		return probeScript(ctx, def)
+	}
+	return critical("koine cannot run checks of type %q", def.Type)
+}
+
+func probeTCP(ctx context.Context, def *catalog.Definition) Result {
+	conn, err := new(net.Dialer).DialContext(ctx, "tcp", def.TCP)
+	if err != nil {
+		return critical("TCP connect %s: %s", def.TCP, reason(err, def))
+	}
+	// The check is over once the connection stands: how it ends tells nothing.
+	_ = conn.Close()
+	return Result{catalog.Passing, "TCP connect " + def.TCP + ": success"}
+}
+
+func critical(format string, args ...any) Result {
+	return Result{catalog.Critical, fmt.Sprintf(format, args...)}
+}
+
+// reason says why a run failed in the words of a check instead of those of a context.
+func reason(err error, def *catalog.Definition) string {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
+		return fmt.Sprintf("timed out after %v", def.Timeout.Or(catalog.DefaultTimeout))
+	}
+	return err.Error()
+}

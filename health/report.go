@@ -1,0 +1,69 @@
+package health
+
+import (
+	"context"
+	"math/rand/v2"
+	"time"
+)
+
+const (
+	// reportTimeout bounds one call of the Reporter.
+	reportTimeout = 10 * time.Second
+	// A refused report is tried again after firstRetry, then after twice that and so on up to lastRetry.
+	firstRetry = 100 * time.Millisecond
+	lastRetry  = 10 * time.Second
+)
+
+// tell makes a check's state the outcome to be reported, in place of an older one that was not. It is called with mu
+// held.
+func (r *Runner) tell(k key, e *entry) {
+	e.pending, e.attempts = &outcome{e.state.Status, e.state.Output}, 0
+	r.reports.schedule(k, time.Now())
+}
+
+// report hands a check's newest outcome to the Reporter and returns when to try again.
+func (r *Runner) report(ctx context.Context, k key) time.Time {
+	r.mu.Lock()
+	e, ok := r.entries[k]
+	if !ok || e.pending == nil {
+		r.mu.Unlock()
+		return time.Time{}
+	}
+	sent := e.pending
+	r.mu.Unlock()
+
+	sendCtx, cancel := context.WithTimeout(ctx, reportTimeout)
+	defer cancel()
+	err := r.cfg.Reporter.SetCheck(sendCtx, k.node, k.id, sent.status, sent.output)
+	if ctx.Err() != nil {
+		return time.Time{}
+	}
+	r.metrics.reported(err)
+	return r.reported(k, e, sent, err)
+}
+
+// reported notes what came of a report. A newer outcome has scheduled its own report already.
+func (r *Runner) reported(k key, e *entry, sent *outcome, err error) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if e.pending != sent {
+		return time.Time{}
+	}
+	if err == nil {
+		e.pending, e.attempts = nil, 0
+		return time.Time{}
+	}
+	delay := retryDelay(e.attempts)
+	e.attempts++
+	if e.attempts == 1 {
+		r.log.Warn("report check", "node", k.node, "check", k.id, "status", sent.status, "error", err)
+	}
+	return time.Now().Add(delay)
+}
+
+// retryDelay returns the delay after a number of attempts, the last part of it by chance so that the checks of a node
+// do not come back all at once.
+func retryDelay(attempts int) time.Duration {
+	delay := min(firstRetry<<min(attempts, 10), lastRetry)
+	return delay*3/4 + rand.N(delay/4)
+}

@@ -1,0 +1,281 @@
+package health
+
+import (
+	"context"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Defaults and bounds of a Runner.
+const (
+	defaultConcurrent = 256
+	// reportWidth is how many reports are under way at a time: enough for a store that commits in groups.
+	reportWidth = 64
+	// firstWithin is the longest that the first run of a check waits, so that many new checks do not run at once and
+	// a fresh container's check still runs soon.
+	firstWithin = time.Second
+	// jitterShare is by which part of the interval a run may be off its slot, either way.
+	jitterShare = 1.0 / 32
+)
+
+// Reporter is told of changes of status. A Runner calls it for many checks at once, for one check never twice at once,
+// and again with a growing delay after an error, until it succeeds or the check has a newer outcome.
+type Reporter interface {
+	SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error
+}
+
+// prober runs a check once. The context carries the run's timeout; its end is a failure.
+type prober interface {
+	probe(ctx context.Context, def *catalog.Definition) Result
+}
+
+// Config says how a Runner works. Only Reporter must be set.
+type Config struct {
+	Reporter Reporter
+	// EnableScripts lets script checks run; without it they are critical with an output that says so.
+	EnableScripts bool
+	// MaxConcurrent is how many probes may be under way at a time; 0 means 256. Checks that fall due beyond that wait
+	// for a free place, and leave out the runs that they missed.
+	MaxConcurrent int
+	// Logger is told of changes of status and of reports that fail; nil means nobody.
+	Logger *slog.Logger
+	// Metrics is where the Runner's metrics are registered; nil means nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Runner runs a desired set of checks. Its methods may be called at any time, from any goroutine.
+type Runner struct {
+	cfg     Config
+	log     *slog.Logger
+	metrics *metrics
+	prober  prober
+
+	// probes is the timetable of the checks that are run, expiries that of the TTL checks, reports that of the
+	// outcomes that the Reporter has not taken yet.
+	probes, expiries, reports *dispatcher
+
+	// mu guards entries and what they point at. It is taken before a dispatcher's own lock, never after.
+	mu      sync.Mutex
+	entries map[key]*entry
+}
+
+// entry is a check of the desired set.
+type entry struct {
+	check *catalog.Check
+	state State
+	// slot is when the latest run was due, jitter not counted.
+	slot time.Time
+	// deadline is when a TTL check turns critical.
+	deadline time.Time
+	// pending is the newest outcome that the Reporter has not taken; attempts is how often it has refused it.
+	pending  *outcome
+	attempts int
+}
+
+type outcome struct {
+	status catalog.Status
+	output string
+}
+
+// New returns a Runner without checks. Nothing runs until Run is called.
+func New(cfg Config) (*Runner, error) {
+	if cfg.Reporter == nil {
+		return nil, catalog.Errorf(catalog.KindInternal, "health: no reporter")
+	}
+	if cfg.MaxConcurrent <= 0 {
+		cfg.MaxConcurrent = defaultConcurrent
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	m, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	r := &Runner{
+		cfg: cfg, log: cfg.Logger, metrics: m, entries: make(map[key]*entry),
+		prober: &probers{scripts: cfg.EnableScripts},
+	}
+	r.probes = newDispatcher(cfg.MaxConcurrent, r.runProbe)
+	r.expiries = newDispatcher(1, r.expire)
+	r.reports = newDispatcher(reportWidth, r.report)
+	return r, nil
+}
+
+// Run runs the checks until ctx ends and waits for the probes and reports that are under way. Outcomes that were not
+// reported by then are forgotten: whoever runs the checks next comes to its own. Run may be called once. It returns nil.
+func (r *Runner) Run(ctx context.Context) error {
+	var loops sync.WaitGroup
+	for _, d := range []*dispatcher{r.probes, r.expiries, r.reports} {
+		loops.Go(func() { d.run(ctx) })
+	}
+	loops.Wait()
+	return nil
+}
+
+// Set makes checks the set that is run. A check that is declared as before keeps its state and its timetable; one that
+// is declared otherwise starts anew; one that is missing stops. Docker's checks are ignored. The checks must not be
+// changed afterwards.
+//
+// A check's stored Status is where it begins. If it differs from what a running check has come to, the outcome is
+// reported once more, so that a check whose record was made anew does not stay at its initial status.
+func (r *Runner) Set(checks []*catalog.Check) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	now := time.Now()
+	desired := make(map[key]bool, len(checks))
+	for _, check := range checks {
+		if check.Type == catalog.CheckDocker {
+			continue
+		}
+		k := key{check.Node, check.ID}
+		desired[k] = true
+		if e, ok := r.entries[k]; ok && e.check.SameDeclaration(check) {
+			r.repair(k, e, check.Status)
+			continue
+		}
+		r.stop(k)
+		r.start(k, check, now)
+	}
+	for k := range r.entries {
+		if !desired[k] {
+			r.stop(k)
+		}
+	}
+	r.metrics.checks.Set(float64(len(r.entries)))
+}
+
+// start enters a check. It is called with mu held.
+func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
+	e := &entry{check: check, state: Begin(check, now)}
+	r.entries[k] = e
+	if check.Type == catalog.CheckTTL {
+		e.deadline = now.Add(time.Duration(check.TTL))
+		r.expiries.schedule(k, e.deadline)
+		return
+	}
+	e.slot = now.Add(time.Duration(rand.Float64() * float64(min(interval(check), firstWithin))))
+	r.probes.schedule(k, e.slot)
+}
+
+// stop forgets a check, its run that is under way and its outcome that is not reported. It is called with mu held.
+func (r *Runner) stop(k key) {
+	r.probes.remove(k)
+	r.expiries.remove(k)
+	r.reports.remove(k)
+	delete(r.entries, k)
+}
+
+// repair reports a running check's outcome again if the store holds another one. It is called with mu held.
+func (r *Runner) repair(k key, e *entry, stored catalog.Status) {
+	if !stored.Valid() || stored == e.state.Status || !e.state.Settled || e.pending != nil {
+		return
+	}
+	r.tell(k, e)
+}
+
+// Push takes the status of a TTL check from its application; it holds until the check's TTL has passed without another
+// push. A change is reported in the background. The error is of KindNotFound if there is no such check, of KindInvalid
+// if it is not a TTL check or status is none.
+func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Status, output string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !status.Valid() {
+		return catalog.Errorf(catalog.KindInvalid, "check %s cannot be %q", id, status).
+			WithHint("use passing, warning or critical")
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := key{node, id}
+	e, ok := r.entries[k]
+	if !ok {
+		return catalog.Errorf(catalog.KindNotFound, "node %s runs no check %s", node, id)
+	}
+	if e.check.Type != catalog.CheckTTL {
+		return catalog.Errorf(catalog.KindInvalid, "check %s is of type %s", id, e.check.Type).
+			WithHint("only the status of a ttl check can be pushed")
+	}
+	now := time.Now()
+	e.deadline = now.Add(time.Duration(e.check.TTL))
+	r.expiries.schedule(k, e.deadline)
+	r.step(k, e, Result{Status: status, Output: output}, now)
+	return nil
+}
+
+// runProbe runs a check once and returns when it runs next.
+func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
+	r.mu.Lock()
+	e, ok := r.entries[k]
+	r.mu.Unlock()
+	if !ok {
+		return time.Time{}
+	}
+	started := time.Now()
+	result := r.probeOnce(ctx, &e.check.Definition)
+	now := time.Now()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if ctx.Err() != nil || r.entries[k] != e {
+		return time.Time{} // stopped while it ran: the result is nobody's
+	}
+	r.metrics.ran(e.check.Type, result.Status, now.Sub(started))
+	r.step(k, e, result, now)
+	var at time.Time
+	e.slot, at = nextRun(e.slot, interval(e.check), now, 2*rand.Float64()-1)
+	return at
+}
+
+func (r *Runner) probeOnce(ctx context.Context, def *catalog.Definition) Result {
+	ctx, cancel := context.WithTimeout(ctx, def.Timeout.Or(catalog.DefaultTimeout))
+	defer cancel()
+	return r.prober.probe(ctx, def)
+}
+
+// expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not.
+func (r *Runner) expire(_ context.Context, k key) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.entries[k]
+	if !ok {
+		return time.Time{}
+	}
+	now := time.Now()
+	if now.Before(e.deadline) {
+		return e.deadline
+	}
+	r.step(k, e, Result{Status: catalog.Critical, Output: "no status was pushed within " + e.check.TTL.String()}, now)
+	return time.Time{}
+}
+
+// step applies a result to a check and has a change reported. It is called with mu held.
+func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
+	before := e.state.Status
+	state, changed := e.state.Step(&e.check.Definition, result, now)
+	e.state = state
+	if !changed {
+		return
+	}
+	r.log.Info("check changed", "node", k.node, "check", k.id, "instance", e.check.Instance,
+		"from", before, "to", state.Status)
+	r.tell(k, e)
+}
+
+// interval returns the time between two runs of a check, which is never 0.
+func interval(check *catalog.Check) time.Duration {
+	return max(check.Interval.Or(catalog.DefaultInterval), catalog.MinInterval)
+}
+
+// nextRun returns the first slot of the timetable after now that is not the given one, and when the run of that slot
+// starts: up to a small share of the interval off, jitter being between -1 and 1.
+func nextRun(slot time.Time, interval time.Duration, now time.Time, jitter float64) (next, at time.Time) {
+	missed := max(now.Sub(slot)/interval, 0)
+	next = slot.Add((missed + 1) * interval)
+	return next, next.Add(time.Duration(jitter * jitterShare * float64(interval)))
+}
