@@ -148,6 +148,13 @@ func start(t testing.TB, s *Server, addr string) netip.AddrPort {
 	if err := s.Listen(addr); err != nil {
 		t.Fatal(err)
 	}
+	serve(t, s)
+	return s.Addr()
+}
+
+// serve runs a server that listens already until the test ends.
+func serve(t testing.TB, s *Server) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -157,5 +164,4 @@ func start(t testing.TB, s *Server, addr string) netip.AddrPort {
 			t.Errorf("Run: %v", err)
 		}
 	})
-	return s.Addr()
 }

@@ -1,0 +1,244 @@
+package dns
+
+import (
+	"encoding/binary"
+	"io"
+	"net"
+	"net/netip"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+func TestUDPAndTCP(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	s := newTestServer(t, Config{Metrics: registry}, append(estate(), fleet(300, nil)...))
+	addr := start(t, s, "127.0.0.1:0")
+	for _, network := range []string{"udp", "tcp"} {
+		client := &dns.Client{Net: network}
+		m, _, err := client.Exchange(query("web.service.koine.", dns.TypeA), addr.String())
+		if err != nil || len(m.Answer) != 2 {
+			t.Errorf("%s: %v %v", network, m, err)
+		}
+		m, _, err = client.Exchange(query("fleet.service.koine.", dns.TypeSRV), addr.String())
+		if err != nil || m.Truncated != (network == "udp") || (len(m.Answer) == 300) != (network == "tcp") {
+			t.Errorf("%s: %v %v", network, m, err)
+		}
+	}
+	want := map[string]float64{"koine_dns_truncated_total": 1, "koine_dns_replies_total A noerror": 2, "koine_dns_replies_total SRV noerror": 2}
+	if diff := cmp.Diff(want, gather(t, registry)); diff != "" {
+		t.Error(diff)
+	}
+	if _, err := New(Config{View: catalog.NewView(), NoForward: true, Metrics: registry}); err == nil {
+		t.Error("the same metrics were registered twice")
+	}
+}
+
+// gather returns the counters that are not 0.
+func gather(t *testing.T, registry *prometheus.Registry) map[string]float64 {
+	t.Helper()
+	families, err := registry.Gather()
+	if err != nil {
+		t.Fatal(err)
+	}
+	counters := make(map[string]float64)
+	for _, family := range families {
+		for _, metric := range family.GetMetric() {
+			key := family.GetName()
+			for _, label := range []string{"type", "rcode"} {
+				for _, pair := range metric.GetLabel() {
+					if pair.GetName() == label {
+						key += " " + pair.GetValue()
+					}
+				}
+			}
+			if value := metric.GetCounter().GetValue(); value != 0 {
+				counters[key] = value
+			}
+		}
+	}
+	return counters
+}
+
+// TestReplyComesFromTheAddressAsked asks a server that is bound to all addresses at one that routing would not choose.
+func TestReplyComesFromTheAddressAsked(t *testing.T) {
+	for _, bind := range []string{"0.0.0.0:0", ":0"} {
+		s := newTestServer(t, Config{}, estate())
+		port := start(t, s, bind).Port()
+		addr := netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), port).String()
+		m, _, err := new(dns.Client).Exchange(query("web.service.koine.", dns.TypeA), addr)
+		if err != nil || len(m.Answer) != 2 {
+			t.Errorf("%s: %v %v", bind, m, err)
+		}
+	}
+}
+
+func TestIPv6(t *testing.T) {
+	if conn, err := net.ListenPacket("udp", "[::1]:0"); err != nil {
+		t.Skip("no IPv6 on loopback")
+	} else {
+		conn.Close()
+	}
+	for _, bind := range []string{"[::1]:0", "[::]:0"} {
+		s := newTestServer(t, Config{}, estate())
+		addr := netip.AddrPortFrom(netip.IPv6Loopback(), start(t, s, bind).Port())
+		m, _, err := new(dns.Client).Exchange(query("web.service.koine.", dns.TypeAAAA), addr.String())
+		if err != nil || len(m.Answer) != 1 {
+			t.Errorf("%s: %v %v", bind, m, err)
+		}
+	}
+}
+
+func TestTakenPort(t *testing.T) {
+	for _, network := range []string{"tcp", "udp"} {
+		var addr string
+		if network == "tcp" {
+			l, err := net.Listen("tcp", "127.0.0.1:0")
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer l.Close()
+			addr = l.Addr().String()
+		} else {
+			addr = silent(t)
+		}
+		err := newTestServer(t, Config{}, estate()).Listen(addr)
+		if err == nil || !strings.Contains(err.Error(), "listen for dns on "+addr) || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("%s: %v", network, err)
+		}
+	}
+	if err := newTestServer(t, Config{}, estate()).Listen("127.0.0.1:port"); err == nil {
+		t.Error("a port that is none was bound")
+	}
+}
+
+func TestRunTellsWhySocketsFail(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	s.udp.Close()
+	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "read udp") {
+		t.Errorf("Run: %v", err)
+	}
+}
+
+// TestConnection sends several messages down one connection, then what ends it.
+func TestConnection(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	addr := start(t, s, "127.0.0.1:0").String()
+	tooLong := binary.BigEndian.AppendUint16(nil, maxRequest+1)
+	aReply := append([]byte{0, 12}, 0x12, 0x34, 0x80, 0, 0, 0, 0, 0, 0, 0, 0, 0)
+	for _, last := range [][]byte{tooLong, aReply, {0, 3, 1, 2, 3}} {
+		raw, err := net.Dial("tcp", addr)
+		if err != nil {
+			t.Fatal(err)
+		}
+		conn := &dns.Conn{Conn: raw}
+		for _, name := range []string{"web.service.koine.", "n1.node.koine.", "nosuch.koine."} {
+			if err := conn.WriteMsg(query(name, dns.TypeA)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, want := range []int{2, 1, 0} {
+			if m, err := conn.ReadMsg(); err != nil || len(m.Answer) != want {
+				t.Errorf("want %d answers: %v %v", want, m, err)
+			}
+		}
+		raw.Write(last)
+		if rest, err := io.ReadAll(raw); len(rest) > 0 {
+			t.Errorf("after the end: %x %v", rest, err)
+		}
+		raw.Close()
+	}
+}
+
+func TestTooManyConnections(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	s.conns = make(chan struct{}, 1)
+	s.conns <- struct{}{}
+	raw, err := net.Dial("tcp", start(t, s, "127.0.0.1:0").String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer raw.Close()
+	if _, err := raw.Read(make([]byte, 1)); err == nil {
+		t.Error("the connection was not closed")
+	}
+}
+
+func TestResolvConf(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "resolv.conf")
+	if err := os.WriteFile(file, []byte("search example.com\nnameserver 192.0.2.1\nnameserver 2001:db8::1\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := New(Config{View: catalog.NewView(), ResolvConf: file})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"192.0.2.1:53", "[2001:db8::1]:53"}
+	var got []string
+	for _, server := range s.upstream.servers {
+		got = append(got, server.String())
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Error(diff)
+	}
+	if err := s.upstream.refuse(netip.MustParseAddrPort("192.0.2.1:53"), s.log); err != nil || len(s.upstream.servers) != 1 {
+		t.Errorf("its own address is dropped: %v, %v", s.upstream.servers, err)
+	}
+	s, err = New(Config{View: catalog.NewView(), ResolvConf: filepath.Join(t.TempDir(), "none")})
+	if err != nil || s.upstream != nil {
+		t.Errorf("without a file nothing is forwarded: %v, %v", s.upstream, err)
+	}
+}
+
+func TestDig(t *testing.T) {
+	dig, err := exec.LookPath("dig")
+	if err != nil {
+		t.Skip("dig is not installed (Debian: bind9-dnsutils)")
+	}
+	s := newTestServer(t, Config{}, append(estate(), fleet(300, nil)...))
+	addr := start(t, s, "127.0.0.1:0")
+	run := func(args ...string) string {
+		args = append([]string{"@127.0.0.1", "-p", strings.Split(addr.String(), ":")[1], "+tries=1", "+time=10"}, args...)
+		out, err := exec.CommandContext(t.Context(), dig, args...).CombinedOutput()
+		if err != nil {
+			t.Fatalf("dig %v: %v\n%s", args, err, out)
+		}
+		return string(out)
+	}
+	tests := []struct {
+		args string
+		want []string
+	}{
+		{"+short six.service.koine AAAA", []string{"fd01::6\n"}},
+		{"+short pub.service.consul SRV", []string{"1 1 30080 0a000001.addr.dc1.consul.\n"}},
+		{"+short -x 10.0.0.1", []string{"n1.node.dc1.koine.\n"}},
+		{"nosuch.service.koine", []string{"status: NXDOMAIN", "SOA\tns.koine. postmaster.koine."}},
+		{"six.service.koine A", []string{"status: NOERROR", "ANSWER: 0", "AUTHORITY: 1"}},
+		{"koine AXFR", []string{"Transfer failed"}},
+		{"+ednsopt=65001:00 +qr SIX.service.KOINE AAAA", []string{";SIX.service.KOINE.", "fd01::6"}},
+		{"+edns=1 +noednsnegotiation web.service.koine", []string{"status: BADVERS"}},
+		{"+noedns +ignore fleet.service.koine", []string{"flags: qr aa tc rd", "MSG SIZE  rcvd: 501"}},
+		{"+bufsize=4096 fleet.service.koine SRV", []string{"ANSWER: 300", "(TCP)"}},
+		{"-c CH version.bind TXT", []string{"status: REFUSED"}},
+		{"www.example.com", []string{"status: REFUSED"}},
+	}
+	for _, test := range tests {
+		out := run(strings.Fields(test.args)...)
+		for _, want := range test.want {
+			if !strings.Contains(out, want) {
+				t.Errorf("dig %s: no %q in\n%s", test.args, want, out)
+			}
+		}
+	}
+}
