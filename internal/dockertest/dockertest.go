@@ -16,6 +16,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"syscall"
 	"testing"
 	"time"
@@ -231,6 +232,8 @@ func (e *Engine) logTail() []byte {
 	if err != nil {
 		return []byte(err.Error())
 	}
-	lines := bytes.Split(text, []byte("\n"))
+	lines := slices.DeleteFunc(bytes.Split(text, []byte("\n")), func(line []byte) bool {
+		return bytes.Contains(line, []byte("module=grpc"))
+	})
 	return bytes.Join(lines[max(0, len(lines)-30):], []byte("\n"))
 }

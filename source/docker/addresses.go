@@ -1,0 +1,124 @@
+package docker
+
+import (
+	"cmp"
+	"maps"
+	"net/netip"
+	"slices"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// networkAddresses returns a container's addresses on its networks: the preferred network first, then user-defined ones
+// by name, then the default bridge, and last the network that Swarm's mesh uses for itself.
+func networkAddresses(c *container.InspectResponse, preferred string) (addresses []catalog.Address) {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	rank := func(name string) int {
+		switch {
+		case name == preferred:
+			return 0
+		case name == network.NetworkBridge:
+			return 2
+		case name == "ingress":
+			return 3
+		}
+		return 1
+	}
+	names := slices.SortedFunc(maps.Keys(c.NetworkSettings.Networks), func(a, b string) int {
+		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))
+	})
+	for _, name := range names {
+		endpoint := c.NetworkSettings.Networks[name]
+		if endpoint == nil {
+			continue
+		}
+		for _, ip := range []netip.Addr{endpoint.IPAddress, endpoint.GlobalIPv6Address} {
+			if ip.IsValid() && !ip.IsUnspecified() && len(addresses) < catalog.MaxAddresses {
+				addresses = append(addresses, catalog.Address{Network: name, NetworkID: endpoint.NetworkID, IP: ip})
+			}
+		}
+	}
+	return addresses
+}
+
+// place is where a container's ports are reached.
+type place struct {
+	addresses []catalog.Address
+	// ports are the candidates for the instance's ports, number the host's port for each of them.
+	ports  map[network.Port]struct{}
+	number func(network.Port) uint16
+	// host is set if the container has no network of its own but the host's.
+	host bool
+}
+
+// locate finds a container's addresses and ports by its network mode. It returns why there are none.
+func locate(c *container.InspectResponse, s *said, o options) (p place, skip string) {
+	mode := c.HostConfig.NetworkMode
+	switch {
+	case mode.IsHost():
+		return place{
+			addresses: o.hostAddresses, ports: exposed(c), host: true,
+			number: func(port network.Port) uint16 { return port.Num() },
+		}, ""
+	case mode.IsContainer():
+		return locateShared(c, s, o)
+	}
+	p = locateOwn(c, s, o)
+	p.ports = exposed(c)
+	switch {
+	case len(p.addresses) > 0:
+		return p, ""
+	case mode.IsNone():
+		return p, "its network mode is none"
+	}
+	return p, "it has no address on any network"
+}
+
+// locateOwn finds the addresses on a container's own networks and the ports it publishes.
+func locateOwn(c *container.InspectResponse, s *said, o options) place {
+	preferred := s.koine["network"].value
+	var bindings network.PortMap
+	if c.NetworkSettings != nil {
+		bindings = c.NetworkSettings.Ports
+		if _, attached := c.NetworkSettings.Networks[preferred]; preferred != "" && !attached {
+			s.warn("koine.network", "the container is not attached to a network %q", preferred)
+		}
+	}
+	public := published(bindings, o.hostAddresses)
+	addresses := append(networkAddresses(c, preferred), public.addresses...)
+	return place{
+		addresses: addresses[:min(len(addresses), catalog.MaxAddresses)],
+		number:    func(port network.Port) uint16 { return public.ports[port] },
+	}
+}
+
+// locateShared finds the place of a container in the network of another one.
+func locateShared(c *container.InspectResponse, s *said, o options) (place, string) {
+	peer := o.peer
+	switch {
+	case peer == nil || !running(peer):
+		return place{}, "the container whose network it shares is not running"
+	case startTime(peer).After(startTime(c)):
+		return place{}, "the container whose network it shares was restarted after it"
+	case peer.HostConfig.NetworkMode.IsContainer():
+		return place{}, "the container whose network it shares has none of its own"
+	}
+	p, skip := locate(peer, &said{koine: map[string]setting{"network": s.koine["network"]}}, o)
+	if skip != "" {
+		return p, "of the container whose network it shares: " + skip
+	}
+	p.ports = exposed(c)
+	if len(p.ports) == 0 {
+		for port := range exposed(peer) {
+			if p.number(port) != 0 && !p.host {
+				p.ports[port] = struct{}{}
+			}
+		}
+	}
+	return p, ""
+}

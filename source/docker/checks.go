@@ -1,0 +1,405 @@
+package docker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"net"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// wanted is one check as the settings describe it: by property, http, tcp, interval and so on.
+type wanted struct {
+	name  string
+	props map[string]setting
+}
+
+// targets are the properties that say what to check, the first found counts.
+var targets = [...]string{"http", "tcp", "script", "ttl"}
+
+// checksOf returns the checks of a container: Docker's own, those of koine.check.* and those of SERVICE_CHECK_*.
+func checksOf(c *container.InspectResponse, s *said, o options, i *catalog.Instance, where place) (checks []catalog.Check) {
+	if check, ok := healthcheck(c); ok {
+		checks = append(checks, check)
+	}
+	dial := dialer{addresses: i.Addresses, ports: i.Ports, host: where.host}
+	all := s.koineChecks()
+	for _, w := range s.registratorChecks(i.Ports, dial) {
+		if !slices.ContainsFunc(all, func(k wanted) bool { return k.name == w.name }) {
+			all = append(all, w)
+		}
+	}
+	for _, w := range all {
+		if len(checks) == catalog.MaxChecks {
+			s.warn("check "+w.name, "one more than %d checks", catalog.MaxChecks)
+			break
+		}
+		if check, ok := s.check(w, dial, o); ok {
+			checks = append(checks, check)
+		}
+	}
+	for n := range checks {
+		checks[n].ID = i.ID + ":" + checks[n].ID
+		checks[n].Node, checks[n].Instance = i.Node, i.ID
+	}
+	return checks
+}
+
+// healthcheck returns Docker's HEALTHCHECK as a check with its status.
+func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
+	health := c.State.Health
+	if health == nil || health.Status == "" || health.Status == container.NoHealthcheck {
+		return catalog.Check{}, false
+	}
+	check := catalog.Check{
+		ID: "docker", Name: "Docker HEALTHCHECK", Definition: catalog.Definition{Type: catalog.CheckDocker},
+		Status: catalog.Critical,
+	}
+	if health.Status == container.Healthy {
+		check.Status = catalog.Passing
+	}
+	if n := len(health.Log); n > 0 && health.Log[n-1] != nil {
+		check.Output = cut(health.Log[n-1].Output)
+	}
+	if health.Status == container.Starting && check.Output == "" {
+		check.Output = "starting"
+	}
+	return check, true
+}
+
+// cut shortens a check's output to what the catalog keeps and makes it UTF-8.
+func cut(output string) string {
+	return strings.ToValidUTF8(output[:min(len(output), catalog.MaxOutput)], "?")
+}
+
+// koineChecks sorts koine.check.<property> and koine.check.<name>.<property> by the check's name.
+func (s *said) koineChecks() (all []wanted) {
+	byName := make(map[string]wanted)
+	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
+		path, ok := strings.CutPrefix(key, "check.")
+		if !ok {
+			continue
+		}
+		name, property := "check", path
+		if dot := strings.LastIndexByte(path, '.'); dot >= 0 {
+			name, property = path[:dot], path[dot+1:]
+		}
+		w, ok := byName[name]
+		if !ok {
+			w = wanted{name: name, props: make(map[string]setting)}
+			byName[name] = w
+		}
+		w.props[property] = s.koine[key]
+	}
+	for _, name := range slices.Sorted(maps.Keys(byName)) {
+		if name == "docker" {
+			s.warn("koine.check.docker", "the name is that of Docker's HEALTHCHECK")
+			continue
+		}
+		all = append(all, byName[name])
+	}
+	return all
+}
+
+// registratorChecks returns the checks of SERVICE_CHECK_* for the main port and of SERVICE_<port>_CHECK_* for each port.
+// What is said of a port counts more than what is said of all.
+func (s *said) registratorChecks(ports []catalog.Port, dial dialer) (all []wanted) {
+	if len(ports) == 0 {
+		ports = []catalog.Port{{}}
+	}
+	done := make(map[uint16]bool)
+	for n, p := range ports {
+		own := checkSettings(s.ports[p.Number])
+		if done[p.Number] || n > 0 && !hasTarget(own) {
+			continue
+		}
+		done[p.Number] = true
+		props := checkSettings(s.service)
+		if hasTarget(own) {
+			maps.DeleteFunc(props, func(key string, _ setting) bool { return registratorTarget(key) })
+		}
+		maps.Copy(props, own)
+		name := "check"
+		if n > 0 {
+			name = "check-" + strconv.Itoa(int(p.Number))
+		}
+		if w, ok := s.registratorCheck(name, props, p.Number, dial); ok {
+			all = append(all, w)
+		}
+	}
+	return all
+}
+
+// checkSettings returns the check_* settings without that prefix.
+func checkSettings(from map[string]setting) map[string]setting {
+	props := make(map[string]setting)
+	for key, v := range from {
+		if name, ok := strings.CutPrefix(key, "check_"); ok {
+			props[name] = v
+		}
+	}
+	return props
+}
+
+// registratorTargets are in the order in which Registrator looks for them.
+var registratorTargets = [...]string{"http", "https", "cmd", "script", "ttl", "tcp", "grpc"}
+
+func registratorTarget(key string) bool { return slices.Contains(registratorTargets[:], key) }
+
+func hasTarget(props map[string]setting) bool {
+	return slices.ContainsFunc(registratorTargets[:], func(key string) bool { return props[key].value != "" })
+}
+
+// registratorCheck says in koine's properties what Registrator's say.
+func (s *said) registratorCheck(name string, props map[string]setting, port uint16, dial dialer) (wanted, bool) {
+	w := wanted{name: name, props: make(map[string]setting)}
+	set := func(key, value string, from setting) {
+		from.value = value
+		w.props[key] = from
+	}
+	for _, key := range registratorTargets {
+		v := props[key]
+		if v.value == "" {
+			continue
+		}
+		at := ":" + strconv.Itoa(int(port))
+		switch key {
+		case "http", "https":
+			set("http", key+"://"+at+"/"+strings.TrimPrefix(v.value, "/"), v)
+			if method, ok := props[key+"_method"]; ok {
+				w.props["method"] = method
+			}
+		case "tcp":
+			set("tcp", at, v)
+		case "ttl":
+			w.props["ttl"] = v
+		case "cmd", "script":
+			set("script", dial.interpolate(v.value, port), v)
+		case "grpc":
+			s.warn(v.label, "gRPC checks are not supported")
+			return w, false
+		}
+		for _, key := range []string{"interval", "timeout", "initial_status", "tls_skip_verify"} {
+			if v, ok := props[key]; ok {
+				w.props[key] = v
+			}
+		}
+		return w, true
+	}
+	return w, false
+}
+
+// check makes a check of what is wanted. A bad target drops the check, another bad property only itself.
+func (s *said) check(w wanted, dial dialer, o options) (catalog.Check, bool) {
+	check := catalog.Check{ID: w.name, Name: w.name}
+	found := false
+	for _, key := range targets {
+		v, ok := w.props[key]
+		if !ok {
+			continue
+		}
+		if found {
+			s.warn(v.label, "check %s has another target already", w.name)
+			continue
+		}
+		if err := setTarget(&check.Definition, key, v.value, dial, o); err != nil {
+			s.warn(v.label, "%v", err)
+			return check, false
+		}
+		found = true
+	}
+	for _, key := range slices.Sorted(maps.Keys(w.props)) {
+		v := w.props[key]
+		if err := setProperty(&check.Definition, key, v.value); err != nil {
+			s.warn(v.label, "%v", err)
+		}
+	}
+	if !found {
+		if len(w.props) > 0 {
+			s.warn("koine.check", "check %s does not say what to check: set http, tcp, script or ttl", w.name)
+		}
+		return check, false
+	}
+	if err := check.Validate(); err != nil {
+		s.warn("check "+w.name, "%v", err)
+		return check, false
+	}
+	return check, true
+}
+
+var errScripts = errors.New("script checks of containers are not enabled: they would run on the host")
+
+func setTarget(d *catalog.Definition, key, value string, dial dialer, o options) (err error) {
+	value = strings.TrimSpace(value)
+	d.Type = catalog.CheckType(key)
+	switch key {
+	case "http":
+		d.HTTP, err = dial.url(value)
+	case "tcp":
+		d.TCP, err = dial.hostPort(value)
+	case "script":
+		switch {
+		case value == "":
+			return errors.New("the script is empty")
+		case !o.scripts:
+			return errScripts
+		}
+		d.Args = []string{"/bin/sh", "-c", value}
+	case "ttl":
+		d.TTL, err = duration(value)
+	}
+	return err
+}
+
+func setProperty(d *catalog.Definition, key, value string) (err error) {
+	value = strings.TrimSpace(value)
+	switch key {
+	case "http", "tcp", "script", "ttl":
+	case "interval":
+		d.Interval, err = duration(value)
+	case "timeout":
+		d.Timeout, err = duration(value)
+	case "method":
+		d.Method = strings.ToUpper(value)
+	case "tls_skip_verify":
+		d.TLSSkipVerify = truth(value)
+	case "initial_status":
+		if !catalog.Status(value).Valid() {
+			return fmt.Errorf("%q is not a status: use passing, warning or critical", value)
+		}
+		d.InitialStatus = catalog.Status(value)
+	case "success_before_passing":
+		d.SuccessBeforePassing, err = threshold(value)
+	case "failures_before_warning":
+		d.FailuresBeforeWarning, err = threshold(value)
+	case "failures_before_critical":
+		d.FailuresBeforeCritical, err = threshold(value)
+	default:
+		return errors.New("no such property of a check")
+	}
+	return err
+}
+
+func duration(text string) (catalog.Duration, error) {
+	d, err := time.ParseDuration(text)
+	if err != nil || d < catalog.MinInterval {
+		return 0, fmt.Errorf("%q is not a duration of at least %v: write it as 10s or 1m30s", text, catalog.MinInterval)
+	}
+	return catalog.Duration(d), nil
+}
+
+func threshold(text string) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 0 || n > 1000 {
+		return 0, fmt.Errorf("%q is not a number of 0 to 1000", text)
+	}
+	return n, nil
+}
+
+// dialer completes what a check says with the address at which the host itself reaches the container.
+type dialer struct {
+	addresses []catalog.Address
+	ports     []catalog.Port
+	host      bool
+}
+
+var errNoPort = errors.New("the container has no port to check: name one, as in :8080")
+
+// at returns the address and the port to dial for one of the container's ports; 0 stands for the main port.
+func (d dialer) at(port uint16) (string, error) {
+	if port == 0 {
+		port = mainPort(d.ports)
+	}
+	if port == 0 {
+		return "", errNoPort
+	}
+	address := d.address()
+	if address.Network == catalog.NetworkHost && !d.host {
+		for _, p := range d.ports {
+			if p.Number == port && p.Published != 0 {
+				port = p.Published
+			}
+		}
+	}
+	return net.JoinHostPort(address.String(), strconv.Itoa(int(port))), nil
+}
+
+// address returns the first address, the loopback address for a container in the host's network.
+func (d dialer) address() catalog.Address {
+	if len(d.addresses) == 0 {
+		return catalog.Address{Network: catalog.NetworkHost, Host: "127.0.0.1"}
+	}
+	return d.addresses[0]
+}
+
+// url completes "/path", ":port/path" and URLs without a host.
+func (d dialer) url(text string) (string, error) {
+	switch {
+	case strings.HasPrefix(text, "/"):
+		text = "http://" + text
+	case strings.HasPrefix(text, ":"):
+		text = "http://" + text
+	}
+	u, err := url.Parse(text)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
+		return "", fmt.Errorf("%q is not a path, :port/path or an http URL", text)
+	}
+	if u.Hostname() != "" {
+		return u.String(), nil
+	}
+	port, err := parseNumber(cmp.Or(u.Port(), "0"))
+	if err != nil {
+		return "", err
+	}
+	if u.Host, err = d.at(port); err != nil {
+		return "", err
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	return u.String(), nil
+}
+
+// hostPort completes a port or nothing to host:port.
+func (d dialer) hostPort(text string) (string, error) {
+	if text == "" || text == "true" {
+		return d.at(0)
+	}
+	if port, err := parseNumber(strings.TrimPrefix(text, ":")); err == nil {
+		return d.at(port)
+	}
+	host, port, err := net.SplitHostPort(text)
+	if err != nil || host == "" {
+		return "", fmt.Errorf("%q is not a port or host:port", text)
+	}
+	if _, err := parseNumber(port); err != nil {
+		return "", err
+	}
+	return net.JoinHostPort(host, port), nil
+}
+
+func parseNumber(text string) (uint16, error) {
+	n, err := strconv.ParseUint(text, 10, 16)
+	if err != nil {
+		return 0, fmt.Errorf("%q is not a port", text)
+	}
+	return uint16(n), nil
+}
+
+// interpolate puts the address in the place of Registrator's $SERVICE_IP and $SERVICE_PORT.
+func (d dialer) interpolate(script string, port uint16) string {
+	address, number := d.address().String(), strconv.Itoa(int(port))
+	if at, err := d.at(port); err == nil {
+		_, number, _ = net.SplitHostPort(at)
+	}
+	return strings.NewReplacer("$SERVICE_IP", address, "$SERVICE_PORT", number).Replace(script)
+}

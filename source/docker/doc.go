@@ -1,0 +1,40 @@
+// Package docker registers the containers of one Docker engine.
+//
+// It subscribes to the engine's events, then lists and inspects everything, then follows: each event leads to a new look
+// at the container that it names, and the whole set is declared again when something differs. What the engine does not
+// say is not concluded: while it cannot be reached the last known state stays, except that a container whose process has
+// ended is removed at once, whoever ended it.
+//
+// # What becomes of a container
+//
+// A running container is one instance, whatever the number of its ports. (Registrator makes one service of each port, and
+// puts the port behind the name if there are several; here SERVICE_<port>_NAME names the port in the instance. What
+// SERVICE_<port>_TAGS and other attributes say of one port is said of the instance.) A container without ports is
+// registered too: it has addresses.
+//
+// Name, the first of: label koine.name; Compose's label com.docker.compose.service; Swarm's label
+// com.docker.swarm.service.name; SERVICE_NAME; the image's name without registry, path, tag and digest; the container's
+// name, if the image has none. What a DNS label cannot carry becomes "-".
+//
+// ID: koine.id, SERVICE_ID, the container's name. If two containers of the engine claim one, the younger's gets its short
+// container id appended.
+//
+// Ports: those of koine.ports or SERVICE_PORTS ("http=80,admin=9000/tcp") in the order given, else all that are exposed or
+// published: TCP before the others, published before only exposed, then by number. The first is the main port. In host
+// network mode a port answers on the host under its own number. A container in the network of another one has the ports
+// that it exposes itself, under the numbers that the other publishes; if it exposes none, those that the other publishes.
+//
+// Addresses: one or two (IPv4 and global IPv6) for each network, the one of label koine.network first, then user-defined
+// networks by name, then the default bridge, then the host's if a port is published there. A port that is published on a
+// loopback address only is not published to others, and does not count. A container without any address is not
+// registered: an instance without addresses would be given those of its node.
+//
+// Health: Docker's HEALTHCHECK is a check whose status is declared; starting and unhealthy are critical. Checks of
+// koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from whoever may start
+// a container and run on the host, so they are refused unless Config.EnableScripts is set.
+//
+// Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
+// until it is unpaused.
+//
+// A label that cannot be understood is left out with one warning; the rest of the container stands.
+package docker

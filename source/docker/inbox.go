@@ -1,0 +1,112 @@
+package docker
+
+import (
+	"strconv"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/api/types/events"
+)
+
+// maxChanged is how many containers may have changed before anyone has looked; the engine runs fewer.
+const maxChanged = 20_000
+
+// inbox is what the engine has told and the loop has not taken in. Events of one container fold into one change, so that
+// a storm of events costs one look; the stream is read as fast as it comes, else the engine would drop events.
+type inbox struct {
+	mu      sync.Mutex
+	changed map[string]change
+	listed  []string
+	relist  bool
+	wake    chan struct{}
+}
+
+// change is what happened to a container.
+type change struct {
+	kills
+	// since is when the engine saw the first of the events; zero if none came live.
+	since time.Time
+	// look is set if the container has to be inspected.
+	look bool
+}
+
+func newInbox() *inbox {
+	return &inbox{changed: make(map[string]change), wake: make(chan struct{}, 1)}
+}
+
+// event folds an event in. It returns false if there are too many: then only a new list helps.
+func (b *inbox) event(m events.Message, live bool) bool {
+	id := m.Actor.ID
+	if m.Type == events.NetworkEventType {
+		id = m.Actor.Attributes["container"]
+	}
+	if id == "" {
+		return true
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, known := b.changed[id]
+	if !known && len(b.changed) >= maxChanged {
+		return false
+	}
+	at := time.Unix(0, m.TimeNano)
+	c.fold(m, at)
+	if live && c.since.IsZero() {
+		c.since = at
+	}
+	b.changed[id] = c
+	b.ring()
+	return true
+}
+
+// fold adds one event to a change.
+func (c *change) fold(m events.Message, at time.Time) {
+	c.look = true
+	switch m.Action {
+	case events.ActionKill:
+		if n, err := strconv.Atoi(m.Actor.Attributes["signal"]); err == nil {
+			c.signals |= signalBit(n)
+			c.at = at
+		}
+	case events.ActionDie, events.ActionStart:
+		c.signals = 0
+	}
+}
+
+// list takes in the ids of all running containers.
+func (b *inbox) list(ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.listed, b.relist = ids, true
+	b.ring()
+}
+
+// ring wakes the loop; it is called with mu held.
+func (b *inbox) ring() {
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take empties the inbox. listed is true if ids is a new list of all running containers.
+func (b *inbox) take() (changed map[string]change, ids []string, listed bool) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	changed, ids, listed = b.changed, b.listed, b.relist
+	b.changed, b.listed, b.relist = make(map[string]change), nil, false
+	return changed, ids, listed
+}
+
+// followed are the events that can change what is registered. Those of the probes of HEALTHCHECK, exec_*, are many and
+// are not among them.
+func followed(action events.Action) bool {
+	switch action {
+	case events.ActionStart, events.ActionKill, events.ActionDie, events.ActionPause, events.ActionUnPause,
+		events.ActionRename, events.ActionRestart, events.ActionStop, events.ActionDestroy, events.ActionUpdate,
+		events.ActionOOM, events.ActionConnect, events.ActionDisconnect:
+		return true
+	}
+	return strings.HasPrefix(string(action), string(events.ActionHealthStatus))
+}

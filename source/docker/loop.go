@@ -1,0 +1,258 @@
+package docker
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"sync"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// maxInspects is how many containers are looked at at once, so that one which the engine is stuck on holds up no other.
+const maxInspects = 8
+
+// loop is the one goroutine that owns the tracker: it takes in events, lists, looks and deaths, and declares.
+type loop struct {
+	source  *Source
+	tracker *tracker
+	inbox   *inbox
+	watch   *pidWatch
+
+	// jobs are the looks that are wanted or under way; queue are those that wait for their turn, in order.
+	jobs    map[string]*job
+	queue   []string
+	active  int
+	results chan look
+	workers sync.WaitGroup
+	// answers counts what the engine has answered. retry are the containers whose look failed, with the count then.
+	answers int
+	retry   map[string]int
+
+	// awaited are the containers of the first list that nobody has looked at yet; nil before that list came.
+	awaited  map[string]bool
+	ready    bool
+	declared []catalog.Registration
+	// pending are the times of events whose effect has not been declared.
+	pending []time.Time
+}
+
+// job is a look at a container.
+type job struct {
+	running bool
+	// again is set if something happened after the look began.
+	again bool
+	since []time.Time
+}
+
+// look is what the engine said of a container.
+type look struct {
+	id   string
+	c    *container.InspectResponse
+	peer *container.InspectResponse
+	err  error
+}
+
+func (l *loop) run(ctx context.Context) {
+	defer l.workers.Wait()
+	retry := time.NewTicker(retryMax)
+	defer retry.Stop()
+	for {
+		select {
+		case <-l.inbox.wake:
+			l.takeInbox(ctx)
+		case r := <-l.results:
+			l.takeLook(ctx, r)
+			l.takeMore(ctx)
+		case e := <-l.watch.exits:
+			l.tracker.exited(e.id, e.startedAt)
+			l.want(ctx, e.id, time.Time{})
+		case <-retry.C:
+			for id := range l.retry {
+				l.want(ctx, id, time.Time{})
+			}
+		case <-ctx.Done():
+			return
+		}
+		l.publish()
+	}
+}
+
+// takeMore takes in the looks that have come meanwhile, so that they are declared together.
+func (l *loop) takeMore(ctx context.Context) {
+	for range maxInspects {
+		select {
+		case r := <-l.results:
+			l.takeLook(ctx, r)
+		default:
+			return
+		}
+	}
+}
+
+// takeInbox notes signals at once, before anybody looks, and wants a look at everything that changed.
+func (l *loop) takeInbox(ctx context.Context) {
+	changed, ids, listed := l.inbox.take()
+	for id, c := range changed {
+		if c.signals != 0 {
+			l.tracker.kill(id, c.kills)
+		}
+		if c.look {
+			l.want(ctx, id, c.since)
+		}
+	}
+	if !listed {
+		return
+	}
+	everything := make(map[string]bool, len(ids))
+	for _, id := range ids {
+		everything[id] = true
+	}
+	l.answers++
+	if !l.ready {
+		l.awaited = maps.Clone(everything)
+	}
+	// What is known but not listed has ended, or has started after the list was made: a look tells.
+	for id := range l.tracker.containers {
+		everything[id] = true
+	}
+	for id := range everything {
+		l.want(ctx, id, time.Time{})
+	}
+}
+
+// want asks for a look at a container.
+func (l *loop) want(ctx context.Context, id string, since time.Time) {
+	j, ok := l.jobs[id]
+	if !ok {
+		j = &job{}
+		l.jobs[id] = j
+		l.queue = append(l.queue, id)
+	}
+	j.again = j.running
+	if !since.IsZero() && len(j.since) < 16 {
+		j.since = append(j.since, since)
+	}
+	l.startLooks(ctx)
+}
+
+// startLooks starts as many of the waiting looks as may be under way.
+func (l *loop) startLooks(ctx context.Context) {
+	for l.active < maxInspects && len(l.queue) > 0 {
+		id := l.queue[0]
+		l.queue = l.queue[1:]
+		l.jobs[id].running = true
+		l.active++
+		// The channel holds a result of every worker, so none waits for the loop.
+		l.workers.Go(func() { l.results <- l.source.look(ctx, id) })
+	}
+}
+
+// takeLook takes in what the engine said of a container.
+func (l *loop) takeLook(ctx context.Context, r look) {
+	l.active--
+	j := l.jobs[r.id]
+	delete(l.jobs, r.id)
+	l.apply(ctx, r)
+	if j.again {
+		l.want(ctx, r.id, time.Time{})
+		l.jobs[r.id].since = j.since
+	} else {
+		l.pending = append(l.pending, j.since...)
+	}
+	l.startLooks(ctx)
+}
+
+// apply changes the tracker by what was seen, and wants a look at those that share the container's network.
+func (l *loop) apply(ctx context.Context, r look) {
+	_, before := l.tracker.containers[r.id]
+	switch {
+	case cerrdefs.IsNotFound(r.err):
+		l.tracker.remove(r.id)
+	case r.err != nil:
+		l.failed(r)
+		return
+	default:
+		l.source.tell(l.tracker.update(r.c, r.peer))
+	}
+	l.answers++
+	delete(l.retry, r.id)
+	delete(l.awaited, r.id)
+	c, after := l.tracker.containers[r.id]
+	if after {
+		l.watch.add(c.id, c.startedAt, c.pid)
+	} else {
+		l.watch.remove(r.id)
+	}
+	if before || after {
+		for _, id := range l.tracker.followers(r.id) {
+			l.want(ctx, id, time.Time{})
+		}
+	}
+}
+
+// failed leaves what is known of a container as it is and has it looked at again. The first declaration does not wait
+// for a container that the engine is stuck on; but that it is, and not the engine, only another answer shows.
+func (l *loop) failed(r look) {
+	before, again := l.retry[r.id]
+	if !again {
+		l.source.log.Debug("container cannot be inspected", "id", shortID(r.id), "error", r.err)
+		l.retry[r.id] = l.answers
+	} else if l.answers > before && !client.IsErrConnectionFailed(r.err) {
+		delete(l.awaited, r.id)
+	}
+}
+
+// publish declares the whole set if it differs from the one declared last, or if it is the first.
+func (l *loop) publish() {
+	first := !l.ready && l.awaited != nil && len(l.awaited) == 0
+	l.ready = l.ready || first
+	if !l.ready {
+		return
+	}
+	set := l.tracker.declared()
+	if first || !same(set, l.declared) {
+		l.declared = set
+		l.source.cfg.Sink.Declare(sourceName, set)
+		l.source.metrics.containers.Set(float64(len(set)))
+	}
+	now := time.Now()
+	for _, at := range l.pending {
+		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
+	}
+	l.pending = l.pending[:0]
+}
+
+// look inspects a container, and the one whose network it shares.
+func (s *Source) look(ctx context.Context, id string) look {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	result, err := s.engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	if err != nil {
+		return look{id: id, err: fmt.Errorf("inspect: %w", err)}
+	}
+	c := &result.Container
+	// Without this a name in place of an id would be kept under the one and removed under the other.
+	if c.ID != id {
+		return look{id: id, err: fmt.Errorf("inspect %s: the engine answered with container %q", id, c.ID)}
+	}
+	if c.State == nil || c.Config == nil || c.HostConfig == nil {
+		return look{id: id, err: fmt.Errorf("inspect %s: the engine's answer is incomplete", id)}
+	}
+	if !c.HostConfig.NetworkMode.IsContainer() {
+		return look{id: id, c: c}
+	}
+	peer, err := s.engine.ContainerInspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer(), client.ContainerInspectOptions{})
+	switch {
+	case cerrdefs.IsNotFound(err):
+		return look{id: id, c: c}
+	case err != nil:
+		return look{id: id, err: fmt.Errorf("inspect the container whose network it shares: %w", err)}
+	}
+	return look{id: id, c: c, peer: &peer.Container}
+}

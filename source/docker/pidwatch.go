@@ -1,0 +1,93 @@
+package docker
+
+import "sync"
+
+// maxPids is how many processes are watched; containers beyond are followed by the engine's events only.
+const maxPids = 4096
+
+// pidWatch tells when the first process of a container ends, so that a container leaves the answers at once even when
+// its engine is away. It watches only processes that are certainly the container's: with Koine in a container of its
+// own, the engine's process ids mean nothing to it.
+type pidWatch struct {
+	// exits is read by the loop; it is never closed.
+	exits chan exit
+
+	mu      sync.Mutex
+	watched map[string]watched
+	byFD    map[int32]string
+	poller  poller
+}
+
+// exit is the end of the process that a container had started with.
+type exit struct{ id, startedAt string }
+
+type watched struct {
+	startedAt string
+	fd        int
+}
+
+// newPidWatch returns a watch; one that watches nothing if it is not wanted or cannot be had.
+func newPidWatch(wanted bool) (*pidWatch, error) {
+	w := &pidWatch{exits: make(chan exit), watched: make(map[string]watched), byFD: make(map[int32]string)}
+	if !wanted {
+		return w, nil
+	}
+	return w, w.poller.open()
+}
+
+// add watches the process of a container; it does nothing if it is watched already.
+func (w *pidWatch) add(id, startedAt string, pid int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old, ok := w.watched[id]; ok {
+		if old.startedAt == startedAt {
+			return
+		}
+		w.drop(id, old)
+	}
+	if pid <= 0 || len(w.watched) >= maxPids || !w.poller.usable() {
+		return
+	}
+	fd, err := w.poller.watch(id, pid)
+	if err != nil {
+		return
+	}
+	w.watched[id] = watched{startedAt, fd}
+	w.byFD[int32(fd)] = id
+}
+
+// remove stops watching a container.
+func (w *pidWatch) remove(id string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if old, ok := w.watched[id]; ok {
+		w.drop(id, old)
+	}
+}
+
+// drop is called with mu held.
+func (w *pidWatch) drop(id string, old watched) {
+	delete(w.watched, id)
+	delete(w.byFD, int32(old.fd))
+	w.poller.forget(old.fd)
+}
+
+// ended returns the containers whose processes ended, and stops watching them.
+func (w *pidWatch) ended(fds []int32) (list []exit) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for _, fd := range fds {
+		id, ok := w.byFD[fd]
+		// Meanwhile the descriptor may have been closed and be that of another process now.
+		if !ok || !w.poller.readable(int(fd)) {
+			continue
+		}
+		old := w.watched[id]
+		list = append(list, exit{id, old.startedAt})
+		delete(w.byFD, fd)
+		w.poller.forget(old.fd)
+		// The entry stays, without a descriptor, so that the dead process is not looked for again.
+		w.watched[id] = watched{old.startedAt, -1}
+	}
+	return list
+}

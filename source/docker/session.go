@@ -1,0 +1,151 @@
+package docker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/moby/moby/client"
+)
+
+// Bounds on the talk with the engine.
+const (
+	// callTimeout bounds a list and the opening of the event stream, inspectTimeout the look at one container.
+	callTimeout    = 10 * time.Second
+	inspectTimeout = 5 * time.Second
+	// replay is how far back the first subscription reaches: a little, for what happens while Koine starts.
+	replay = 10 * time.Second
+	// resync is the time between two full lists while the stream stands, for events that the engine has dropped.
+	resync = time.Minute
+	// retryMin and retryMax bound the wait between two attempts; the first after a working stream comes at once.
+	retryMin = 50 * time.Millisecond
+	retryMax = time.Second
+)
+
+var (
+	errSilent   = errors.New("the engine does not answer")
+	errTooMany  = errors.New("too many events at once")
+	errStreamUp = errors.New("the event stream ended")
+)
+
+// talk follows the engine until ctx ends, and comes back to it whenever it goes away.
+func (s *Source) talk(ctx context.Context, in *inbox) {
+	last := time.Now().Add(-replay)
+	var wait time.Duration
+	told := false
+	for {
+		began := time.Now()
+		answered, err := s.follow(ctx, in, &last)
+		if ctx.Err() != nil {
+			return
+		}
+		s.metrics.up.Set(0)
+		if answered || !told {
+			s.log.Warn("docker engine is away, what is known of it stays", "host", s.engine.DaemonHost(), "error", err)
+			told = true
+		}
+		if answered && time.Since(began) > retryMax {
+			wait = 0
+		}
+		if !pause(ctx, wait) {
+			return
+		}
+		wait = min(max(2*wait, retryMin), retryMax)
+	}
+}
+
+// pause waits; it returns false if ctx ends first.
+func pause(ctx context.Context, wait time.Duration) bool {
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// follow subscribes to events, then lists, then hands on what comes until the stream ends. It tells whether the engine
+// answered, and notes in last the time of the last event, from which the next subscription goes on.
+func (s *Source) follow(ctx context.Context, in *inbox, last *time.Time) (answered bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	var children sync.WaitGroup
+	defer children.Wait()
+	defer cancel(nil)
+
+	silence := time.AfterFunc(callTimeout, func() { cancel(errSilent) })
+	connected := time.Now()
+	stream := s.engine.Events(ctx, client.EventsListOptions{
+		Since:   fmt.Sprintf("%d.%09d", last.Unix(), last.Nanosecond()),
+		Filters: make(client.Filters).Add("type", "container", "network"),
+	})
+	silence.Stop()
+	first := make(chan struct{})
+	children.Go(func() { s.relist(ctx, in, first, cancel) })
+	for {
+		select {
+		case m := <-stream.Messages:
+			at := time.Unix(0, m.TimeNano)
+			if at.After(*last) {
+				*last = at
+			}
+			if followed(m.Action) && !in.event(m, at.After(connected)) {
+				return true, errTooMany
+			}
+		case err, ok := <-stream.Err:
+			if !ok || err == nil {
+				err = errStreamUp
+			}
+			return isClosed(first), errors.Join(err, context.Cause(ctx))
+		case <-ctx.Done():
+			return isClosed(first), context.Cause(ctx)
+		}
+	}
+}
+
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
+// relist hands on the list of all running containers, now and every minute. It closes first after the first list, and
+// ends the session if the engine does not give one.
+func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, cancel context.CancelCauseFunc) {
+	for n := 0; ; n++ {
+		ids, err := s.list(ctx)
+		if err != nil {
+			cancel(fmt.Errorf("list containers: %w", err))
+			return
+		}
+		if n == 0 {
+			s.log.Info("docker engine answers", "host", s.engine.DaemonHost(), "containers", len(ids))
+			s.metrics.up.Set(1)
+			close(first)
+		}
+		in.list(ids)
+		if !pause(ctx, resync) {
+			return
+		}
+	}
+}
+
+func (s *Source) list(ctx context.Context) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := s.engine.ContainerList(ctx, client.ContainerListOptions{})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(list.Items))
+	for i, c := range list.Items {
+		ids[i] = c.ID
+	}
+	return ids, nil
+}

@@ -1,0 +1,82 @@
+package docker
+
+import (
+	"strconv"
+	"strings"
+)
+
+// The signals that stop a container whatever its configuration says.
+const (
+	sigKill = 9
+	sigTerm = 15
+)
+
+// signalNames are Linux's, which is what containers run on, whatever Koine runs on.
+var signalNames = [...]string{
+	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", sigKill: "SIGKILL", 10: "SIGUSR1", 12: "SIGUSR2",
+	13: "SIGPIPE", 14: "SIGALRM", sigTerm: "SIGTERM", 28: "SIGWINCH", 30: "SIGPWR",
+}
+
+// parseSignal reads a signal as Docker takes it: "SIGQUIT", "quit", "3", "RTMIN+3". Empty is Docker's default, SIGTERM;
+// it returns 0 for what it does not know.
+func parseSignal(text string) int {
+	text = strings.ToUpper(strings.TrimSpace(text))
+	if text == "" {
+		return sigTerm
+	}
+	if n, err := strconv.Atoi(text); err == nil && n > 0 && n <= 64 {
+		return n
+	}
+	text = strings.TrimPrefix(text, "SIG")
+	for n, name := range signalNames {
+		if name != "" && name[len("SIG"):] == text {
+			return n
+		}
+	}
+	return parseRealTime(text)
+}
+
+// parseRealTime reads RTMIN, RTMIN+n, RTMAX and RTMAX-n.
+func parseRealTime(text string) int {
+	base, offset, found := 34, "", false
+	if offset, found = strings.CutPrefix(text, "RTMIN"); !found {
+		base = 64
+		if offset, found = strings.CutPrefix(text, "RTMAX"); !found {
+			return 0
+		}
+	}
+	if offset == "" {
+		return base
+	}
+	n, err := strconv.Atoi(offset)
+	if err != nil || base+n < 34 || base+n > 64 {
+		return 0
+	}
+	return base + n
+}
+
+// signalName returns a signal's name, its number if it has none.
+func signalName(n int) string {
+	if n > 0 && n < len(signalNames) && signalNames[n] != "" {
+		return signalNames[n]
+	}
+	return strconv.Itoa(n)
+}
+
+// stopping returns the signal among those sent that means the container's end, or 0.
+func stopping(sent uint64, stopSignal int) int {
+	for _, n := range []int{stopSignal, sigTerm, sigKill} {
+		if n > 0 && sent&signalBit(n) != 0 {
+			return n
+		}
+	}
+	return 0
+}
+
+// signalBit is a signal's place in a set of signals.
+func signalBit(n int) uint64 {
+	if n < 1 || n > 64 {
+		return 0
+	}
+	return 1 << (n - 1)
+}

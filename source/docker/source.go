@@ -1,0 +1,187 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+
+	"github.com/moby/moby/client"
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// DefaultHost is the engine's address where nothing else is said.
+const DefaultHost = client.DefaultDockerHost
+
+// Engine is what the source asks of a Docker engine; *client.Client is one.
+type Engine interface {
+	// Events returns when the subscription stands or has failed.
+	Events(ctx context.Context, options client.EventsListOptions) client.EventsResult
+	ContainerList(ctx context.Context, options client.ContainerListOptions) (client.ContainerListResult, error)
+	ContainerInspect(ctx context.Context, id string, options client.ContainerInspectOptions) (client.ContainerInspectResult, error)
+	// DaemonHost returns the engine's address, as in DOCKER_HOST.
+	DaemonHost() string
+}
+
+// Sink takes what the source declares. Declare is given the whole set of the source each time, and only when it differs
+// from the one before; the first call means that the engine has been looked at in full. The sink must not change what
+// it is given, and must not block for long.
+type Sink interface {
+	Declare(source string, registrations []catalog.Registration)
+}
+
+// Config is what a Source is made of.
+type Config struct {
+	// Client is the engine to follow; nil means the one at Host.
+	Client Engine
+	// Host is the engine's address; empty means DOCKER_HOST, and if that is empty DefaultHost.
+	Host string
+	// Node is the name of the node that the containers are registered on.
+	Node string
+	// HostAddresses are the host's own addresses with Network catalog.NetworkHost, for published ports and for
+	// containers in the host's network.
+	HostAddresses []catalog.Address
+	// EnableScripts allows script checks in labels: whoever may start a container may then run commands on the host.
+	EnableScripts bool
+	// Sink takes what is declared.
+	Sink Sink
+	// Adopt returns what the catalog holds from this source for this node; it is asked once, when Run starts, so that
+	// a container that was told to stop is not offered again after a restart of Koine. It may be nil.
+	Adopt func() []catalog.Registration
+	// Logger is where warnings go; nil discards them.
+	Logger *slog.Logger
+	// Metrics is where the source's metrics are registered; nil means nowhere.
+	Metrics prometheus.Registerer
+}
+
+// Source follows one engine.
+type Source struct {
+	cfg     Config
+	engine  Engine
+	owned   *client.Client
+	log     *slog.Logger
+	metrics *metrics
+}
+
+// New returns a source that does nothing until Run. Every error is of catalog.KindInvalid: the engine need not answer.
+func New(cfg Config) (*Source, error) {
+	if cfg.Sink == nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "docker source has no sink")
+	}
+	if err := catalog.ValidateName("node", cfg.Node); err != nil {
+		return nil, err
+	}
+	s := &Source{cfg: cfg, engine: cfg.Client, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))}
+	if s.engine == nil {
+		owned, err := dial(cfg.Host)
+		if err != nil {
+			return nil, err
+		}
+		s.engine, s.owned = owned, owned
+	}
+	var err error
+	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+// dial makes a client; it does not connect.
+func dial(host string) (*client.Client, error) {
+	host = cmp.Or(host, os.Getenv(client.EnvOverrideHost), DefaultHost)
+	if strings.HasPrefix(host, "/") {
+		host = "unix://" + host
+	}
+	options := []client.Opt{client.WithAPIVersionFromEnv()}
+	if !strings.HasPrefix(host, "unix://") {
+		options = append(options, client.WithTLSClientConfigFromEnv())
+	}
+	c, err := client.New(append(options, client.WithHost(host))...)
+	if err != nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "docker engine %q: %v", host, err).
+			WithHint("write it as unix:///var/run/docker.sock or tcp://host:2376")
+	}
+	return c, nil
+}
+
+// Run follows the engine until ctx ends, and returns nil then. It may be called once.
+func (s *Source) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	watch, err := newPidWatch(strings.HasPrefix(s.engine.DaemonHost(), "unix://"))
+	if err != nil {
+		s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
+	}
+	l := &loop{
+		source: s, tracker: newTracker(s.options()), inbox: newInbox(), watch: watch, jobs: make(map[string]*job),
+		results: make(chan look, maxInspects), retry: make(map[string]int),
+	}
+	if s.cfg.Adopt != nil {
+		l.tracker.adopt(s.cfg.Adopt())
+	}
+	var children sync.WaitGroup
+	children.Go(func() { s.talk(ctx, l.inbox) })
+	children.Go(func() { watch.run(ctx) })
+	l.run(ctx)
+	cancel()
+	children.Wait()
+	if s.owned != nil {
+		return s.owned.Close()
+	}
+	return nil
+}
+
+func (s *Source) options() options {
+	return options{node: s.cfg.Node, hostAddresses: s.cfg.HostAddresses, scripts: s.cfg.EnableScripts}
+}
+
+// tell logs what people should know of a container, once.
+func (s *Source) tell(r report) {
+	for _, w := range r.warnings {
+		s.log.Warn("label left out", "container", r.container, "label", w.Label, "reason", w.Reason)
+	}
+	switch {
+	case r.skip != "" && r.invalid:
+		s.log.Warn("container not registered", "container", r.container, "reason", r.skip)
+	case r.skip != "":
+		s.log.Info("container not registered", "container", r.container, "reason", r.skip)
+	case r.added:
+		s.log.Debug("container registered", "container", r.container)
+	}
+}
+
+// metrics are the source's counters.
+type metrics struct {
+	up         prometheus.Gauge
+	containers prometheus.Gauge
+	events     prometheus.Histogram
+}
+
+func newMetrics(r prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		up: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "koine_docker_up", Help: "1 while the Docker engine answers.",
+		}),
+		containers: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "koine_docker_instances", Help: "Instances declared by the Docker source.",
+		}),
+		events: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "koine_docker_event_seconds",
+			Help:    "Time from an event at the Docker engine to the declaration of its effect.",
+			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
+		}),
+	}
+	if r == nil {
+		return m, nil
+	}
+	for _, c := range []prometheus.Collector{m.up, m.containers, m.events} {
+		if err := r.Register(c); err != nil {
+			return nil, fmt.Errorf("register metrics: %w", err)
+		}
+	}
+	return m, nil
+}

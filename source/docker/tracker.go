@@ -1,0 +1,237 @@
+package docker
+
+import (
+	"cmp"
+	"encoding/json"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// drainPrefix begins the drain reasons that the source remembers; those that inspecting tells do not have it.
+const drainPrefix = "stop signal "
+
+// tracker is what the source knows of the engine's running containers. It decides; it does no I/O, and one goroutine
+// uses it.
+type tracker struct {
+	options    options
+	containers map[string]*tracked
+	// drains are the containers that were told to stop, until they have another start time.
+	drains map[string]mark
+	// dead are the containers whose process has ended although the engine has not said so yet.
+	dead map[string]mark
+	// kills are signals to containers that are not known yet.
+	kills map[string]kills
+}
+
+// tracked is one running container.
+type tracked struct {
+	id, created, startedAt string
+	started                time.Time
+	pid                    int
+	stopSignal             int
+	// peer is the id of the container whose network it shares.
+	peer string
+	// registered is false for one that is left out, for the reason in skip.
+	registered   bool
+	skip         string
+	registration catalog.Registration
+	warned       map[Warning]bool
+}
+
+// mark is something that holds for a container from one start to the next.
+type mark struct{ startedAt, reason string }
+
+// kills are the signals sent to a container and when the last of them was.
+type kills struct {
+	signals uint64
+	at      time.Time
+}
+
+func newTracker(o options) *tracker {
+	return &tracker{
+		options: o, containers: make(map[string]*tracked), drains: make(map[string]mark), dead: make(map[string]mark),
+		kills: make(map[string]kills),
+	}
+}
+
+// adopt takes over the drains that the catalog holds from before.
+func (t *tracker) adopt(registrations []catalog.Registration) {
+	for _, r := range registrations {
+		var kept extras
+		if !strings.HasPrefix(r.Instance.Drain, drainPrefix) || json.Unmarshal(r.Instance.Extras[sourceName], &kept) != nil {
+			continue
+		}
+		if kept.ContainerID != "" && kept.StartedAt != "" {
+			t.drains[kept.ContainerID] = mark{kept.StartedAt, r.Instance.Drain}
+		}
+	}
+}
+
+// report is what an update has to tell people about.
+type report struct {
+	container string
+	warnings  []Warning
+	// skip is set if the container was left out and it was not known before, or for another reason.
+	skip string
+	// invalid is set if it was left out because it breaks the catalog's limits.
+	invalid bool
+	// added is set if the container was not registered before.
+	added bool
+}
+
+// update takes in what the engine says of a container, and of the one whose network it shares.
+func (t *tracker) update(c, peer *container.InspectResponse) report {
+	told := report{container: containerName(c)}
+	if !running(c) {
+		t.remove(c.ID)
+		return told
+	}
+	options := t.options
+	options.peer = peer
+	d, err := describe(c, options)
+	if err != nil {
+		d.skip, told.invalid = err.Error(), true
+	}
+	before := t.containers[c.ID]
+	now := &tracked{
+		id: c.ID, created: c.Created, startedAt: c.State.StartedAt, started: startTime(c), pid: c.State.Pid,
+		registered: d.skip == "", skip: d.skip, registration: d.registration, warned: make(map[Warning]bool),
+	}
+	if err == nil {
+		now.stopSignal = parseSignal(c.Config.StopSignal)
+		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
+	}
+	if peer != nil {
+		now.peer = peer.ID
+	}
+	for _, w := range d.warnings {
+		if now.warned[w] = true; before == nil || !before.warned[w] {
+			told.warnings = append(told.warnings, w)
+		}
+	}
+	if before == nil || before.skip != now.skip {
+		told.skip = now.skip
+	}
+	told.added = now.registered && (before == nil || !before.registered)
+	keepOutput(before, now)
+	t.containers[c.ID] = now
+	t.forgetMarks(now)
+	if k, ok := t.kills[c.ID]; ok {
+		t.kill(c.ID, k)
+	}
+	return told
+}
+
+// keepOutput keeps a check's output while its status stays: a new output alone is no news.
+func keepOutput(before, now *tracked) {
+	if before == nil || before.startedAt != now.startedAt {
+		return
+	}
+	for i := range now.registration.Checks {
+		check := &now.registration.Checks[i]
+		for _, old := range before.registration.Checks {
+			if old.ID == check.ID && old.Type == catalog.CheckDocker && old.Status == check.Status {
+				check.Output = old.Output
+			}
+		}
+	}
+}
+
+// forgetMarks drops what was noted of a container before its last start.
+func (t *tracker) forgetMarks(c *tracked) {
+	if m, ok := t.drains[c.id]; ok && m.startedAt != c.startedAt {
+		delete(t.drains, c.id)
+	}
+	if m, ok := t.dead[c.id]; ok && m.startedAt != c.startedAt {
+		delete(t.dead, c.id)
+	}
+}
+
+// remove forgets a container that is not running.
+func (t *tracker) remove(id string) {
+	delete(t.containers, id)
+	delete(t.drains, id)
+	delete(t.dead, id)
+	delete(t.kills, id)
+}
+
+// kill notes signals that were sent to a container. Those from before its last start do not count.
+func (t *tracker) kill(id string, k kills) {
+	c, ok := t.containers[id]
+	if !ok {
+		t.kills[id] = k
+		return
+	}
+	delete(t.kills, id)
+	if signal := stopping(k.signals, c.stopSignal); signal != 0 && !k.at.Before(c.started) {
+		t.drains[id] = mark{c.startedAt, drainPrefix + signalName(signal)}
+	}
+}
+
+// exited notes that the process which a container started with has ended.
+func (t *tracker) exited(id, startedAt string) {
+	if c, ok := t.containers[id]; ok && c.startedAt == startedAt {
+		t.dead[id] = mark{startedAt: startedAt}
+	}
+}
+
+// followers returns the containers that share the network of another one.
+func (t *tracker) followers(id string) (ids []string) {
+	for _, c := range t.containers {
+		if c.peer == id {
+			ids = append(ids, c.id)
+		}
+	}
+	return ids
+}
+
+// declared returns the whole set of registrations, by ID. Of containers that claim the same ID the eldest has it.
+func (t *tracker) declared() []catalog.Registration {
+	byAge := slices.SortedFunc(maps.Values(t.containers), func(a, b *tracked) int {
+		return cmp.Or(strings.Compare(a.created, b.created), strings.Compare(a.id, b.id))
+	})
+	taken := make(map[string]bool, len(byAge))
+	set := make([]catalog.Registration, 0, len(byAge))
+	for _, c := range byAge {
+		if _, dead := t.dead[c.id]; dead || !c.registered || len(set) == catalog.MaxRegistration {
+			continue
+		}
+		r := c.registration
+		if id := r.Instance.ID; taken[id] {
+			r = rename(r, id[:min(len(id), catalog.MaxID-13)]+"-"+shortID(c.id))
+		}
+		taken[r.Instance.ID] = true
+		if drain, ok := t.drains[c.id]; ok {
+			r.Instance.Drain = drain.reason
+		}
+		set = append(set, r)
+	}
+	slices.SortFunc(set, func(a, b catalog.Registration) int { return strings.Compare(a.Instance.ID, b.Instance.ID) })
+	return set
+}
+
+// rename gives a copy of a registration another instance ID.
+func rename(r catalog.Registration, id string) catalog.Registration {
+	r.Checks = slices.Clone(r.Checks)
+	for i := range r.Checks {
+		r.Checks[i].ID = id + strings.TrimPrefix(r.Checks[i].ID, r.Instance.ID)
+		r.Checks[i].Instance = id
+	}
+	r.Instance.ID = id
+	return r
+}
+
+// same tells whether two sets of registrations declare the same.
+func same(a, b []catalog.Registration) bool {
+	return slices.EqualFunc(a, b, func(r, q catalog.Registration) bool {
+		return r.Instance.Equal(&q.Instance) && slices.EqualFunc(r.Checks, q.Checks, func(c, d catalog.Check) bool {
+			return c.SameDeclaration(&d) && c.Status == d.Status && c.Output == d.Output
+		})
+	})
+}
