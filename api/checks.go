@@ -1,0 +1,77 @@
+package api
+
+import (
+	"net/http"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// listChecks answers GET /checks: the last outcome of each check, its output included. How a check is run is left out,
+// because its headers may hold secrets.
+func (s *Server) listChecks(w http.ResponseWriter, r *http.Request) error {
+	values, err := s.readParams(r, "status", "service", "node")
+	if err != nil {
+		return err
+	}
+	status := catalog.Status(values.Get("status"))
+	if status != "" && !status.Valid() {
+		return catalog.Errorf(catalog.KindInvalid, "unknown status %.20q", status).
+			WithHint("use passing, warning or critical")
+	}
+	service := values.Get("service")
+	s.stamp(w, s.view.Revision(), 0)
+	list := client.CheckList{Checks: []client.CheckStatus{}}
+	for _, node := range s.nodesNamed(values.Get("node")) {
+		for _, shown := range checksOn(node) {
+			if (status == "" || shown.Status == status) && (service == "" || strings.EqualFold(shown.Service, service)) {
+				list.Checks = append(list.Checks, shown)
+			}
+		}
+	}
+	return s.writeJSON(w, list)
+}
+
+// checksOn returns the checks of a node and of its instances, and says of each what it checks.
+func checksOn(node *catalog.NodeSnapshot) []client.CheckStatus {
+	var list []client.CheckStatus
+	add := func(c *catalog.Check, instance, service string) {
+		shown := checkOf(c, true)
+		shown.Node, shown.Instance, shown.Service = node.Name, instance, service
+		list = append(list, shown)
+	}
+	for _, c := range node.Checks {
+		add(c, "", "")
+	}
+	for _, e := range node.Endpoints {
+		for _, c := range e.Checks {
+			add(c, e.ID, e.Service)
+		}
+	}
+	return list
+}
+
+// putCheck answers PUT /nodes/{node}/checks/{check} and its short form: the outcome of a TTL check.
+func (s *Server) putCheck(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Pusher == nil {
+		return noWrites("outcomes of checks")
+	}
+	body, err := readBody(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	var push client.CheckPush
+	if err := decodeStrict(body, &push); err != nil {
+		return err
+	}
+	check := r.PathValue("check")
+	if !push.Status.Valid() {
+		return catalog.Errorf(catalog.KindInvalid, "check %.300s has status %.20q", check, push.Status).
+			WithHint("use passing, warning or critical")
+	}
+	if err := s.cfg.Pusher.Push(r.Context(), s.nodeOf(r), check, push.Status, push.Output); err != nil {
+		return err
+	}
+	return s.written(w, 0)
+}

@@ -1,0 +1,180 @@
+package api
+
+import (
+	"bytes"
+	"encoding/json"
+	"hash/maphash"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// serviceBody is what a snapshot of a service looks like in JSON. It hangs on the snapshot, is made once, and serves
+// lookups and watches alike.
+type serviceBody struct {
+	// index is the header's value.
+	index []string
+	// healthy and all are the whole answers for the instances given to askers, and for all; they are the same bytes
+	// if all are healthy.
+	healthy, all body
+	// spans are where in all each of the snapshot's endpoints stands.
+	spans []span
+}
+
+// body is an answer about a service.
+type body struct {
+	bytes []byte
+	// tail is where the service's name begins, after the index. Events have a beginning of their own before it.
+	tail int
+	// length is the value of the Content-Length header.
+	length []string
+	// sum is a hash of the tail: answers with the same sum say the same.
+	sum uint64
+}
+
+type span struct{ from, to int }
+
+// bodyOf returns the encoded form of a snapshot.
+func (s *Server) bodyOf(service *catalog.Service) *serviceBody {
+	return service.Derived(s.bodies, s.deriveBody).(*serviceBody)
+}
+
+func (s *Server) encodeService(service *catalog.Service) any {
+	b := &serviceBody{
+		index: []string{strconv.FormatUint(service.Index, 10)},
+		spans: make([]span, 0, len(service.Endpoints)),
+	}
+	buffer, tail := openBody(service.Index, service.Name)
+	encoder := newEncoder(buffer)
+	for i, e := range service.Endpoints {
+		if i > 0 {
+			buffer.WriteByte(',')
+		}
+		from := buffer.Len()
+		s.encodeInstance(buffer, encoder, e, false)
+		b.spans = append(b.spans, span{from, buffer.Len()})
+	}
+	b.all = s.closeBody(buffer, tail)
+	b.healthy = b.all
+	if len(service.Healthy) != len(service.Endpoints) {
+		b.healthy = s.assemble(service, b, service.Healthy)
+	}
+	return b
+}
+
+func openBody(index uint64, name string) (buffer *bytes.Buffer, tail int) {
+	buffer = new(bytes.Buffer)
+	buffer.WriteString(`{"index":`)
+	buffer.WriteString(strconv.FormatUint(index, 10))
+	buffer.WriteByte(',')
+	tail = buffer.Len()
+	buffer.WriteString(`"service":`)
+	quoted, _ := json.Marshal(name) // a string can always be encoded
+	buffer.Write(quoted)
+	buffer.WriteString(`,"instances":[`)
+	return buffer, tail
+}
+
+func (s *Server) closeBody(buffer *bytes.Buffer, tail int) body {
+	buffer.WriteString("]}\n")
+	b := body{bytes: slices.Clip(buffer.Bytes()), tail: tail}
+	b.length = []string{strconv.Itoa(len(b.bytes))}
+	b.sum = maphash.Bytes(s.seed, b.bytes[tail:])
+	return b
+}
+
+// assemble makes the body for some of a snapshot's endpoints, given in the snapshot's order, out of the encoded ones.
+func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []*catalog.Endpoint) body {
+	buffer, tail := openBody(service.Index, service.Name)
+	for i, e := range service.Endpoints {
+		if len(wanted) == 0 {
+			break
+		}
+		if e != wanted[0] {
+			continue
+		}
+		if buffer.Bytes()[buffer.Len()-1] != '[' {
+			buffer.WriteByte(',')
+		}
+		buffer.Write(from.all.bytes[from.spans[i].from:from.spans[i].to])
+		wanted = wanted[1:]
+	}
+	return s.closeBody(buffer, tail)
+}
+
+// selectBody returns the body for what a query wants of a snapshot.
+func (s *Server) selectBody(service *catalog.Service, q *catalog.Query) body {
+	b := s.bodyOf(service)
+	if len(q.Tags) == 0 && len(q.Meta) == 0 {
+		switch q.Health {
+		case catalog.OnlyHealthy:
+			return b.healthy
+		case catalog.AnyHealth:
+			return b.all
+		}
+	}
+	return s.assemble(service, b, service.Select(*q))
+}
+
+// emptyBody is the body of a service that is not there.
+func (s *Server) emptyBody(name string, index uint64) body {
+	buffer, tail := openBody(index, strings.ToLower(name))
+	return s.closeBody(buffer, tail)
+}
+
+func newEncoder(buffer *bytes.Buffer) *json.Encoder {
+	encoder := json.NewEncoder(buffer)
+	encoder.SetEscapeHTML(false)
+	return encoder
+}
+
+// encodeInstance appends an instance. Extras that are not JSON are left out: one bad record must not hide a service.
+func (s *Server) encodeInstance(buffer *bytes.Buffer, encoder *json.Encoder, e *catalog.Endpoint, outputs bool) {
+	shown := instanceOf(e, outputs)
+	if err := encoder.Encode(shown); err != nil {
+		s.log.Error("encode instance", "node", e.Instance.Node, "instance", e.ID, "err", err)
+		shown.Extras = nil
+		_ = encoder.Encode(shown) // all that is left can always be encoded
+	}
+	buffer.Truncate(buffer.Len() - 1) // the encoder ends with a line break
+}
+
+// instanceOf returns an endpoint as the API shows it.
+func instanceOf(e *catalog.Endpoint, outputs bool) client.Instance {
+	shown := client.Instance{
+		Instance: *e.Instance, Status: e.Status, Healthy: e.Healthy(), WhyNot: e.WhyNot(),
+		CreateRevision: e.CreateRevision, ModRevision: e.ModRevision,
+	}
+	shown.Address, shown.Port = dial(e)
+	for _, c := range e.Checks {
+		shown.Checks = append(shown.Checks, checkOf(c, outputs))
+	}
+	return shown
+}
+
+// dial returns the address and port that a client would use: on an address of the host, a published port answers under
+// its published number.
+func dial(e *catalog.Endpoint) (address string, port uint16) {
+	reach := e.Reach()
+	if len(e.Ports) > 0 {
+		port = e.Ports[0].Number
+	}
+	if len(reach) == 0 {
+		return "", port
+	}
+	if reach[0].Network == catalog.NetworkHost && len(e.Ports) > 0 && e.Ports[0].Published != 0 {
+		port = e.Ports[0].Published
+	}
+	return reach[0].String(), port
+}
+
+func checkOf(c *catalog.Check, output bool) client.CheckStatus {
+	shown := client.CheckStatus{ID: c.ID, Name: c.Name, Type: c.Type, Status: c.Status, Since: c.Since}
+	if output {
+		shown.Output = c.Output
+	}
+	return shown
+}

@@ -1,0 +1,78 @@
+package api
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// statusOf is the one table from kinds of error to HTTP's codes.
+func statusOf(kind catalog.Kind) int {
+	switch kind {
+	case catalog.KindInvalid:
+		return http.StatusBadRequest
+	case catalog.KindNotFound:
+		return http.StatusNotFound
+	case catalog.KindConflict:
+		return http.StatusConflict
+	case catalog.KindDenied:
+		return http.StatusForbidden
+	case catalog.KindNotReady, catalog.KindUnavailable:
+		return http.StatusServiceUnavailable
+	default:
+		return http.StatusInternalServerError
+	}
+}
+
+// statusError is an error for which HTTP has a more telling code than its kind's.
+type statusError struct {
+	status int
+	err    *catalog.Error
+}
+
+func (e *statusError) Error() string { return e.err.Error() }
+func (e *statusError) Unwrap() error { return e.err }
+
+// statusClientGone is counted for requests whose client did not wait for the answer. Nothing is written then.
+const statusClientGone = 499
+
+// refuse answers a request with an error, and returns the code for the metrics.
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
+	if r.Context().Err() != nil {
+		return statusClientGone
+	}
+	status, shown := s.describe(r, err)
+	h := w.Header()
+	if status == http.StatusServiceUnavailable {
+		h.Set("Retry-After", "1")
+	}
+	h["Content-Type"] = s.jsonType
+	w.WriteHeader(status)
+	body := client.ErrorBody{Error: client.ErrorDetail{
+		Code: shown.Kind.String(), Message: shown.Message, Hint: shown.Hint,
+	}}
+	_ = json.NewEncoder(w).Encode(body) // whom it would concern has gone
+	return status
+}
+
+// describe returns the code of an error and what a client is told. A fault of ours is logged, and told without detail.
+func (s *Server) describe(r *http.Request, err error) (status int, shown *catalog.Error) {
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		err = catalog.Errorf(catalog.KindUnavailable, "no answer in time").WithHint("try again")
+	}
+	if !errors.As(err, &shown) || shown.Kind == catalog.KindInternal {
+		s.log.Error("answer request", "method", r.Method, "path", r.URL.Path, "err", err)
+		return http.StatusInternalServerError, catalog.Errorf(catalog.KindInternal, "internal error").
+			WithHint("the server's log has the reason")
+	}
+	status = statusOf(shown.Kind)
+	var special *statusError
+	if errors.As(err, &special) {
+		status = special.status
+	}
+	return status, shown
+}

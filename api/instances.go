@@ -1,0 +1,155 @@
+package api
+
+import (
+	"bufio"
+	"bytes"
+	"iter"
+	"net/http"
+	"slices"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// listInstances answers GET /instances. The list may be long, so it is written as it is made.
+func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
+	values, err := s.readParams(r, "node", "service", "source")
+	if err != nil {
+		return err
+	}
+	node, service, source := values.Get("node"), values.Get("service"), values.Get("source")
+	s.stamp(w, s.view.Revision(), 0)
+	w.Header()["Content-Type"] = s.jsonType
+	out := bufio.NewWriterSize(w, 32<<10)
+	defer out.Flush()
+	var buffer bytes.Buffer
+	encoder := newEncoder(&buffer)
+	_, _ = out.WriteString(`{"instances":[`)
+	separator := ""
+	for e := range s.candidates(node, service) {
+		if node != "" && !strings.EqualFold(e.Instance.Node, node) || source != "" && e.Source != source {
+			continue
+		}
+		buffer.Reset()
+		buffer.WriteString(separator)
+		separator = ","
+		s.encodeInstance(&buffer, encoder, e, false)
+		if _, err := out.Write(buffer.Bytes()); err != nil {
+			return nil // whom it would concern has gone
+		}
+	}
+	_, _ = out.WriteString("]}\n")
+	return nil
+}
+
+// candidates yields the endpoints of a service, else those of a node, else all, by node and ID.
+func (s *Server) candidates(node, service string) iter.Seq[*catalog.Endpoint] {
+	if service != "" {
+		if snapshot := s.view.Service(service); snapshot != nil {
+			return slices.Values(snapshot.Endpoints)
+		}
+		return slices.Values([]*catalog.Endpoint(nil))
+	}
+	return func(yield func(*catalog.Endpoint) bool) {
+		for _, snapshot := range s.nodesNamed(node) {
+			for _, e := range snapshot.Endpoints {
+				if !yield(e) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// nodesNamed returns the node of that name if there is one, or all nodes for the empty name.
+func (s *Server) nodesNamed(name string) []*catalog.NodeSnapshot {
+	if name == "" {
+		return s.view.Nodes()
+	}
+	if node := s.view.Node(name); node != nil {
+		return []*catalog.NodeSnapshot{node}
+	}
+	return nil
+}
+
+// getInstance answers GET /nodes/{node}/instances/{id} and its short form.
+func (s *Server) getInstance(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.readParams(r); err != nil {
+		return err
+	}
+	node, id := s.nodeOf(r), r.PathValue("id")
+	s.stamp(w, s.view.Revision(), 0)
+	e := s.view.Instance(node, id)
+	if e == nil {
+		return catalog.Errorf(catalog.KindNotFound, "no instance %.300s on node %.100s", id, node)
+	}
+	return s.writeJSON(w, instanceOf(e, true))
+}
+
+// nodeOf returns the node that the request names, or the server's own.
+func (s *Server) nodeOf(r *http.Request) string {
+	if node := r.PathValue("node"); node != "" {
+		return node
+	}
+	return s.cfg.Node
+}
+
+// putInstance answers PUT /nodes/{node}/instances/{id} and its short form.
+func (s *Server) putInstance(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Registrar == nil {
+		return noWrites("registrations")
+	}
+	body, err := readBody(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	registration, err := decodeRegistration(body, s.nodeOf(r), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	if err := s.allowChecks(registration.Checks); err != nil {
+		return err
+	}
+	revision, err := s.cfg.Registrar.Register(r.Context(), registration)
+	if err != nil {
+		return err
+	}
+	return s.written(w, revision)
+}
+
+// allowChecks refuses checks that would run commands, unless the operator wants them.
+func (s *Server) allowChecks(checks []catalog.Check) error {
+	if s.cfg.EnableScripts {
+		return nil
+	}
+	for i := range checks {
+		if c := &checks[i]; c.Type == catalog.CheckScript || len(c.Args) > 0 {
+			return catalog.Errorf(catalog.KindDenied, "check %.300s is a script, and scripts are not accepted over HTTP", c.ID).
+				WithHint("start the server with --enable-script-checks")
+		}
+	}
+	return nil
+}
+
+// deleteInstance answers DELETE /nodes/{node}/instances/{id} and its short form.
+func (s *Server) deleteInstance(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Registrar == nil {
+		return noWrites("registrations")
+	}
+	revision, err := s.cfg.Registrar.Deregister(r.Context(), s.nodeOf(r), r.PathValue("id"))
+	if err != nil {
+		return err
+	}
+	return s.written(w, revision)
+}
+
+// renewInstance answers PUT /nodes/{node}/instances/{id}/renew and its short form.
+func (s *Server) renewInstance(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Registrar == nil {
+		return noWrites("registrations")
+	}
+	if err := s.cfg.Registrar.Renew(r.Context(), s.nodeOf(r), r.PathValue("id")); err != nil {
+		return err
+	}
+	return s.written(w, 0)
+}

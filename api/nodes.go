@@ -1,0 +1,143 @@
+package api
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// listNodes answers GET /nodes.
+func (s *Server) listNodes(w http.ResponseWriter, r *http.Request) error {
+	values, err := s.readParams(r, "index", "wait")
+	if err != nil {
+		return err
+	}
+	err = await(w, r, values, s.view.NodesIndex, func(ctx context.Context, index uint64) (uint64, error) {
+		return s.view.WaitList(ctx, s.view.NodesIndex, index)
+	})
+	if err != nil {
+		return err
+	}
+	revision, index := s.view.Revision(), s.view.NodesIndex()
+	list := client.NodeList{Index: index, Nodes: []client.NodeSummary{}}
+	for _, node := range s.view.Nodes() {
+		list.Nodes = append(list.Nodes, nodeOf(node, false))
+	}
+	s.stamp(w, revision, index)
+	return s.writeJSON(w, list)
+}
+
+// nodeOf returns a node as the API shows it, without its instances.
+func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
+	shown := client.NodeSummary{
+		Name: n.Name, Alive: n.Alive, Status: n.Status, InstanceCount: len(n.Endpoints),
+	}
+	if record := n.Node; record != nil {
+		shown.ID, shown.Addresses, shown.Meta = record.ID, record.Addresses, record.Meta
+		shown.Locality, shown.Owner = record.Locality, record.Owner
+	}
+	for _, c := range n.Checks {
+		shown.Checks = append(shown.Checks, checkOf(c, outputs))
+	}
+	return shown
+}
+
+// getNode answers GET /nodes/{node}.
+func (s *Server) getNode(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("node")
+	values, err := s.readParams(r, "index", "wait")
+	if err != nil {
+		return err
+	}
+	if err := await(w, r, values, func() uint64 { return s.nodeIndex(name) },
+		func(ctx context.Context, index uint64) (uint64, error) { return s.view.WaitNode(ctx, name, index) }); err != nil {
+		return err
+	}
+	revision := s.view.Revision()
+	node := s.view.Node(name)
+	if node == nil {
+		return noNode(name)
+	}
+	answer := client.Node{Index: node.Index, NodeSummary: nodeOf(node, true), Instances: []client.Instance{}}
+	for _, e := range node.Endpoints {
+		answer.Instances = append(answer.Instances, instanceOf(e, true))
+	}
+	s.stamp(w, revision, node.Index)
+	return s.writeJSON(w, answer)
+}
+
+func (s *Server) nodeIndex(name string) uint64 {
+	if node := s.view.Node(name); node != nil {
+		return node.Index
+	}
+	return 0
+}
+
+func noNode(name string) error {
+	return catalog.Errorf(catalog.KindNotFound, "no node %.100s", name)
+}
+
+// putNode answers PUT /nodes/{node}: the whole state of a node.
+func (s *Server) putNode(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Nodes == nil {
+		return noWrites("node states")
+	}
+	body, err := readBody(w, r, maxNodeBody)
+	if err != nil {
+		return err
+	}
+	state, err := decodeNode(body, r.PathValue("node"))
+	if err != nil {
+		return err
+	}
+	if err := s.allowChecks(state.Checks); err != nil {
+		return err
+	}
+	for i := range state.Registrations {
+		if err := s.allowChecks(state.Registrations[i].Checks); err != nil {
+			return err
+		}
+	}
+	result, err := s.cfg.Nodes.SyncNode(r.Context(), state)
+	if err != nil {
+		return err
+	}
+	w.Header()[client.HeaderRevision] = s.revisionHeader(max(s.view.Revision(), result.Revision))
+	return s.writeJSON(w, result)
+}
+
+// renewNode answers PUT /nodes/{node}/renew.
+func (s *Server) renewNode(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Nodes == nil {
+		return noWrites("node states")
+	}
+	if err := s.cfg.Nodes.RenewNode(r.Context(), r.PathValue("node")); err != nil {
+		return err
+	}
+	return s.written(w, 0)
+}
+
+// deleteNode answers DELETE /nodes/{node}.
+func (s *Server) deleteNode(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Nodes == nil {
+		return noWrites("node states")
+	}
+	revision, err := s.cfg.Nodes.RemoveNode(r.Context(), r.PathValue("node"))
+	if err != nil {
+		return err
+	}
+	return s.written(w, revision)
+}
+
+// written answers a write that the catalog holds at a revision; 0 means one that changed nothing in it.
+func (s *Server) written(w http.ResponseWriter, revision uint64) error {
+	revision = max(revision, s.view.Revision())
+	w.Header()[client.HeaderRevision] = s.revisionHeader(revision)
+	return s.writeJSON(w, client.Written{Revision: revision})
+}
+
+func noWrites(what string) error {
+	return catalog.Errorf(catalog.KindUnavailable, "this server takes no %s", what)
+}

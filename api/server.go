@@ -1,0 +1,146 @@
+package api
+
+import (
+	"context"
+	"hash/maphash"
+	"log/slog"
+	"net/http"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// Registrar takes single registrations. Register returns a revision at which the catalog holds the registration,
+// Deregister one at which it does not; both return only when the View has reached it. Errors are of the catalog's kinds.
+type Registrar interface {
+	Register(ctx context.Context, registration catalog.Registration) (revision uint64, err error)
+	Deregister(ctx context.Context, node, id string) (revision uint64, err error)
+	Renew(ctx context.Context, node, id string) error
+}
+
+// NodeSyncer takes the whole state of a node, keeps its session, and removes it.
+type NodeSyncer interface {
+	SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error)
+	RenewNode(ctx context.Context, node string) error
+	RemoveNode(ctx context.Context, node string) (revision uint64, err error)
+}
+
+// Pusher takes the outcome of a TTL check from its application.
+type Pusher interface {
+	Push(ctx context.Context, node, check string, status catalog.Status, output string) error
+}
+
+// Barrier returns a revision that is not older than the call: the one at which a linearizable read may be answered.
+type Barrier interface {
+	Barrier(ctx context.Context) (revision uint64, err error)
+}
+
+// Config is what a Server is made of. View is required.
+type Config struct {
+	View *catalog.View
+	// Registrar, Nodes and Pusher take the writes; where one is nil, its writes are refused as unavailable.
+	Registrar Registrar
+	Nodes     NodeSyncer
+	Pusher    Pusher
+	// Barrier makes reads with ?consistent possible; it may be nil.
+	Barrier Barrier
+
+	// Node is the server's own node, meant where a request names none.
+	Node string
+	// Version is told by /health.
+	Version string
+	// EnableScripts accepts script checks through HTTP. Whoever can reach the API can then run commands.
+	EnableScripts bool
+
+	// Heartbeat is the time between two signs of life of a watch; 0 means 15 s.
+	Heartbeat time.Duration
+	// WriteTimeout is how long a watch may take to write one event before its reader counts as dead; 0 means 30 s.
+	WriteTimeout time.Duration
+
+	// Metrics takes the API's metrics; nil means none.
+	Metrics prometheus.Registerer
+	// Logger takes what only the operator can mend; nil means nobody.
+	Logger *slog.Logger
+}
+
+// Server answers the native API.
+type Server struct {
+	cfg     Config
+	view    *catalog.View
+	log     *slog.Logger
+	mux     *http.ServeMux
+	metrics *metrics
+
+	bodies    catalog.Slot
+	summaries catalog.Slot
+	// deriveBody and deriveSummary are kept as values: a method value made for each request would be an allocation.
+	deriveBody, deriveSummary func(*catalog.Service) any
+	seed                      maphash.Seed
+	// jsonType is shared by all answers, which only read it.
+	jsonType []string
+	revision atomic.Pointer[revisionText]
+}
+
+// revisionText is the header of the revision that was asked for last.
+type revisionText struct {
+	revision uint64
+	header   []string
+}
+
+// New returns a Server. It starts nothing. It returns an error if cfg has no View or its metrics cannot be registered.
+func New(cfg Config) (*Server, error) {
+	if cfg.View == nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "api: no view")
+	}
+	if cfg.Heartbeat <= 0 {
+		cfg.Heartbeat = 15 * time.Second
+	}
+	if cfg.WriteTimeout <= 0 {
+		cfg.WriteTimeout = 30 * time.Second
+	}
+	if cfg.Logger == nil {
+		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	metrics, err := newMetrics(cfg.Metrics)
+	if err != nil {
+		return nil, err
+	}
+	s := &Server{
+		cfg: cfg, view: cfg.View, log: cfg.Logger, metrics: metrics,
+		bodies: cfg.View.Slot(), summaries: cfg.View.Slot(),
+		seed: maphash.MakeSeed(), jsonType: []string{"application/json"},
+	}
+	s.deriveBody, s.deriveSummary = s.encodeService, s.summarize
+	s.revision.Store(&revisionText{header: []string{"0"}})
+	s.mux = s.newMux()
+	return s, nil
+}
+
+// Handler returns the handler of everything under /api/v1/, to be mounted there.
+func (s *Server) Handler() http.Handler { return s.mux }
+
+// revisionHeader returns the header's value for a revision. Most requests see the revision that the one before saw.
+func (s *Server) revisionHeader(revision uint64) []string {
+	last := s.revision.Load()
+	if last.revision == revision {
+		return last.header
+	}
+	fresh := &revisionText{revision: revision, header: []string{strconv.FormatUint(revision, 10)}}
+	s.revision.Store(fresh)
+	return fresh.header
+}
+
+// stamp sets the headers that say when the answer was true. The revision must have been read before what is answered;
+// that may be newer, which index tells.
+func (s *Server) stamp(w http.ResponseWriter, revision, index uint64) {
+	h := w.Header()
+	h[client.HeaderRevision] = s.revisionHeader(max(revision, index))
+	if index > 0 {
+		h[client.HeaderIndex] = []string{strconv.FormatUint(index, 10)}
+	}
+}

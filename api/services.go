@@ -1,0 +1,135 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// listServices answers GET /services.
+func (s *Server) listServices(w http.ResponseWriter, r *http.Request) error {
+	values, err := s.readParams(r, "index", "wait")
+	if err != nil {
+		return err
+	}
+	err = await(w, r, values, s.view.ListIndex, func(ctx context.Context, index uint64) (uint64, error) {
+		return s.view.WaitList(ctx, s.view.ListIndex, index)
+	})
+	if err != nil {
+		return err
+	}
+	revision, index := s.view.Revision(), s.view.ListIndex()
+	var buffer bytes.Buffer
+	buffer.WriteString(`{"index":` + strconv.FormatUint(index, 10) + `,"services":[`)
+	for i, service := range s.view.Services() {
+		if i > 0 {
+			buffer.WriteByte(',')
+		}
+		buffer.Write(service.Derived(s.summaries, s.deriveSummary).([]byte))
+	}
+	buffer.WriteString("]}\n")
+	s.stamp(w, revision, index)
+	s.write(w, buffer.Bytes())
+	return nil
+}
+
+// summarize encodes a service's line in the list.
+func (s *Server) summarize(service *catalog.Service) any {
+	summary := client.ServiceSummary{
+		Name: service.Name, Instances: len(service.Endpoints), Healthy: len(service.Healthy), Index: service.Index,
+	}
+	for _, e := range service.Endpoints {
+		summary.Tags = append(summary.Tags, e.Tags...)
+	}
+	slices.Sort(summary.Tags)
+	summary.Tags = slices.Compact(summary.Tags)
+	encoded, _ := json.Marshal(summary) // strings and numbers can always be encoded
+	return encoded
+}
+
+// write answers with bytes that are JSON.
+func (s *Server) write(w http.ResponseWriter, encoded []byte) {
+	h := w.Header()
+	h["Content-Type"] = s.jsonType
+	h["Content-Length"] = []string{strconv.Itoa(len(encoded))}
+	_, _ = w.Write(encoded) // whom it would concern has gone
+}
+
+// writeJSON answers with a value.
+func (s *Server) writeJSON(w http.ResponseWriter, value any) error {
+	var buffer bytes.Buffer
+	if err := newEncoder(&buffer).Encode(value); err != nil {
+		return err
+	}
+	s.write(w, buffer.Bytes())
+	return nil
+}
+
+// getService answers GET /services/{name}. Without parameters, which is how nearly all come, everything but the
+// revision is ready on the snapshot.
+func (s *Server) getService(w http.ResponseWriter, r *http.Request) error {
+	name := r.PathValue("name")
+	if r.URL.RawQuery != "" {
+		return s.queryService(w, r, name)
+	}
+	revision := s.view.Revision()
+	service := s.view.Service(name)
+	if service == nil || len(service.Endpoints) == 0 {
+		return s.noService(w, revision, name)
+	}
+	b := s.bodyOf(service)
+	s.writeBody(w, max(revision, service.Index), b.index, &b.healthy)
+	return nil
+}
+
+func (s *Server) writeBody(w http.ResponseWriter, revision uint64, index []string, b *body) {
+	h := w.Header()
+	h[client.HeaderRevision] = s.revisionHeader(revision)
+	h[client.HeaderIndex] = index
+	h["Content-Type"] = s.jsonType
+	h["Content-Length"] = b.length
+	_, _ = w.Write(b.bytes) // whom it would concern has gone
+}
+
+// noService is the answer about a service without any instance. Its index is there, so that a client can wait for it.
+func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) error {
+	s.stamp(w, revision, s.view.ServiceIndex(name))
+	return catalog.Errorf(catalog.KindNotFound, "no service %.100s", name).
+		WithHint("see the list of services; a request with ?index= waits for it to appear")
+}
+
+func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name string) error {
+	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta")
+	if err != nil {
+		return err
+	}
+	query, err := queryOf(values)
+	if err != nil {
+		return err
+	}
+	if err := s.awaitService(w, r, values, name); err != nil {
+		return err
+	}
+	revision := s.view.Revision()
+	service := s.view.Service(name)
+	if service == nil || len(service.Endpoints) == 0 {
+		return s.noService(w, revision, name)
+	}
+	b := s.selectBody(service, &query)
+	s.writeBody(w, max(revision, service.Index), s.bodyOf(service).index, &b)
+	return nil
+}
+
+func (s *Server) awaitService(w http.ResponseWriter, r *http.Request, values url.Values, name string) error {
+	current := func() uint64 { return s.view.ServiceIndex(name) }
+	return await(w, r, values, current, func(ctx context.Context, index uint64) (uint64, error) {
+		return s.view.WaitService(ctx, name, index)
+	})
+}

@@ -1,0 +1,286 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// watch answers GET /watch.
+func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
+	values, err := params(r, "service", "tag", "meta", "health", "revision")
+	if err != nil {
+		return err
+	}
+	query, err := queryOf(values)
+	if err != nil {
+		return err
+	}
+	// An EventSource that reconnects asks for the same URL again: what it has seen since is in the header.
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		values.Set("revision", id)
+	}
+	revision, err := numberOf(values, "revision")
+	if err != nil {
+		return err
+	}
+	out := newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out}
+	watch.begin(revision)
+	s.metrics.watchers.Inc()
+	defer s.metrics.watchers.Dec()
+	watch.run(r.Context())
+	unhurried(w) // the connection may serve another request
+	return nil
+}
+
+// namesOf returns the names as the catalog compares them, each once.
+func namesOf(list []string) []string {
+	names := make([]string, len(list))
+	for i, name := range list {
+		names[i] = strings.ToLower(name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// watch is one open watch. It holds no events: whenever something changed, it looks at the state there is.
+type watch struct {
+	server *Server
+	view   *catalog.View
+	query  catalog.Query
+	// names are the services wanted; none means all.
+	names []string
+	out   *stream
+
+	// position is the revision up to which nothing is missing; 0 if nothing has been sent.
+	position uint64
+	// sent has the hash of what was sent last about each service. Of all services, only of those that have instances.
+	sent map[string]uint64
+	// blind is set while the client may know of services that are not in sent, from before it resumed.
+	blind bool
+	// owed is set if the last event said that more of its revision follows.
+	owed bool
+}
+
+// begin takes the revision that the client has seen. One that the View has not reached was seen before the store was
+// restored, or on a server that is ahead; it counts for nothing.
+func (w *watch) begin(revision uint64) {
+	w.sent = make(map[string]uint64)
+	w.blind = revision > 0
+	if revision <= w.view.Revision() {
+		w.position = revision
+	}
+}
+
+// run writes events until the client goes or takes nothing any more.
+func (w *watch) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	wake := make(chan struct{}, 1) // full means that the state will be looked at anyway
+	var followers sync.WaitGroup
+	defer followers.Wait()
+	defer cancel()
+	w.follow(ctx, &followers, wake)
+
+	heartbeat := time.NewTicker(w.server.cfg.Heartbeat)
+	defer heartbeat.Stop()
+	err := w.catchUp(ctx)
+	if err == nil && w.quiet() {
+		err = w.alive()
+	}
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+			err = w.catchUp(ctx)
+		case <-heartbeat.C:
+			// What changed beside what is watched moves the position, too.
+			if err = w.catchUp(ctx); err == nil {
+				err = w.alive()
+			}
+		}
+	}
+}
+
+// follow starts what wakes the watch: a follower of each service, so that others do not wake it, or one of everything.
+func (w *watch) follow(ctx context.Context, followers *sync.WaitGroup, wake chan<- struct{}) {
+	for _, name := range w.names {
+		followers.Go(func() {
+			notify(wake, func(index uint64) (uint64, error) { return w.view.WaitService(ctx, name, index) })
+		})
+	}
+	if len(w.names) == 0 {
+		followers.Go(func() {
+			notify(wake, func(revision uint64) (uint64, error) { return w.view.WaitList(ctx, w.view.Revision, revision) })
+		})
+	}
+}
+
+// notify signals each change until waiting for it ends with the context.
+func notify(wake chan<- struct{}, wait func(uint64) (uint64, error)) {
+	var index uint64
+	for {
+		var err error
+		if index, err = wait(index); err != nil {
+			return
+		}
+		select {
+		case wake <- struct{}{}:
+		default:
+		}
+	}
+}
+
+// quiet tells whether the first look found nothing to say: the client is told that it has everything.
+func (w *watch) quiet() bool { return len(w.sent) == 0 }
+
+// alive tells how far the watch has got.
+func (w *watch) alive() error {
+	if err := w.out.progress(w.position); err != nil {
+		return err
+	}
+	w.owed = false
+	return w.out.flush()
+}
+
+// catchUp writes the state of every service that changed since position. It goes round again while the View is in the
+// middle of applying a change of which a part has been seen already.
+func (w *watch) catchUp(ctx context.Context) error {
+	for {
+		ahead, err := w.round()
+		if err != nil {
+			return err
+		}
+		if ahead == 0 {
+			break
+		}
+		if err := w.view.WaitRevision(ctx, ahead); err != nil {
+			return err
+		}
+	}
+	if w.owed {
+		return w.alive()
+	}
+	return w.out.flush()
+}
+
+// pending is an event that waits for the next to be known: only the last of a round has no more after it.
+type pending struct {
+	index uint64
+	body  body
+}
+
+// round writes one event for each service that changed since position, and moves position to the View's revision as it
+// was before. It returns the revision of a change that it saw a part of, 0 if there was none.
+func (w *watch) round() (ahead uint64, err error) {
+	revision := w.view.Revision()
+	names, err := w.changed(revision)
+	if err != nil {
+		return 0, err
+	}
+	var last *pending
+	for _, name := range names {
+		next := w.look(name)
+		if next == nil {
+			continue
+		}
+		ahead = max(ahead, next.index)
+		if last != nil {
+			if err := w.send(last, revision, true); err != nil {
+				return 0, err
+			}
+		}
+		last = next
+	}
+	if ahead <= revision {
+		ahead = 0
+	}
+	w.position = revision
+	if last == nil {
+		return ahead, nil
+	}
+	w.owed = ahead > 0
+	return ahead, w.send(last, revision, w.owed)
+}
+
+func (w *watch) send(p *pending, revision uint64, more bool) error {
+	return w.out.event(max(revision, p.index), more, p.body.bytes[p.body.tail:])
+}
+
+// changed returns the services that may have changed since position.
+func (w *watch) changed(revision uint64) ([]string, error) {
+	if len(w.names) > 0 {
+		return slices.DeleteFunc(slices.Clone(w.names), func(name string) bool {
+			return w.view.ServiceIndex(name) <= w.position
+		}), nil
+	}
+	if w.position > 0 {
+		if names, ok := w.view.ChangedSince(w.position); ok {
+			slices.Sort(names)
+			return names, nil
+		}
+	}
+	return w.everything(revision)
+}
+
+// everything returns the services that there are, and those that the client was told of and that may have gone. A
+// client that may know of others is told to forget.
+func (w *watch) everything(revision uint64) ([]string, error) {
+	if w.blind {
+		w.blind = false
+		clear(w.sent)
+		if err := w.out.reset(revision); err != nil {
+			return nil, err
+		}
+	}
+	var names []string
+	for _, service := range w.view.Services() {
+		names = append(names, service.Name)
+	}
+	for name := range w.sent {
+		names = append(names, name)
+	}
+	slices.Sort(names)
+	return slices.Compact(names), nil
+}
+
+// look returns what there is to say of a service, nil if the client knows it already.
+func (w *watch) look(name string) *pending {
+	p := &pending{index: w.view.ServiceIndex(name)}
+	service := w.view.Service(name)
+	gone := service == nil || len(service.Endpoints) == 0
+	if service == nil {
+		p.body = w.server.emptyBody(name, p.index)
+	} else {
+		p.index, p.body = service.Index, w.server.selectBody(service, &w.query)
+	}
+	before, known := w.sent[name]
+	if known && before == p.body.sum {
+		return nil
+	}
+	if len(w.names) == 0 && (gone || w.filtered(&p.body)) {
+		delete(w.sent, name)
+		if !known && !w.blind {
+			return nil
+		}
+		return p
+	}
+	w.sent[name] = p.body.sum
+	return p
+}
+
+// filtered tells whether the query's tags and meta, rather than health, may be why a body has no instance. A watch of all
+// services does not mention such a service.
+func (w *watch) filtered(b *body) bool {
+	return len(w.query.Tags)+len(w.query.Meta) > 0 && bytes.HasSuffix(b.bytes, []byte("[]}\n"))
+}

@@ -1,0 +1,181 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// DefaultAddress is where a server's native API listens unless it was told otherwise.
+const DefaultAddress = "127.0.0.1:8500"
+
+// defaultMaxResponse bounds one answer, or one event of a watch, in bytes.
+const defaultMaxResponse = 64 << 20
+
+// Config says which server a Client talks to.
+type Config struct {
+	// Address is host:port or an http or https URL; empty means DefaultAddress.
+	Address string
+	// HTTPClient makes the requests; nil means one without a timeout: contexts bound the calls.
+	HTTPClient *http.Client
+	// MaxResponse bounds one answer, or one event of a watch, in bytes; 0 means 64 MiB. A larger one is an error.
+	MaxResponse int64
+}
+
+// Client talks to one server. It is safe for use by many goroutines at once.
+type Client struct {
+	base        string
+	http        *http.Client
+	maxResponse int64
+}
+
+// New returns a Client. It opens no connection yet.
+func New(cfg Config) (*Client, error) {
+	base, err := baseURL(cfg.Address)
+	if err != nil {
+		return nil, err
+	}
+	c := &Client{base: base, http: cfg.HTTPClient, maxResponse: cfg.MaxResponse}
+	if c.http == nil {
+		c.http = &http.Client{}
+	}
+	if c.maxResponse <= 0 {
+		c.maxResponse = defaultMaxResponse
+	}
+	return c, nil
+}
+
+// baseURL returns the URL that paths of the API are appended to.
+func baseURL(address string) (string, error) {
+	if address == "" {
+		address = DefaultAddress
+	}
+	if !strings.Contains(address, "://") {
+		address = "http://" + address
+	}
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" || u.Hostname() == "" && u.Port() == "" {
+		return "", badAddress(address)
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.RawQuery != "" || u.Fragment != "" {
+		return "", badAddress(address)
+	}
+	if u.Port() == "" && u.Scheme == "http" {
+		u.Host = strings.TrimSuffix(u.Host, ":") + ":8500"
+	}
+	if u.Hostname() == "" {
+		u.Host = "127.0.0.1:" + u.Port()
+	}
+	return strings.TrimSuffix(u.String(), "/") + "/api/v1", nil
+}
+
+func badAddress(address string) error {
+	return catalog.Errorf(catalog.KindInvalid, "%q is not the address of a server", address).
+		WithHint("write it as host:port or http://host:port")
+}
+
+// path joins segments into a path below the API's root. Dots are escaped where they stand alone, or they would be taken
+// for directories.
+func path(segments ...string) string {
+	var b strings.Builder
+	for _, s := range segments {
+		escaped := url.PathEscape(s)
+		if strings.Trim(s, ".") == "" {
+			escaped = strings.ReplaceAll(s, ".", "%2E")
+		}
+		b.WriteString("/" + escaped)
+	}
+	return b.String()
+}
+
+// call makes one request. It encodes in as the body unless that is nil, and decodes the answer into out unless that is
+// nil. The header is there even if the server refused.
+func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) (http.Header, error) {
+	var body io.Reader
+	if in != nil {
+		encoded, err := json.Marshal(in)
+		if err != nil {
+			return nil, fmt.Errorf("encode request: %w", err)
+		}
+		body = bytes.NewReader(encoded)
+	}
+	response, err := c.send(ctx, method, path, query, body, "application/json")
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := c.read(ctx, response)
+	if err != nil {
+		return response.Header, err
+	}
+	if response.StatusCode != http.StatusOK {
+		return response.Header, refusal(response.StatusCode, answer)
+	}
+	if out == nil {
+		return response.Header, nil
+	}
+	if err := json.Unmarshal(answer, out); err != nil {
+		return response.Header, fmt.Errorf("decode answer of %s: %w", c.base, err)
+	}
+	return response.Header, nil
+}
+
+func (c *Client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, accept string) (*http.Response, error) {
+	target := c.base + path
+	if len(query) > 0 {
+		target += "?" + query.Encode()
+	}
+	request, err := http.NewRequestWithContext(ctx, method, target, body)
+	if err != nil {
+		return nil, fmt.Errorf("make request: %w", err)
+	}
+	request.Header.Set("Accept", accept)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	return response, nil
+}
+
+// read reads a whole answer of bounded size.
+func (c *Client) read(ctx context.Context, response *http.Response) ([]byte, error) {
+	answer, err := io.ReadAll(io.LimitReader(response.Body, c.maxResponse+1))
+	if err != nil {
+		return nil, c.unreachable(ctx, err)
+	}
+	if int64(len(answer)) > c.maxResponse {
+		return nil, fmt.Errorf("answer of %s has more than %d bytes", c.base, c.maxResponse)
+	}
+	return answer, nil
+}
+
+// unreachable tells that the server did not answer, or not to the end.
+func (c *Client) unreachable(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
+	var wrapped *url.Error
+	if errors.As(err, &wrapped) {
+		err = wrapped.Err
+	}
+	return catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", strings.TrimSuffix(c.base, "/api/v1"), err).
+		WithHint("start a server with koine dev, or name a running one with --http or KOINE_HTTP")
+}
+
+// number returns a header that holds a revision or an index; 0 if it holds neither.
+func number(header http.Header, name string) uint64 {
+	n, err := strconv.ParseUint(header.Get(name), 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
+}

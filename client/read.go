@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Services returns the list of services.
+func (c *Client) Services(ctx context.Context) (ServiceList, error) {
+	var list ServiceList
+	header, err := c.call(ctx, http.MethodGet, "/services", nil, nil, &list)
+	list.Revision = number(header, HeaderRevision)
+	return list, err
+}
+
+// Lookup returns the instances of a service that a query wants. The error is of KindNotFound if the service has no
+// instance at all; Index is set even then.
+func (c *Client) Lookup(ctx context.Context, q catalog.Query) (Service, error) {
+	return c.lookup(ctx, q, queryValues(q))
+}
+
+// LookupAfter does what Lookup does once the service's index is not index any more, or when wait is over; a wait of 0
+// means the server's default of 5 minutes, and 10 minutes is the longest.
+func (c *Client) LookupAfter(ctx context.Context, q catalog.Query, index uint64, wait time.Duration) (Service, error) {
+	values := queryValues(q)
+	values.Set("index", strconv.FormatUint(index, 10))
+	if wait > 0 {
+		values.Set("wait", wait.String())
+	}
+	return c.lookup(ctx, q, values)
+}
+
+func (c *Client) lookup(ctx context.Context, q catalog.Query, values url.Values) (Service, error) {
+	var service Service
+	if q.Service == "" {
+		return service, noName("service")
+	}
+	header, err := c.call(ctx, http.MethodGet, path("services", q.Service), values, nil, &service)
+	service.Index, service.Revision = number(header, HeaderIndex), number(header, HeaderRevision)
+	return service, err
+}
+
+func queryValues(q catalog.Query) url.Values {
+	values := url.Values{}
+	for _, tag := range q.Tags {
+		values.Add("tag", tag)
+	}
+	for key, value := range q.Meta {
+		values.Add("meta", key+":"+value)
+	}
+	switch q.Health {
+	case catalog.OnlyPassing:
+		values.Set("health", "passing")
+	case catalog.AnyHealth:
+		values.Set("health", "any")
+	}
+	return values
+}
+
+// InstanceFilter says which instances are wanted, of any health; empty fields want all.
+type InstanceFilter struct {
+	Node, Service, Source string
+}
+
+// Instances returns instances of any health.
+func (c *Client) Instances(ctx context.Context, f InstanceFilter) (InstanceList, error) {
+	var list InstanceList
+	values := set(url.Values{}, "node", f.Node, "service", f.Service, "source", f.Source)
+	header, err := c.call(ctx, http.MethodGet, "/instances", values, nil, &list)
+	list.Revision = number(header, HeaderRevision)
+	return list, err
+}
+
+// set adds pairs of key and value where the value is not empty.
+func set(values url.Values, pairs ...string) url.Values {
+	for i := 0; i+1 < len(pairs); i += 2 {
+		if pairs[i+1] != "" {
+			values.Set(pairs[i], pairs[i+1])
+		}
+	}
+	return values
+}
+
+// Instance returns one instance, its checks' outputs included. An empty node means the server's own.
+func (c *Client) Instance(ctx context.Context, node, id string) (Instance, error) {
+	var instance Instance
+	if id == "" {
+		return instance, noName("instance")
+	}
+	_, err := c.call(ctx, http.MethodGet, instancePath(node, id), nil, nil, &instance)
+	return instance, err
+}
+
+func instancePath(node, id string, more ...string) string {
+	if node == "" {
+		return path(append([]string{"instances", id}, more...)...)
+	}
+	return path(append([]string{"nodes", node, "instances", id}, more...)...)
+}
+
+// Nodes returns the list of nodes.
+func (c *Client) Nodes(ctx context.Context) (NodeList, error) {
+	var list NodeList
+	header, err := c.call(ctx, http.MethodGet, "/nodes", nil, nil, &list)
+	list.Revision = number(header, HeaderRevision)
+	return list, err
+}
+
+// Node returns a node with everything on it.
+func (c *Client) Node(ctx context.Context, name string) (Node, error) {
+	var node Node
+	if name == "" {
+		return node, noName("node")
+	}
+	header, err := c.call(ctx, http.MethodGet, path("nodes", name), nil, nil, &node)
+	node.Revision = number(header, HeaderRevision)
+	return node, err
+}
+
+// CheckFilter says which checks are wanted; empty fields want all.
+type CheckFilter struct {
+	Status        catalog.Status
+	Service, Node string
+}
+
+// Checks returns checks with their last outcome and output.
+func (c *Client) Checks(ctx context.Context, f CheckFilter) (CheckList, error) {
+	var list CheckList
+	values := set(url.Values{}, "status", string(f.Status), "service", f.Service, "node", f.Node)
+	header, err := c.call(ctx, http.MethodGet, "/checks", values, nil, &list)
+	list.Revision = number(header, HeaderRevision)
+	return list, err
+}
+
+// Health returns the state of the server itself. While the server is not ready the error is of KindNotReady and says
+// what it waits for.
+func (c *Client) Health(ctx context.Context) (Health, error) {
+	var health Health
+	_, err := c.call(ctx, http.MethodGet, "/health", nil, nil, &health)
+	return health, err
+}

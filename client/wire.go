@@ -1,0 +1,180 @@
+package client
+
+import (
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Headers that answers carry beside HTTP's own.
+const (
+	// HeaderRevision is the store revision at which the answer was true.
+	HeaderRevision = "X-Koine-Revision"
+	// HeaderIndex is the index to hand in with the next blocking read of the same thing.
+	HeaderIndex = "X-Koine-Index"
+)
+
+// Instance is an instance as the API shows it: what was declared, and what the catalog knows of it now.
+type Instance struct {
+	catalog.Instance
+
+	// Status is the worst of the instance's checks, its node's checks, and critical if the node is not alive.
+	Status catalog.Status `json:"status"`
+	// Healthy tells whether the instance is given to askers.
+	Healthy bool `json:"healthy"`
+	// WhyNot says why it is not, if it is not.
+	WhyNot string `json:"why_not,omitempty"`
+	// Address and Port are what a client on the outside would dial: the first address at which the instance is reached
+	// and its main port there. Both may be empty.
+	Address string `json:"address,omitempty"`
+	Port    uint16 `json:"port,omitempty"`
+	// Checks are the instance's own checks.
+	Checks []CheckStatus `json:"checks,omitempty"`
+	// CreateRevision and ModRevision are when the instance was first and last written.
+	CreateRevision uint64 `json:"create_revision"`
+	ModRevision    uint64 `json:"mod_revision"`
+}
+
+// CheckStatus is the last outcome of a check.
+type CheckStatus struct {
+	ID string `json:"id"`
+	// Node, Instance and Service say what is checked; they are set in lists of checks only.
+	Node     string            `json:"node,omitempty"`
+	Instance string            `json:"instance,omitempty"`
+	Service  string            `json:"service,omitempty"`
+	Name     string            `json:"name,omitempty"`
+	Type     catalog.CheckType `json:"type"`
+	Status   catalog.Status    `json:"status"`
+	// Output is what the check said when its status last changed. Answers about services leave it out.
+	Output string `json:"output,omitempty"`
+	// Since is when the status last changed.
+	Since time.Time `json:"since,omitzero"`
+}
+
+// Service is the answer about one service.
+type Service struct {
+	// Index is the last revision at which the service changed.
+	Index uint64 `json:"index"`
+	// Service is the name in lower case.
+	Service string `json:"service"`
+	// Instances are those that the query wanted, by node and ID.
+	Instances []Instance `json:"instances"`
+	// Revision is the one at which the answer was true.
+	Revision uint64 `json:"-"`
+}
+
+// ServiceSummary is a service in the list of all.
+type ServiceSummary struct {
+	Name string `json:"name"`
+	// Instances and Healthy count all of its instances and those given to askers.
+	Instances int `json:"instances"`
+	Healthy   int `json:"healthy"`
+	// Tags are those of any of its instances, sorted.
+	Tags []string `json:"tags,omitempty"`
+	// Index is the last revision at which the service changed.
+	Index uint64 `json:"index"`
+}
+
+// ServiceList is the list of services, by name.
+type ServiceList struct {
+	// Index is the last revision at which the list changed.
+	Index    uint64           `json:"index"`
+	Services []ServiceSummary `json:"services"`
+	Revision uint64           `json:"-"`
+}
+
+// InstanceList is a list of instances of any health, by node and ID.
+type InstanceList struct {
+	Instances []Instance `json:"instances"`
+	Revision  uint64     `json:"-"`
+}
+
+// CheckList is a list of checks, by node and ID.
+type CheckList struct {
+	Checks   []CheckStatus `json:"checks"`
+	Revision uint64        `json:"-"`
+}
+
+// NodeSummary is a node without its instances.
+type NodeSummary struct {
+	Name string `json:"name"`
+	ID   string `json:"id,omitempty"`
+	// Alive tells whether the node's session lives, or the node needs none.
+	Alive bool `json:"alive"`
+	// Status is the worst of the node's checks, and critical if it is not alive.
+	Status    catalog.Status    `json:"status"`
+	Addresses []catalog.Address `json:"addresses,omitempty"`
+	Meta      map[string]string `json:"meta,omitempty"`
+	Locality  catalog.Locality  `json:"locality,omitzero"`
+	Owner     catalog.Owner     `json:"owner,omitzero"`
+	// Checks are the node's own checks.
+	Checks []CheckStatus `json:"checks,omitempty"`
+	// InstanceCount counts the instances on the node. It is not part of the list's index.
+	InstanceCount int `json:"instance_count"`
+}
+
+// NodeList is the list of nodes, by name.
+type NodeList struct {
+	// Index is the last revision at which a node came, went or changed, its instances not counted.
+	Index    uint64        `json:"index"`
+	Nodes    []NodeSummary `json:"nodes"`
+	Revision uint64        `json:"-"`
+}
+
+// Node is a node with everything on it.
+type Node struct {
+	// Index is the last revision at which anything of the node changed.
+	Index uint64 `json:"index"`
+	NodeSummary
+	Instances []Instance `json:"instances"`
+	Revision  uint64     `json:"-"`
+}
+
+// Event is the whole present state of one service, as a watch reports it.
+type Event struct {
+	// Revision is one at which the event was true.
+	Revision uint64 `json:"revision"`
+	// More tells that other services changed at the same revision and are still to come: a watch is not resumed from
+	// such an event, because they would be missed.
+	More bool `json:"more,omitempty"`
+	// Reset tells that the server could not resume: all that is there follows, and what does not follow has gone. Only
+	// an event without a service carries it.
+	Reset bool `json:"reset,omitempty"`
+	// Service is the name in lower case; empty in an event that only tells that nothing is missing up to Revision.
+	Service string `json:"service,omitempty"`
+	// Instances are those that the watch asked for; empty when the last has gone.
+	Instances []Instance `json:"instances,omitempty"`
+}
+
+// Health is the state of the server itself.
+type Health struct {
+	Ready    bool   `json:"ready"`
+	Revision uint64 `json:"revision"`
+	Node     string `json:"node,omitempty"`
+	Version  string `json:"version,omitempty"`
+}
+
+// Written is the answer to a write.
+type Written struct {
+	// Revision is one at which the catalog held what was written.
+	Revision uint64 `json:"revision"`
+}
+
+// CheckPush is the outcome of a TTL check as its application tells it.
+type CheckPush struct {
+	Status catalog.Status `json:"status"`
+	Output string         `json:"output,omitempty"`
+}
+
+// ErrorBody is the answer to a request that was refused.
+type ErrorBody struct {
+	Error ErrorDetail `json:"error"`
+}
+
+// ErrorDetail says what was wrong.
+type ErrorDetail struct {
+	// Code is the text of a catalog.Kind.
+	Code    string `json:"code"`
+	Message string `json:"message"`
+	Hint    string `json:"hint,omitempty"`
+}

@@ -1,0 +1,81 @@
+package client
+
+import (
+	"context"
+	"net/http"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Register writes one instance with its checks, owned by a lease or permanent. An empty node means the server's own. The
+// same registration again renews the lease and writes nothing. It returns a revision at which the catalog holds it.
+func (c *Client) Register(ctx context.Context, r catalog.Registration) (revision uint64, err error) {
+	if r.Instance.ID == "" {
+		return 0, noName("instance")
+	}
+	var written Written
+	_, err = c.call(ctx, http.MethodPut, instancePath(r.Instance.Node, r.Instance.ID), nil, declare(&r), &written)
+	return written.Revision, err
+}
+
+// Deregister removes an instance and its checks. An empty node means the server's own.
+func (c *Client) Deregister(ctx context.Context, node, id string) (revision uint64, err error) {
+	if id == "" {
+		return 0, noName("instance")
+	}
+	var written Written
+	_, err = c.call(ctx, http.MethodDelete, instancePath(node, id), nil, nil, &written)
+	return written.Revision, err
+}
+
+// Renew renews an instance that lives by a lease. The error is of KindNotFound if it has ended: its owner registers it
+// again.
+func (c *Client) Renew(ctx context.Context, node, id string) error {
+	if id == "" {
+		return noName("instance")
+	}
+	_, err := c.call(ctx, http.MethodPut, instancePath(node, id, "renew"), nil, nil, nil)
+	return err
+}
+
+// SyncNode declares a node's whole state.
+func (c *Client) SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
+	var result catalog.SyncResult
+	if state.Node.Name == "" {
+		return result, noName("node")
+	}
+	_, err := c.call(ctx, http.MethodPut, path("nodes", state.Node.Name), nil, declareNode(&state), &result)
+	return result, err
+}
+
+// RenewNode renews a node's session. The error is of KindNotFound if that has ended: its owner declares it again.
+func (c *Client) RenewNode(ctx context.Context, node string) error {
+	if node == "" {
+		return noName("node")
+	}
+	_, err := c.call(ctx, http.MethodPut, path("nodes", node, "renew"), nil, nil, nil)
+	return err
+}
+
+// RemoveNode removes a node that is not alive, and everything on it.
+func (c *Client) RemoveNode(ctx context.Context, node string) (revision uint64, err error) {
+	if node == "" {
+		return 0, noName("node")
+	}
+	var written Written
+	_, err = c.call(ctx, http.MethodDelete, path("nodes", node), nil, nil, &written)
+	return written.Revision, err
+}
+
+// PushCheck tells the outcome of a TTL check, which also renews it. An empty node means the server's own.
+func (c *Client) PushCheck(ctx context.Context, node, check string, status catalog.Status, output string) error {
+	if check == "" {
+		return noName("check")
+	}
+	target := path("checks", check)
+	if node != "" {
+		target = path("nodes", node, "checks", check)
+	}
+	_, err := c.call(ctx, http.MethodPut, target, nil, CheckPush{Status: status, Output: output}, nil)
+	return err
+}
