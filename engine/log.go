@@ -47,7 +47,13 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 	return &bridge{logger: b.logger, fields: append(b.fields[:len(b.fields):len(b.fields)], fields...)}
 }
 
+// freshStore is an error that etcd reports at every first start, and mends by itself a moment later.
+const freshStore = "failed to update storage version"
+
 func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
+	if entry.Message == freshStore {
+		return checked
+	}
 	if b.Enabled(entry.Level) || entry.Level >= zapcore.DPanicLevel {
 		return checked.AddCore(entry, b)
 	}

@@ -1,0 +1,67 @@
+# Koine's tasks. Each installs what it needs, and says so.
+
+GO       ?= go
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+LDFLAGS  := -s -w -X main.version=$(VERSION)
+TOOLS    := $(CURDIR)/bin/tools
+GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
+FUZZTIME ?= 30s
+export CGO_ENABLED := 0
+
+.PHONY: all build run test race unit lint check cover fuzz bench image clean tools
+
+all: build
+
+## build: the one static binary, bin/koine
+build:
+	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/koine ./cmd/koine
+
+## run: build, and show koine dev with a demo; needs nothing but Go
+run: build
+	$(GO) build -trimpath -ldflags '-s -w' -o bin/demo ./test/demo
+	@scripts/with-docker scripts/demo
+
+## test: everything, with the race detector, on a real Docker engine
+test: tools
+	CGO_ENABLED=1 KOINE_REQUIRE_DOCKER=$(shell [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && echo 1) \
+		$(GO) test -race -timeout 15m ./...
+
+tools:
+	@scripts/install-tools dig dockerd iptables curl jq || echo "tests that need what is missing are skipped"
+
+## lint: formatting and the chosen linters
+lint: $(GOLANGCI)
+	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
+	$(GO) vet ./...
+	$(GOLANGCI) run ./...
+
+$(GOLANGCI):
+	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+	mv $(TOOLS)/golangci-lint $@
+
+## cover: the coverage of the packages that hold the rules
+cover:
+	scripts/cover 85 catalog registry health dns
+
+## check: what CI runs
+check: lint test cover vuln
+
+## vuln: known vulnerabilities, where the database can be reached
+.PHONY: vuln
+vuln:
+	scripts/vuln
+
+## fuzz: every decoder of outside bytes, FUZZTIME each
+fuzz:
+	scripts/fuzz $(FUZZTIME)
+
+## bench: the benchmarks
+bench:
+	$(GO) test -run '^$$' -bench . -benchmem ./catalog ./dns ./api ./registry
+
+## image: the container image, FROM scratch
+image: build
+	docker build -t koine:$(VERSION) .
+
+clean:
+	rm -rf bin

@@ -1,0 +1,157 @@
+package daemon
+
+import (
+	"log/slog"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Off closes a door or a source.
+const Off = "off"
+
+// Auto takes the Docker engine that the environment names, if there is one.
+const Auto = "auto"
+
+// Config says what a process does. The zero value of a field is its default, except where it says otherwise.
+type Config struct {
+	// Node is this host's name; empty means its host name.
+	Node string
+	// Datacenter is its name in DNS; empty means "dc1".
+	Datacenter string
+	// DataDir is where the embedded store and the node's identity are kept. Empty means a temporary directory that goes
+	// with the process.
+	DataDir string
+	// ConfigDir is the directory of definition files; empty means none.
+	ConfigDir string
+	// HTTP and DNS are the doors' addresses, host:port, or Off.
+	HTTP, DNS string
+	// Docker is the engine's address, Auto, or Off; empty means Auto.
+	Docker string
+	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.
+	Upstreams []string
+	// Engine is the store: empty for the embedded one, or etcd://host:port,….
+	Engine string
+	// Advertise is the address at which others reach this host; invalid means 127.0.0.1.
+	Advertise netip.Addr
+	// SessionTTL is how long the node counts as alive after its agent's last sign; 0 means 10 seconds.
+	SessionTTL time.Duration
+	// EnableScriptChecks lets checks run commands on this host.
+	EnableScriptChecks bool
+	// Version is told to whoever asks.
+	Version string
+	// Logger receives everything that is worth a line; nil discards it.
+	Logger *slog.Logger
+}
+
+const defaultSessionTTL = 10 * time.Second
+
+// withDefaults fills in what was left out.
+func (c Config) withDefaults() (Config, error) {
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Node == "" {
+		name, err := os.Hostname()
+		if err != nil {
+			return c, catalog.Errorf(catalog.KindInvalid, "this host has no name: %v", err).WithHint("give it one with --node")
+		}
+		first, _, _ := strings.Cut(name, ".")
+		c.Node = catalog.SanitizeName(first)
+	}
+	if err := catalog.ValidateName("node", c.Node); err != nil {
+		return c, err
+	}
+	if c.Datacenter == "" {
+		c.Datacenter = "dc1"
+	}
+	if err := catalog.ValidateName("datacenter", c.Datacenter); err != nil {
+		return c, err
+	}
+	if c.Docker == "" {
+		c.Docker = Auto
+	}
+	if !c.Advertise.IsValid() {
+		c.Advertise = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+	}
+	if c.SessionTTL == 0 {
+		c.SessionTTL = defaultSessionTTL
+	}
+	return c, nil
+}
+
+// node returns what is declared of this host.
+func (c Config) node(id string) catalog.Node {
+	return catalog.Node{
+		Name: c.Node, ID: id,
+		Addresses: []catalog.Address{{Network: catalog.NetworkHost, IP: c.Advertise}},
+		Owner:     catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(c.SessionTTL)},
+	}
+}
+
+// defaultDockerSocket is where Docker's engine listens if nobody says otherwise.
+const defaultDockerSocket = "/var/run/docker.sock"
+
+// dockerHost returns the engine's address, and false if there is none to follow.
+func (c Config) dockerHost() (string, bool) {
+	switch c.Docker {
+	case Off:
+		return "", false
+	case Auto:
+		if host := os.Getenv("DOCKER_HOST"); host != "" {
+			return host, true
+		}
+		if info, err := os.Stat(defaultDockerSocket); err == nil && info.Mode().Type() == os.ModeSocket {
+			return "unix://" + defaultDockerSocket, true
+		}
+		return "", false
+	default:
+		return c.Docker, true
+	}
+}
+
+// forwards tells whether names outside Koine's domains are asked of others.
+func (c Config) forwards() bool { return len(c.Upstreams) != 1 || c.Upstreams[0] != Off }
+
+// machineID is where systemd keeps the host's identity.
+const machineID = "/etc/machine-id"
+
+// temporaryID is the node's identity where no data directory keeps one: the same for the same host and name, so that a
+// process that comes back is known.
+func temporaryID(node string) string {
+	machine, err := os.ReadFile(machineID)
+	if err != nil || len(strings.TrimSpace(string(machine))) == 0 {
+		return uuid.NewString()
+	}
+	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
+}
+
+// listenError names the flag for an address that cannot be listened on.
+func listenError(door, flag, address string, err error) error {
+	kind := catalog.Errorf(catalog.KindInvalid, "%s door cannot listen on %s: %v", door, address, cause(err))
+	return kind.WithHint("choose another address with %s, or close the door with %s off", flag, flag)
+}
+
+func cause(err error) error {
+	for {
+		next, ok := err.(interface{ Unwrap() error })
+		if !ok || next.Unwrap() == nil {
+			return err
+		}
+		err = next.Unwrap()
+	}
+}
+
+func listenTCP(door, flag, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, listenError(door, flag, address, err)
+	}
+	return listener, nil
+}

@@ -1,0 +1,334 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/uuid"
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/koine-sd/koine/agent"
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/dns"
+	"github.com/koine-sd/koine/engine"
+	"github.com/koine-sd/koine/health"
+	"github.com/koine-sd/koine/registry"
+	"github.com/koine-sd/koine/source/docker"
+	"github.com/koine-sd/koine/source/files"
+)
+
+// Daemon is one Koine process: a server that is its own agent.
+type Daemon struct {
+	cfg     Config
+	view    *catalog.View
+	metrics *prometheus.Registry
+	http    net.Listener
+	dns     *dns.Server
+	files   *files.Source
+	reload  chan struct{}
+}
+
+// New binds the doors, so that a taken port is known before anything is started. Whoever calls it calls Run.
+func New(cfg Config) (*Daemon, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	d := &Daemon{cfg: cfg, view: catalog.NewView(), metrics: prometheus.NewRegistry(), reload: make(chan struct{}, 1)}
+	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if cfg.HTTP != Off {
+		if d.http, err = listenTCP("HTTP", "--http", cfg.HTTP); err != nil {
+			return nil, err
+		}
+	}
+	if cfg.DNS != Off {
+		if err := d.listenDNS(); err != nil {
+			return nil, errors.Join(err, d.closeDoors())
+		}
+	}
+	return d, nil
+}
+
+func (d *Daemon) listenDNS() error {
+	upstreams := d.cfg.Upstreams
+	if !d.cfg.forwards() {
+		upstreams = nil
+	}
+	server, err := dns.New(dns.Config{
+		View: d.view, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
+		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
+	})
+	if err != nil {
+		return err
+	}
+	if err := server.Listen(d.cfg.DNS); err != nil {
+		return listenError("DNS", "--dns", d.cfg.DNS, err)
+	}
+	d.dns = server
+	return nil
+}
+
+func (d *Daemon) closeDoors() error {
+	if d.http == nil {
+		return nil
+	}
+	return d.http.Close()
+}
+
+// HTTPAddr returns the address that the HTTP door is bound to; nil if it is closed.
+func (d *Daemon) HTTPAddr() net.Addr {
+	if d.http == nil {
+		return nil
+	}
+	return d.http.Addr()
+}
+
+// DNSAddr returns the address that the DNS door is bound to; invalid if it is closed.
+func (d *Daemon) DNSAddr() netip.AddrPort {
+	if d.dns == nil {
+		return netip.AddrPort{}
+	}
+	return d.dns.Addr()
+}
+
+// View returns the catalog's replica in this process.
+func (d *Daemon) View() *catalog.View { return d.view }
+
+// Reload has the definition files read again.
+func (d *Daemon) Reload() {
+	select {
+	case d.reload <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// Run opens the store, and serves until the context ends or the store fails. The doors and sources stop before the
+// registry does, and that before the store, so that nothing is acknowledged that is not kept.
+func (d *Daemon) Run(ctx context.Context) (err error) {
+	defer func() { err = errors.Join(err, d.closeQuietly()) }()
+	dir, temporary, err := d.dataDir()
+	if err != nil {
+		return err
+	}
+	if temporary {
+		defer os.RemoveAll(dir)
+	}
+	store, err := engine.Open(ctx, engine.Config{
+		Endpoints: d.cfg.Engine, Dir: dir, Temporary: temporary, Logger: d.cfg.Logger.With("part", "engine"),
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, store.Close()) }()
+	id, err := d.nodeID(dir, temporary)
+	if err != nil {
+		return err
+	}
+	reg, err := registry.New(registry.Config{
+		Client: store.Client, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
+		Logger: d.cfg.Logger.With("part", "registry"), Metrics: d.metrics,
+	})
+	if err != nil {
+		return err
+	}
+	return d.runOn(ctx, store, reg, id)
+}
+
+// closeQuietly closes the doors that were bound but perhaps never served.
+func (d *Daemon) closeQuietly() error {
+	if err := d.closeDoors(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// runOn runs the upper parts until they end, and the registry and the store below them for that long.
+func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, id string) error {
+	upper, err := d.assemble(reg, id)
+	if err != nil {
+		return err
+	}
+	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBase()
+	below, base := errgroup.WithContext(base)
+	below.Go(func() error { return store.Run(base) })
+	below.Go(func() error { return reg.Run(base) })
+
+	top, topCtx := errgroup.WithContext(ctx)
+	for _, part := range upper {
+		top.Go(func() error { return part(topCtx) })
+	}
+	top.Go(func() error { // a store that fails ends everything
+		select {
+		case <-base.Done():
+			return context.Cause(base)
+		case <-topCtx.Done():
+			return nil
+		}
+	})
+	err = top.Wait()
+	stopBase()
+	if failed := below.Wait(); failed != nil {
+		return failed
+	}
+	if errors.Is(err, context.Canceled) {
+		return nil
+	}
+	return err
+}
+
+// assemble makes the parts that stand on the registry. Each runs until its context ends.
+func (d *Daemon) assemble(reg *registry.Registry, id string) (parts []func(context.Context) error, err error) {
+	checks, err := health.New(health.Config{
+		Reporter: reg, EnableScripts: d.cfg.EnableScriptChecks, Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	host, err := agent.New(agent.Config{
+		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Orphans: true,
+		Logger: d.cfg.Logger.With("part", "agent"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	parts = append(parts, checks.Run, host.Run, d.announce)
+	if d.http != nil {
+		serve, err := d.serveHTTP(reg, checks)
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, serve)
+	}
+	if d.dns != nil {
+		parts = append(parts, d.dns.Run)
+	}
+	sources, err := d.runSources(host)
+	return append(parts, sources...), err
+}
+
+// The names of the sources, in order of precedence.
+const (
+	sourceDocker = "docker"
+	sourceFile   = "file"
+)
+
+func (d *Daemon) sources() (names []string) {
+	if _, ok := d.cfg.dockerHost(); ok {
+		names = append(names, sourceDocker)
+	}
+	if d.cfg.ConfigDir != "" {
+		names = append(names, sourceFile)
+	}
+	return names
+}
+
+func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) error, err error) {
+	if address, ok := d.cfg.dockerHost(); ok {
+		source, err := docker.New(docker.Config{
+			Host: address, Node: d.cfg.Node, HostAddresses: d.cfg.node("").Addresses, Sink: host,
+			EnableScripts: d.cfg.EnableScriptChecks,
+			Adopt:         func() []catalog.Registration { return host.Held(sourceDocker) },
+			Logger:        d.cfg.Logger.With("part", "docker"), Metrics: d.metrics,
+		})
+		if err != nil {
+			return nil, err
+		}
+		parts = append(parts, func(ctx context.Context) error {
+			if d.view.WaitLoaded(ctx) != nil { // what was held before can be asked for only then
+				return nil
+			}
+			return source.Run(ctx)
+		})
+	}
+	if d.cfg.ConfigDir != "" {
+		source, err := files.New(files.Config{
+			Dir: d.cfg.ConfigDir, Node: d.cfg.Node, Sink: host, EnableScripts: d.cfg.EnableScriptChecks,
+			Logger: d.cfg.Logger.With("part", "files"), Metrics: d.metrics,
+		})
+		if err != nil {
+			return nil, err
+		}
+		d.files = source
+		parts = append(parts, source.Run, d.reloadFiles)
+	}
+	return parts, nil
+}
+
+// reloadFiles passes requests to reload on to the files.
+func (d *Daemon) reloadFiles(ctx context.Context) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-d.reload:
+			d.files.Reload()
+		}
+	}
+}
+
+// dataDir returns the directory for the store, and whether it goes with the process.
+func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
+	if d.cfg.DataDir != "" {
+		return d.cfg.DataDir, false, nil
+	}
+	dir, err = os.MkdirTemp("", "koine-")
+	if err != nil {
+		return "", false, catalog.Errorf(catalog.KindInvalid, "no temporary directory: %v", err).WithHint("choose one with --data-dir")
+	}
+	return dir, true, nil
+}
+
+// idFile keeps the node's identity in the data directory.
+const idFile = "node-id"
+
+// nodeID returns the node's identity: kept with its data, or derived from the host where nothing is kept.
+func (d *Daemon) nodeID(dir string, temporary bool) (string, error) {
+	if temporary {
+		return temporaryID(d.cfg.Node), nil
+	}
+	path := filepath.Join(dir, idFile)
+	kept, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(kept)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read node id: %w", err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil { // an engine elsewhere has not made it
+		return "", fmt.Errorf("make data directory: %w", err)
+	}
+	id := uuid.NewString()
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep node id: %w", err)
+	}
+	return id, nil
+}
+
+// announce says in one line what is open, once the answers are true.
+func (d *Daemon) announce(ctx context.Context) error {
+	if d.view.WaitReady(ctx) != nil {
+		return nil // stopped before that
+	}
+	attrs := []any{"node", d.cfg.Node, "version", d.cfg.Version}
+	if d.http != nil {
+		attrs = append(attrs, "http", d.http.Addr().String())
+	}
+	if d.dns != nil {
+		attrs = append(attrs, "dns", d.dns.Addr().String())
+	}
+	if host, ok := d.cfg.dockerHost(); ok {
+		attrs = append(attrs, "docker", host)
+	}
+	d.cfg.Logger.Info("koine is ready", attrs...)
+	return nil
+}

@@ -1,0 +1,76 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/koine-sd/koine/api"
+	"github.com/koine-sd/koine/health"
+	"github.com/koine-sd/koine/registry"
+)
+
+// serveHTTP makes the one mux for everything that is HTTP, and returns what serves it.
+func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
+	native, err := api.New(api.Config{
+		View: d.view, Registrar: reg, Nodes: reg, Pusher: checks, Barrier: reg,
+		Node: d.cfg.Node, Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
+		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "api"),
+	})
+	if err != nil {
+		return nil, err
+	}
+	mux := http.NewServeMux()
+	mux.Handle("/api/v1/", native.Handler())
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /{$}", d.index)
+	return func(ctx context.Context) error { return d.serve(ctx, mux) }, nil
+}
+
+// index tells a person who came with a browser or curl where to go on.
+func (d *Daemon) index(w http.ResponseWriter, _ *http.Request) {
+	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
+	fmt.Fprintf(w, "koine %s, node %s\n\n/api/v1/services      what is registered\n/api/v1/openapi.json  the whole API\n"+
+		"/api/v1/health        is this server ready\n/metrics              for Prometheus\n", d.cfg.Version, d.cfg.Node)
+}
+
+// stopTimeout bounds how long open requests are waited for when the process is told to stop.
+const stopTimeout = time.Second
+
+// serve answers until the context ends. Watches end with it; other requests have stopTimeout to finish.
+func (d *Daemon) serve(ctx context.Context, handler http.Handler) error {
+	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	defer endRequests()
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		BaseContext:       func(net.Listener) context.Context { return requests },
+		ErrorLog:          slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(d.http) }()
+	select {
+	case err := <-served:
+		return err
+	case <-ctx.Done():
+	}
+	endRequests()
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	err := server.Shutdown(stop)
+	if err != nil {
+		err = server.Close()
+	}
+	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
+		return end
+	}
+	return err
+}
