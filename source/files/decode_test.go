@@ -1,0 +1,285 @@
+package files
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+func decodeText(name, data string) (*content, error) {
+	return (&decoder{node: "n1", scripts: true, nodeChecks: true}).decode(name, []byte(data))
+}
+
+// TestGolden holds what definition files mean against testdata/*.golden; with UPDATE_GOLDEN set it writes those anew.
+func TestGolden(t *testing.T) {
+	update := os.Getenv("UPDATE_GOLDEN") != ""
+	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml"} {
+		t.Run(name, func(t *testing.T) {
+			path := filepath.Join("testdata", name)
+			data, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			f := &file{name: name}
+			f.latest, err = decodeText(name, string(data))
+			if err != nil {
+				t.Fatal(err)
+			}
+			m := merge([]*file{f})
+			if f.clash != nil {
+				t.Fatal(f.clash)
+			}
+			got, err := json.MarshalIndent(map[string]any{
+				"services": m.registrations(), "node_checks": m.nodeChecks, "warnings": fmt.Sprint(f.latest.warnings),
+			}, "", "  ")
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, '\n')
+			golden := path + ".golden"
+			if update {
+				if err := os.WriteFile(golden, got, 0o644); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want, err := os.ReadFile(golden)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if diff := cmp.Diff(string(want), string(got)); diff != "" {
+				t.Errorf("meaning (-want +got):\n%s", diff)
+			}
+		})
+	}
+}
+
+func TestIssueSample(t *testing.T) {
+	c, err := decodeText("web.json", `{"service": {"name": "web", "tags": ["rails"], "port": 80, "check": {"script": "curl localhost >/dev/null 2>&1", "interval": "10s"}}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := catalog.Registration{
+		Instance: catalog.Instance{
+			ID: "web", Node: "n1", Service: "web", Ports: []catalog.Port{{Number: 80}}, Tags: []string{"rails"},
+			Source: "file", Owner: catalog.Owner{Kind: catalog.OwnerSession},
+		},
+		Checks: []catalog.Check{{
+			ID: "web:1", Node: "n1", Instance: "web", Definition: catalog.Definition{
+				Type: catalog.CheckScript, Args: []string{"sh", "-c", "curl localhost >/dev/null 2>&1"},
+				Interval: catalog.Duration(catalog.DefaultInterval),
+			},
+		}},
+	}
+	if diff := cmp.Diff(want, c.services[0].Registration, cmp.Comparer(func(a, b catalog.Instance) bool { return a.Equal(&b) })); diff != "" {
+		t.Errorf("registration (-want +got):\n%s", diff)
+	}
+}
+
+func TestYAMLMeansWhatJSONMeans(t *testing.T) {
+	for _, name := range []string{"camel.json", "snake.json"} {
+		data, err := os.ReadFile(filepath.Join("testdata", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asJSON, err := decodeText("a.json", string(data))
+		if err != nil {
+			t.Fatal(err)
+		}
+		asYAML, err := decodeText("a.yaml", strings.ReplaceAll(string(data), "\t", "  "))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range asJSON.services {
+			if !asJSON.services[i].Instance.Equal(&asYAML.services[i].Instance) ||
+				!sameChecks(asJSON.services[i].Checks, asYAML.services[i].Checks) {
+				t.Errorf("%s: service %d differs:\n%+v\n%+v", name, i, asJSON.services[i], asYAML.services[i])
+			}
+		}
+	}
+}
+
+func TestDecodeErrors(t *testing.T) {
+	deep := strings.Repeat("[", 40) + strings.Repeat("]", 40)
+	tests := []struct {
+		name, file, data string
+		// want is line:column: reason, or the beginning of it.
+		want string
+	}{
+		{"empty", "a.json", " \n", "1:0: is empty"},
+		{"comment only", "a.yaml", "# later\n", "1:0: is empty"},
+		{"null", "a.yaml", "~\n", "1:0: is empty"},
+		{"json syntax", "a.json", "{\"service\":\n  {\"name\" \"web\"}}", "2:11: invalid character '\"' after object key"},
+		{"json ends early", "a.json", "{\n\"service\":", "2:10: unexpected end"},
+		{"json trailing", "a.json", "{} {}", "1:4: invalid character '{'"},
+		{"yaml syntax", "a.yaml", "service:\n  name: web\n\tport: 80\n", "2:0: found a tab character"},
+		{"two documents", "a.yaml", "services: []\n---\nservices: []\n", "2:0: holds more than one YAML document"},
+		{"alias", "a.yaml", "services:\n- &a {name: web}\n- *a\n", "3:3: uses the alias *a"},
+		{"custom tag", "a.yaml", "service: !thing {name: web}\n", "1:10: has tag !thing"},
+		{"binary", "a.yaml", "service: {name: !!binary d2Vi}\n", "1:17: has tag !!binary"},
+		{"set", "a.yaml", "service: {tags: !!set {a}}\n", "1:17: has tag"},
+		{"mapping as a name", "a.yaml", "? {a: b}\n: c\n", "1:3: a field's name must be text"},
+		{"deep json", "a.json", `{"services": ` + deep + `}`, "1:45: nested deeper than 32"},
+		{"deep yaml", "a.yaml", `{"services": ` + deep + `}`, "1:45: nested deeper than 32"},
+		{"not a mapping", "a.json", "[]", "1:1: definition file must be a mapping, not a list"},
+		{"unknown at the top", "a.json", `{"servcies": []}`, `1:2: unknown field "servcies" in definition file: did you mean "services"?`},
+		{"unknown and far", "a.json", `{"datacenter": "dc1"}`, `1:2: unknown field "datacenter" in definition file`},
+		{"unknown in a service", "a.json", "{\"service\": {\n  \"name\": \"web\",\n  \"prot\": 80}}", `3:3: unknown field "prot" in service: did you mean "port"?`},
+		{"unknown in a check", "a.yaml", "service:\n  name: web\n  check:\n    tpc: a:1\n", `4:5: unknown field "tpc" in check: did you mean "tcp"?`},
+		{"twice", "a.json", `{"service": {"name": "web", "Name": "web"}}`, `1:29: field "Name" is given twice`},
+		{"meta twice", "a.json", `{"service": {"name": "web", "meta": {"a": "1", "a": "2"}}}`, `1:37: meta: "a" is given twice`},
+		{"no name", "a.json", `{"service": {"port": 80}}`, "1:13: service has no name"},
+		{"bad name", "a.json", `{"service": {"name": "web shop"}}`, `1:13: service name "web shop" has ' '`},
+		{"bad port", "a.json", `{"service": {"name": "web", "port": 70000}}`, `1:37: port: must be a whole number from 0 to 65535, not "70000"`},
+		{"port as text", "a.json", `{"service": {"name": "web", "port": "80"}}`, `1:37: port: must be a whole number`},
+		{"port without number", "a.yaml", "service: {name: web, ports: [{name: http}]}", "1:30: port has no number"},
+		{"port in words", "a.yaml", "service: {name: web, ports: [http]}", `1:30: port must be a whole number`},
+		{"ports no list", "a.yaml", "service: {name: web, ports: 80}", "1:29: ports: must be a list, not a number"},
+		{"tags no list", "a.json", `{"service": {"name": "web", "tags": "a,b"}}`, "1:37: tags: must be a list, not text"},
+		{"tag no text", "a.json", `{"service": {"name": "web", "tags": [["a"]]}}`, "1:38: must be text, not a list"},
+		{"name no text", "a.json", `{"service": {"name": ["web"]}}`, "1:22: name: must be text, not a list"},
+		{"meta no mapping", "a.json", `{"service": {"name": "web", "meta": "x"}}`, "1:37: meta: must be a mapping, not text"},
+		{"meta no text", "a.json", `{"service": {"name": "web", "meta": {"a": {}}}}`, "1:43: a: must be text, not a mapping"},
+		{"empty item", "a.yaml", "services:\n-\n", "2:2: list has an empty item"},
+		{"address of nothing", "a.yaml", "service: {name: web, addresses: [{network: a}]}", "1:34: address names neither"},
+		{"address no text", "a.yaml", "service: {name: web, addresses: [[]]}", "1:34: address must be text"},
+		{"address is none", "a.yaml", "service: {name: web, address: 'a b'}", `1:10: instance web has address "a b"`},
+		{"status", "a.json", `{"check": {"name": "c", "ttl": "1s", "status": "fine"}}`, `1:48: status: "fine" is no status`},
+		{"bool", "a.yaml", `check: {name: c, http: "http://a", tls_skip_verify: sometimes}`, "1:53: tls_skip_verify: must be true or false"},
+		{"duration without a unit", "a.json", `{"check": {"name": "c", "ttl": 10}}`, `1:32: ttl: "10" is not a duration: write it as 10s`},
+		{"negative duration", "a.json", `{"check": {"name": "c", "ttl": "-10s"}}`, `1:32: ttl: "-10s" is negative`},
+		{"interval too short", "a.json", `{"check": {"name": "c", "tcp": "a:1", "interval": "1ms"}}`, `1:11: check c has a negative or too short interval`},
+		{"no target", "a.json", `{"check": {"name": "c"}}`, "1:11: check names 0 of http, tcp"},
+		{"two targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1"}}`, "1:11: check names 2 of http, tcp"},
+		{"script and args", "a.json", `{"check": {"name": "c", "script": "x", "args": ["y"]}}`, "1:11: check has both script and args"},
+		{"docker type", "a.json", `{"check": {"name": "c", "type": "docker"}}`, "1:11: check is of type docker"},
+		{"type and target differ", "a.json", `{"check": {"name": "c", "type": "http", "ttl": "1s"}}`, "1:11: check c is of type http but does not say"},
+		{"http no url", "a.json", `{"check": {"name": "c", "http": "localhost/x"}}`, `1:11: http: "localhost/x" is not a URL`},
+		{"tcp no port", "a.json", `{"check": {"name": "c", "tcp": "localhost"}}`, `1:11: tcp: "localhost" is not an address`},
+		{"header no text", "a.json", `{"check": {"name": "c", "header": {"a": [{}]}}}`, `1:42: must be text`},
+		{"header no list", "a.json", `{"check": {"name": "c", "header": {"a": {}}}}`, `1:41: a: must be a list`},
+		{"grpc", "a.json", "{\"check\": {\"name\": \"c\",\n\"grpc\": \"127.0.0.1:1\"}}", "2:9: grpc: checks of kind grpc are not supported yet"},
+		{"udp", "a.json", `{"check": {"UDP": "a:1"}}`, "1:19: UDP: checks of kind udp are not supported yet"},
+		{"alias service", "a.json", `{"check": {"AliasService": "b"}}`, "1:28: AliasService: checks of kind alias"},
+		{"docker exec", "a.json", `{"check": {"docker_container_id": "b", "args": ["x"]}}`, "1:35: docker_container_id: checks of kind docker"},
+		{"check without a name", "a.json", `{"check": {"ttl": "1s"}}`, "1:11: check has neither id nor name"},
+		{"service_id inside", "a.json", `{"service": {"name": "web", "check": {"ttl": "1s", "service_id": "web"}}}`, "1:38: service_id is for checks"},
+		{"ids twice", "a.json", `{"services": [{"name": "a", "id": "x"}, {"name": "b", "id": "x"}]}`, "1:41: instance x is declared twice"},
+		{"default ids twice", "a.json", `{"services": [{"name": "a", "port": 1}, {"name": "a", "port": 1}, {"name": "a", "port": 1}]}`, "1:67: instance a-1 is declared twice"},
+		{"check ids twice", "a.json", `{"services": [{"name": "a", "checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}]}`, "1:15: check c is declared twice"},
+		{"top check ids twice", "a.json", `{"checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}`, "1:39: check c is declared twice"},
+		{"weights", "a.json", `{"service": {"name": "web", "weights": {"passing": -1}}}`, `1:52: passing: must be a whole number`},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			_, err := decodeText(tt.file, tt.data)
+			p, ok := errors.AsType[*problem](err)
+			if !ok {
+				t.Fatalf("error %v is no problem", err)
+			}
+			got := fmt.Sprintf("%d:%d: %s", p.line, p.column, p.reason)
+			if !strings.HasPrefix(got, tt.want) {
+				t.Errorf("got  %s\nwant %s", got, tt.want)
+			}
+		})
+	}
+}
+
+func TestDecodeTooLarge(t *testing.T) {
+	_, err := decodeText("a.json", `{"services": []}`+strings.Repeat(" ", maxFile))
+	if err == nil || !strings.Contains(err.Error(), "larger than 1048576 bytes") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestScriptsNeedTheFlag(t *testing.T) {
+	for _, check := range []string{`{"script": "true"}`, `{"args": ["true"]}`} {
+		d := &decoder{node: "n1"}
+		_, err := d.decode("a.json", []byte(`{"service": {"name": "web", "check": `+check+`}}`))
+		if err == nil || !strings.Contains(err.Error(), "--enable-script-checks") {
+			t.Errorf("%s: got %v", check, err)
+		}
+	}
+}
+
+func TestNodeChecksNeedASink(t *testing.T) {
+	d := &decoder{node: "n1"}
+	_, err := d.decode("a.json", []byte(`{"check": {"name": "c", "ttl": "1s"}}`))
+	if err == nil || !strings.Contains(err.Error(), "checks of the node are not supported") {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestTokenIsNotKept(t *testing.T) {
+	c, err := decodeText("a.json", `{"service": {"name": "web", "token": "secret", "kind": "typical"}}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := string(c.services[0].Instance.Extras["consul"]); got != `{"kind":"typical"}` {
+		t.Errorf("extras %s", got)
+	}
+	if diff := cmp.Diff([]warning{{1, "token"}, {1, "kind"}}, c.warnings, cmp.AllowUnexported(warning{})); diff != "" {
+		t.Errorf("warnings (-want +got):\n%s", diff)
+	}
+}
+
+func TestNullLeavesOut(t *testing.T) {
+	c, err := decodeText("a.yaml", `service: {name: web, id: ~, port: ~, ports: ~, tags: ~, meta: ~, weights: ~, locality: ~,
+  address: ~, addresses: ~, check: ~, checks: ~, proxy: ~, enable_tag_override: ~}`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := catalog.Instance{
+		ID: "web", Node: "n1", Service: "web", Source: "file", Owner: catalog.Owner{Kind: catalog.OwnerSession},
+	}
+	if !c.services[0].Instance.Equal(&want) || len(c.warnings) > 0 {
+		t.Errorf("got %+v, warnings %v", c.services[0].Instance, c.warnings)
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	seeds, err := filepath.Glob("testdata/*")
+	if err != nil {
+		f.Fatal(err)
+	}
+	for _, path := range seeds {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(data, strings.HasSuffix(path, ".json"))
+	}
+	f.Add([]byte("a: &a [*a]"), false)
+	f.Add([]byte("service: {name: a, port: .inf, meta: {<<: {a: b}}}"), false)
+	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) {
+		name := "a.yaml"
+		if isJSON {
+			name = "a.json"
+		}
+		c, err := decodeText(name, string(data))
+		if err != nil {
+			if p, ok := errors.AsType[*problem](err); !ok || p.line < 1 || p.line > strings.Count(string(data), "\n")+2 {
+				t.Fatalf("error %v (%+v) has no place in the file", err, p)
+			}
+			return
+		}
+		for i := range c.services {
+			s := &c.services[i]
+			if err := s.Validate(); err != nil {
+				t.Fatalf("an invalid registration was accepted: %v", err)
+			}
+			for _, raw := range s.Instance.Extras {
+				if !json.Valid(raw) {
+					t.Fatalf("extras %q are not JSON", raw)
+				}
+			}
+		}
+	})
+}
