@@ -3,7 +3,6 @@ package docker
 import (
 	"context"
 	"encoding/json"
-	"log/slog"
 	"net/netip"
 	"slices"
 	"sync"
@@ -389,7 +388,7 @@ func TestEngineAbsent(t *testing.T) {
 	e.Kill9()
 	sink := newSink()
 	told := newLogWatch(e.Host())
-	start(t, Config{Host: e.Host(), Sink: sink, Logger: slog.New(slog.NewTextHandler(told, nil))})
+	start(t, Config{Host: e.Host(), Sink: sink, Logger: textLogger(told)})
 	<-told.met
 	if set, n, _ := sink.latest(); n != 0 {
 		t.Errorf("declared %v without an engine", set)

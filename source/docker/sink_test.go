@@ -121,16 +121,23 @@ func start(t *testing.T, cfg Config) (stop func()) {
 
 // logWatch tells when a text was logged.
 type logWatch struct {
-	text string
-	once sync.Once
-	met  chan struct{}
+	text  string
+	met   chan struct{}
+	mu    sync.Mutex
+	count int
 }
 
 func newLogWatch(text string) *logWatch { return &logWatch{text: text, met: make(chan struct{})} }
 
 func (w *logWatch) Write(line []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if strings.Contains(string(line), w.text) {
-		w.once.Do(func() { close(w.met) })
+		if w.count++; w.count == 1 {
+			close(w.met)
+		}
 	}
 	return len(line), nil
 }
+
+func textLogger(w *logWatch) *slog.Logger { return slog.New(slog.NewTextHandler(w, nil)) }

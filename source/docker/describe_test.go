@@ -1,0 +1,418 @@
+package docker
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	testID    = "aaaaaaaaaaaa0000000000000000000000000000000000000000000000000000"
+	testStart = "2026-01-02T03:04:05.000000006Z"
+)
+
+// edit changes a container before it is described.
+type edit func(*container.InspectResponse)
+
+// inspected returns what an engine says of a container "web" of image "web:1" on the default bridge.
+func inspected(edits ...edit) *container.InspectResponse {
+	c := &container.InspectResponse{
+		ID: testID, Name: "/web", Created: "2026-01-02T03:04:04Z",
+		State:      &container.State{Running: true, Pid: 42, StartedAt: testStart},
+		Config:     &container.Config{Image: "web:1", ExposedPorts: network.PortSet{}},
+		HostConfig: &container.HostConfig{NetworkMode: "bridge"},
+		NetworkSettings: &container.NetworkSettings{
+			Ports: network.PortMap{},
+			Networks: map[string]*network.EndpointSettings{
+				"bridge": {NetworkID: "n0", IPAddress: netip.MustParseAddr("172.17.0.2")},
+			},
+		},
+	}
+	for _, e := range edits {
+		e(c)
+	}
+	return c
+}
+
+func labels(pairs ...string) edit {
+	return func(c *container.InspectResponse) {
+		if c.Config.Labels == nil {
+			c.Config.Labels = make(map[string]string)
+		}
+		for i := 0; i < len(pairs); i += 2 {
+			c.Config.Labels[pairs[i]] = pairs[i+1]
+		}
+	}
+}
+
+func env(pairs ...string) edit {
+	return func(c *container.InspectResponse) { c.Config.Env = append(c.Config.Env, pairs...) }
+}
+
+func image(name string) edit {
+	return func(c *container.InspectResponse) { c.Config.Image = name }
+}
+
+func mode(m container.NetworkMode) edit {
+	return func(c *container.InspectResponse) { c.HostConfig.NetworkMode = m }
+}
+
+func expose(ports ...string) edit {
+	return func(c *container.InspectResponse) {
+		for _, p := range ports {
+			c.Config.ExposedPorts[network.MustParsePort(p)] = struct{}{}
+		}
+	}
+}
+
+// publish binds a port to "ip:port" addresses of the host.
+func publish(port string, bindings ...string) edit {
+	return func(c *container.InspectResponse) {
+		var list []network.PortBinding
+		for _, b := range bindings {
+			i := strings.LastIndexByte(b, ':')
+			ip, _ := netip.ParseAddr(strings.Trim(b[:i], "[]"))
+			list = append(list, network.PortBinding{HostIP: ip, HostPort: b[i+1:]})
+		}
+		c.NetworkSettings.Ports[network.MustParsePort(port)] = list
+	}
+}
+
+func attach(name, v4, v6 string) edit {
+	return func(c *container.InspectResponse) {
+		endpoint := &network.EndpointSettings{NetworkID: "id-" + name}
+		endpoint.IPAddress, _ = netip.ParseAddr(v4)
+		endpoint.GlobalIPv6Address, _ = netip.ParseAddr(v6)
+		c.NetworkSettings.Networks[name] = endpoint
+	}
+}
+
+func detached(c *container.InspectResponse) { clear(c.NetworkSettings.Networks) }
+
+func testOptions() options {
+	return options{node: "n1", scripts: true, hostAddresses: []catalog.Address{
+		{Network: catalog.NetworkHost, IP: netip.MustParseAddr("10.0.0.1")},
+		{Network: catalog.NetworkHost, IP: netip.MustParseAddr("fd00::1")},
+	}}
+}
+
+// registered describes a container that has to be registered, and returns the labels that were warned of.
+func registered(t *testing.T, o options, edits ...edit) (catalog.Registration, []string) {
+	t.Helper()
+	d, err := describe(inspected(edits...), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d.skip != "" {
+		t.Fatalf("skipped: %s", d.skip)
+	}
+	var warned []string
+	for _, w := range d.warnings {
+		if w.Reason == "" {
+			t.Errorf("warning of %s without a reason", w.Label)
+		}
+		warned = append(warned, w.Label)
+	}
+	return d.registration, warned
+}
+
+func TestDescribeName(t *testing.T) {
+	compose := labels("com.docker.compose.service", "compose")
+	swarm := labels("com.docker.swarm.service.name", "swarm")
+	tests := []struct {
+		name  string
+		edits []edit
+		want  string
+		rule  string
+	}{
+		{"koine first", []edit{labels("koine.name", "mine"), compose, swarm, env("SERVICE_NAME=env")}, "mine", "label koine.name"},
+		{"compose", []edit{compose, swarm, env("SERVICE_NAME=env")}, "compose", "label com.docker.compose.service"},
+		{"swarm", []edit{swarm, env("SERVICE_NAME=env")}, "swarm", "label com.docker.swarm.service.name"},
+		{"env", []edit{env("SERVICE_NAME=env")}, "env", "env SERVICE_NAME"},
+		{"label after env", []edit{env("SERVICE_NAME=env"), labels("SERVICE_NAME", "label")}, "label", "label SERVICE_NAME"},
+		{"image", nil, "web", "image web:1"},
+		{"whole reference", []edit{image("reg.example:5000/team/api.v2:1.0@sha256:00")}, "api-v2", "image reg.example:5000/team/api.v2:1.0@sha256:00"},
+		{"image id", []edit{image("sha256:" + testID)}, "web", "container name"},
+		{"short image id", []edit{image("0123456789ab")}, "web", "container name"},
+		{"sanitised", []edit{labels("koine.name", "my shop/api")}, "my-shop-api", "label koine.name"},
+		{"nothing left", []edit{labels("koine.name", "///")}, "web", "image web:1"},
+		{"empty", []edit{env("SERVICE_NAME=")}, "web", "image web:1"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, _ := registered(t, testOptions(), test.edits...)
+			var kept extras
+			if err := json.Unmarshal(r.Instance.Extras[sourceName], &kept); err != nil {
+				t.Fatal(err)
+			}
+			if r.Instance.Service != test.want || kept.NamedBy != test.rule {
+				t.Errorf("named %q by %q, want %q by %q", r.Instance.Service, kept.NamedBy, test.want, test.rule)
+			}
+			if kept.ContainerID != testID || kept.StartedAt != testStart {
+				t.Errorf("extras are %+v", kept)
+			}
+		})
+	}
+}
+
+func TestDescribePorts(t *testing.T) {
+	tcp := func(n, published uint16) catalog.Port {
+		return catalog.Port{Number: n, Protocol: "tcp", Published: published}
+	}
+	named := func(name string, p catalog.Port) catalog.Port { p.Name = name; return p }
+	tests := []struct {
+		name  string
+		edits []edit
+		want  []catalog.Port
+		warn  int
+	}{
+		{"none", nil, nil, 0},
+		{"order", []edit{expose("9000", "53/udp", "80"), publish("443/tcp", "0.0.0.0:8443"), publish("8080/tcp", "0.0.0.0:80", "[::]:80")},
+			[]catalog.Port{tcp(443, 8443), tcp(8080, 80), tcp(80, 0), tcp(9000, 0), {Number: 53, Protocol: "udp"}}, 0},
+		{"lowest binding", []edit{publish("80/tcp", "0.0.0.0:9002", "0.0.0.0:9001")}, []catalog.Port{tcp(80, 9001)}, 0},
+		{"loopback is not published", []edit{publish("80/tcp", "127.0.0.1:8080")}, []catalog.Port{tcp(80, 0)}, 0},
+		{"port names", []edit{expose("80", "81"), env("SERVICE_80_NAME=http", "SERVICE_81_NAME=admin api")},
+			[]catalog.Port{named("http", tcp(80, 0)), named("admin-api", tcp(81, 0))}, 0},
+		{"bad port name", []edit{expose("80"), env("SERVICE_80_NAME=//")}, []catalog.Port{tcp(80, 0)}, 1},
+		{"ignored port", []edit{expose("80", "81"), env("SERVICE_80_IGNORE=1", "SERVICE_81_IGNORE=false")}, []catalog.Port{tcp(81, 0)}, 0},
+		{"explicit", []edit{expose("80", "22"), publish("9000/tcp", "0.0.0.0:19000"), labels("koine.ports", "admin=9000/tcp, http=80,53/udp")},
+			[]catalog.Port{named("admin", tcp(9000, 19000)), named("http", tcp(80, 0)), {Number: 53, Protocol: "udp"}}, 0},
+		{"explicit with bad items", []edit{labels("koine.ports", "0,x=,99999,80,80,a b=7,5/icmp")}, []catalog.Port{tcp(80, 0)}, 6},
+		{"all bad", []edit{expose("80"), labels("koine.ports", "http")}, []catalog.Port{tcp(80, 0)}, 1},
+		{"SERVICE_PORTS", []edit{env("SERVICE_PORTS=81,82", "SERVICE_82_NAME=b")}, []catalog.Port{tcp(81, 0), named("b", tcp(82, 0))}, 0},
+		{"host mode", []edit{mode("host"), detached, expose("80", "443")}, []catalog.Port{tcp(80, 80), tcp(443, 443)}, 0},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, warned := registered(t, testOptions(), test.edits...)
+			if diff := cmp.Diff(test.want, r.Instance.Ports); diff != "" {
+				t.Error(diff)
+			}
+			if len(warned) != test.warn {
+				t.Errorf("warned of %v, want %d warnings", warned, test.warn)
+			}
+		})
+	}
+	t.Run("too many", func(t *testing.T) {
+		var ports []string
+		for n := range 200 {
+			ports = append(ports, fmt.Sprint(1000+n))
+		}
+		r, warned := registered(t, testOptions(), expose(ports...))
+		if len(r.Instance.Ports) != catalog.MaxPorts || len(warned) != 1 || r.Instance.Ports[0].Number != 1000 {
+			t.Errorf("%d ports, warned of %v", len(r.Instance.Ports), warned)
+		}
+	})
+}
+
+func TestDescribeAddresses(t *testing.T) {
+	tests := []struct {
+		name  string
+		edits []edit
+		want  []string
+	}{
+		{"bridge", nil, []string{"bridge 172.17.0.2"}},
+		{"networks by name", []edit{attach("zeta", "10.9.0.2", ""), attach("alpha", "10.8.0.2", "fd08::2"), attach("ingress", "10.255.0.2", "")},
+			[]string{"alpha 10.8.0.2", "alpha fd08::2", "zeta 10.9.0.2", "bridge 172.17.0.2", "ingress 10.255.0.2"}},
+		{"preferred", []edit{attach("zeta", "10.9.0.2", ""), attach("alpha", "10.8.0.2", ""), labels("koine.network", "bridge")},
+			[]string{"bridge 172.17.0.2", "alpha 10.8.0.2", "zeta 10.9.0.2"}},
+		{"IPv6 only", []edit{detached, attach("six", "", "fd06::2")}, []string{"six fd06::2"}},
+		{"published", []edit{publish("80/tcp", "0.0.0.0:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.1"}},
+		{"published on both families", []edit{publish("80/tcp", "0.0.0.0:80", "[::]:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.1", "host fd00::1"}},
+		{"published on one address", []edit{publish("80/tcp", "10.0.0.7:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.7"}},
+		{"published on the host's IPv6", []edit{publish("80/tcp", "[fd00::1]:80")}, []string{"bridge 172.17.0.2", "host fd00::1"}},
+		{"published on loopback", []edit{publish("80/tcp", "127.0.0.1:80")}, []string{"bridge 172.17.0.2"}},
+		{"host mode", []edit{mode("host"), detached}, []string{"host 10.0.0.1", "host fd00::1"}},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			r, warned := registered(t, testOptions(), test.edits...)
+			if diff := cmp.Diff(test.want, addressesOf(r)); diff != "" {
+				t.Error(diff)
+			}
+			if len(warned) != 0 {
+				t.Errorf("warned of %v", warned)
+			}
+		})
+	}
+	t.Run("loopback is the host's address", func(t *testing.T) {
+		o := options{node: "n1", hostAddresses: []catalog.Address{{Network: "host", IP: netip.MustParseAddr("127.0.0.1")}}}
+		r, _ := registered(t, o, publish("80/tcp", "127.0.0.1:8080"))
+		if r.Instance.Ports[0].Published != 8080 || len(r.Instance.Addresses) != 2 {
+			t.Errorf("registered %+v", r.Instance)
+		}
+	})
+	t.Run("unknown preferred network", func(t *testing.T) {
+		_, warned := registered(t, testOptions(), labels("koine.network", "nowhere"))
+		if diff := cmp.Diff([]string{"koine.network"}, warned); diff != "" {
+			t.Error(diff)
+		}
+	})
+}
+
+func TestDescribeSharedNetwork(t *testing.T) {
+	shared := mode("container:" + testID)
+	o := testOptions()
+	o.peer = inspected(expose("80", "81"), publish("8080/tcp", "0.0.0.0:18080"))
+	ports := func(r catalog.Registration) (list []uint16) {
+		for _, p := range r.Instance.Ports {
+			list = append(list, p.Number, p.Published)
+		}
+		return list
+	}
+	own, _ := registered(t, o, shared, detached, expose("8080", "9090"))
+	if diff := cmp.Diff([]uint16{8080, 18080, 9090, 0}, ports(own)); diff != "" {
+		t.Errorf("with ports of its own: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"bridge 172.17.0.2", "host 10.0.0.1"}, addressesOf(own)); diff != "" {
+		t.Error(diff)
+	}
+	none, _ := registered(t, o, shared, detached)
+	if diff := cmp.Diff([]uint16{8080, 18080}, ports(none)); diff != "" {
+		t.Errorf("without ports of its own: %s", diff)
+	}
+}
+
+func TestDescribeSkips(t *testing.T) {
+	later := func(c *container.InspectResponse) { c.State.StartedAt = "2026-01-02T03:04:06Z" }
+	stopped := func(c *container.InspectResponse) { c.State.Running = false }
+	shared := mode("container:x")
+	tests := []struct {
+		name  string
+		edits []edit
+		peer  *container.InspectResponse
+		want  string
+	}{
+		{"not running", []edit{stopped}, nil, "not running"},
+		{"restarting", []edit{func(c *container.InspectResponse) { c.State.Restarting = true }}, nil, "not running"},
+		{"koine.ignore", []edit{labels("koine.ignore", "true")}, nil, "koine.ignore"},
+		{"SERVICE_IGNORE", []edit{env("SERVICE_IGNORE=yes")}, nil, "env SERVICE_IGNORE"},
+		{"all ports ignored", []edit{expose("80"), env("SERVICE_80_IGNORE=1")}, nil, "all of its ports"},
+		{"none", []edit{mode("none"), detached, attach("none", "", "")}, nil, "none"},
+		{"no address", []edit{detached}, nil, "no address"},
+		{"no settings", []edit{func(c *container.InspectResponse) { c.NetworkSettings = nil }}, nil, "no address"},
+		{"peer gone", []edit{shared}, nil, "not running"},
+		{"peer stopped", []edit{shared}, inspected(stopped), "not running"},
+		{"peer restarted", []edit{shared}, inspected(later), "restarted after it"},
+		{"peer shares too", []edit{shared}, inspected(shared), "none of its own"},
+		{"peer without network", []edit{shared}, inspected(mode("none"), detached), "network mode is none"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			o := testOptions()
+			o.peer = test.peer
+			d, err := describe(inspected(test.edits...), o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !strings.Contains(d.skip, test.want) {
+				t.Errorf("skip = %q, want %q in it", d.skip, test.want)
+			}
+		})
+	}
+	for _, value := range []string{"false", "0", "", "no", "False"} {
+		registered(t, testOptions(), env("SERVICE_IGNORE="+value))
+	}
+	registered(t, testOptions(), env("SERVICE_IGNORE=1"), labels("koine.ignore", "false"))
+}
+
+func TestDescribeSettings(t *testing.T) {
+	r, warned := registered(t, testOptions(),
+		expose("80", "81"),
+		env("SERVICE_TAGS=rails,a\\,b, c ,,rails", "SERVICE_81_TAGS=admin", "SERVICE_ID=w-1", "SERVICE_REGION=eu",
+			"SERVICE_80_REGION=us", "SERVICE_81_REGION=asia", "PATH=/bin", "SERVICE_CHECK_INTERVAL=3s", "koine.name=env is no label"),
+		labels("koine.weight", "7", "koine.zone", "z1", "koine.region", "r1", "koine.meta.version", "1.2", "SERVICE_OWNER", "me"),
+	)
+	want := catalog.Instance{
+		ID: "w-1", Node: "n1", Service: "web", Weight: 7, Locality: catalog.Locality{Region: "r1", Zone: "z1"},
+		Tags:   []string{"rails", "a,b", "c", "admin"},
+		Meta:   map[string]string{"region": "us", "81_region": "asia", "version": "1.2", "owner": "me"},
+		Source: "docker", Owner: catalog.Owner{Kind: catalog.OwnerContainer, ID: testID},
+	}
+	if diff := cmp.Diff(want, r.Instance, cmpopts.IgnoreFields(catalog.Instance{}, "Ports", "Addresses", "Extras")); diff != "" {
+		t.Error(diff)
+	}
+	if len(warned) != 0 {
+		t.Errorf("warned of %v", warned)
+	}
+	r, _ = registered(t, testOptions(), expose("80", "81"), env("SERVICE_TAGS=a", "SERVICE_80_TAGS=b", "SERVICE_81_TAGS=c"),
+		labels("koine.tags", "x,y", "koine.id", "mine"))
+	if diff := cmp.Diff([]string{"x", "y"}, r.Instance.Tags); diff != "" || r.Instance.ID != "mine" {
+		t.Errorf("id %q, tags %s", r.Instance.ID, diff)
+	}
+}
+
+func TestDescribeBadLabels(t *testing.T) {
+	bad := map[string]string{
+		"koine.weight": "heavy", "koine.nmae": "typo", "koine.tags": strings.Repeat("x", 300), "koine.id": "a\nb",
+		"koine.meta." + strings.Repeat("k", 200): "v", "koine.meta.big": strings.Repeat("v", 5000),
+		"SERVICE_TOO_LONG": strings.Repeat("v", 9000), "koine.check.http": "gopher://x", "koine.check.a.interval": "5s",
+	}
+	var edits []edit
+	for key, value := range bad {
+		edits = append(edits, labels(key, value))
+	}
+	r, warned := registered(t, testOptions(), edits...)
+	if len(warned) != len(bad) {
+		t.Errorf("warned of %d of %d labels: %v", len(warned), len(bad), warned)
+	}
+	if r.Instance.ID != "web" || r.Instance.Weight != 0 || r.Instance.Tags != nil || len(r.Instance.Meta) != 0 || r.Checks != nil {
+		t.Errorf("a bad label left something: %+v", r)
+	}
+	many := make([]string, 0, 200)
+	for n := range 100 {
+		many = append(many, fmt.Sprintf("koine.meta.k%03d", n), "v")
+	}
+	r, warned = registered(t, testOptions(), labels(many...))
+	if len(r.Instance.Meta) != catalog.MaxMeta || len(warned) != 100-catalog.MaxMeta {
+		t.Errorf("%d pairs of meta, %d warnings", len(r.Instance.Meta), len(warned))
+	}
+}
+
+func TestDescribeInvalid(t *testing.T) {
+	for name, e := range map[string]edit{
+		"no config":  func(c *container.InspectResponse) { c.Config = nil },
+		"no state":   func(c *container.InspectResponse) { c.State = nil },
+		"no host":    func(c *container.InspectResponse) { c.HostConfig = nil },
+		"big extras": image(strings.Repeat("x", catalog.MaxExtras)),
+	} {
+		if _, err := describe(inspected(e), testOptions()); catalog.KindOf(err) != catalog.KindInvalid {
+			t.Errorf("%s: error %v, want one of kind invalid", name, err)
+		}
+	}
+}
+
+// FuzzDescribe gives arbitrary settings to a container: whatever they are, it is registered within the limits or skipped.
+func FuzzDescribe(f *testing.F) {
+	f.Add("SERVICE_80_CHECK_HTTP", "/health", "koine.ports", "http=80,53/udp")
+	f.Add("SERVICE_TAGS", "a\\,b,c", "koine.check.web.http", "https://:8443/x?y=z")
+	f.Add("SERVICE_PORTS", "1,2,3", "koine.check.tcp", "[::1]:80")
+	f.Add("SERVICE_CHECK_SCRIPT", "curl $SERVICE_IP:$SERVICE_PORT", "koine.check.ttl", "30s")
+	f.Add("SERVICE_NAME", "\xff\x00", "koine.meta.", "x")
+	f.Fuzz(func(t *testing.T, envKey, envValue, labelKey, labelValue string) {
+		c := inspected(expose("80", "81/udp"), env(envKey+"="+envValue, "SERVICE_"+envKey+"="+envValue), labels(labelKey, labelValue, "koine."+labelKey, labelValue))
+		d, err := describe(c, testOptions())
+		if err != nil {
+			t.Fatalf("the settings made the container invalid: %v", err)
+		}
+		if d.skip != "" {
+			return
+		}
+		if err := d.registration.Validate(); err != nil {
+			t.Fatal(err)
+		}
+		again, _ := describe(c, testOptions())
+		if !same([]catalog.Registration{d.registration}, []catalog.Registration{again.registration}) {
+			t.Fatal("describing twice gives two registrations")
+		}
+	})
+}
