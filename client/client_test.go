@@ -1,0 +1,256 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+func TestAddress(t *testing.T) {
+	for _, test := range []struct{ address, want string }{
+		{"", "http://127.0.0.1:8500/api/v1"},
+		{"10.0.0.1:80", "http://10.0.0.1:80/api/v1"},
+		{"localhost", "http://localhost:8500/api/v1"},
+		{"[::1]:8500", "http://[::1]:8500/api/v1"},
+		{"[::1]", "http://[::1]:8500/api/v1"},
+		{":9000", "http://127.0.0.1:9000/api/v1"},
+		{"http://h:1/", "http://h:1/api/v1"},
+		{"https://h/koine", "https://h/koine/api/v1"},
+		{"ftp://h", ""}, {"http://", ""}, {"h:x", ""}, {"http://h?x=1", ""}, {"http://h#x", ""}, {"a b", ""},
+	} {
+		c, err := New(Config{Address: test.address})
+		if test.want == "" {
+			if catalog.KindOf(err) != catalog.KindInvalid {
+				t.Errorf("%q: %v", test.address, err)
+			}
+			continue
+		}
+		if err != nil || c.base != test.want {
+			t.Errorf("%q: %v %v, want %s", test.address, c, err, test.want)
+		}
+	}
+}
+
+// request is what a server saw.
+type request struct{ Line, Body string }
+
+// record returns a client of a server that answers everything with one body, and what the server saw.
+func record(t *testing.T, status int, body string) (*Client, *request) {
+	t.Helper()
+	seen := new(request)
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		read, _ := io.ReadAll(r.Body)
+		*seen = request{r.Method + " " + r.RequestURI, string(read)}
+		w.Header().Set(HeaderRevision, "42")
+		w.Header().Set(HeaderIndex, "40")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, body)
+	}))
+	t.Cleanup(server.Close)
+	c, err := New(Config{Address: server.URL, HTTPClient: server.Client(), MaxResponse: 10_000})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c, seen
+}
+
+func TestReads(t *testing.T) {
+	for _, test := range []struct {
+		answer, line string
+		call         func(context.Context, *Client) (any, error)
+		want         any
+	}{
+		{`{"index":40,"services":[{"name":"web","instances":2,"healthy":1,"tags":["x"],"index":7}]}`, "GET /api/v1/services",
+			func(ctx context.Context, c *Client) (any, error) { return c.Services(ctx) },
+			ServiceList{Index: 40, Revision: 42, Services: []ServiceSummary{{Name: "web", Instances: 2, Healthy: 1, Tags: []string{"x"}, Index: 7}}}},
+		{`{"index":40,"service":"web","instances":[{"id":"a","status":"passing","port":80}]}`,
+			"GET /api/v1/services/Web?health=any&meta=k%3Av%3Aw&tag=x&tag=y",
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.Lookup(ctx, catalog.Query{Service: "Web", Tags: []string{"x", "y"}, Meta: map[string]string{"k": "v:w"}, Health: catalog.AnyHealth})
+			},
+			Service{Index: 40, Revision: 42, Service: "web", Instances: []Instance{{Instance: catalog.Instance{ID: "a"}, Status: "passing", Port: 80}}}},
+		{`{}`, "GET /api/v1/services/web?health=passing&index=7&wait=30s",
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.LookupAfter(ctx, catalog.Query{Service: "web", Health: catalog.OnlyPassing}, 7, 30*time.Second)
+			},
+			Service{Index: 40, Revision: 42}},
+		{`{"instances":[]}`, "GET /api/v1/instances?node=n&source=docker",
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.Instances(ctx, InstanceFilter{Node: "n", Source: "docker"})
+			},
+			InstanceList{Revision: 42, Instances: []Instance{}}},
+		{`{"id":"a/b"}`, "GET /api/v1/nodes/n/instances/a%2Fb",
+			func(ctx context.Context, c *Client) (any, error) { return c.Instance(ctx, "n", "a/b") },
+			Instance{Instance: catalog.Instance{ID: "a/b"}}},
+		{`{"nodes":[{"name":"n","alive":true}]}`, "GET /api/v1/nodes",
+			func(ctx context.Context, c *Client) (any, error) { return c.Nodes(ctx) },
+			NodeList{Revision: 42, Nodes: []NodeSummary{{Name: "n", Alive: true}}}},
+		{`{"index":9,"name":"n","instances":[{"id":"a"}]}`, "GET /api/v1/nodes/n",
+			func(ctx context.Context, c *Client) (any, error) { return c.Node(ctx, "n") },
+			Node{Index: 9, Revision: 42, NodeSummary: NodeSummary{Name: "n"}, Instances: []Instance{{Instance: catalog.Instance{ID: "a"}}}}},
+		{`{"checks":[{"id":"x","status":"critical"}]}`, "GET /api/v1/checks?service=web&status=critical",
+			func(ctx context.Context, c *Client) (any, error) {
+				return c.Checks(ctx, CheckFilter{Status: catalog.Critical, Service: "web"})
+			},
+			CheckList{Revision: 42, Checks: []CheckStatus{{ID: "x", Status: "critical"}}}},
+		{`{"ready":true,"revision":42,"version":"v1"}`, "GET /api/v1/health",
+			func(ctx context.Context, c *Client) (any, error) { return c.Health(ctx) },
+			Health{Ready: true, Revision: 42, Version: "v1"}},
+	} {
+		c, seen := record(t, 200, test.answer)
+		got, err := test.call(t.Context(), c)
+		if err != nil || seen.Line != test.line {
+			t.Errorf("%s: %v, want %s", seen.Line, err, test.line)
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("%s: %s", test.line, diff)
+		}
+	}
+}
+
+func TestWrites(t *testing.T) {
+	web := catalog.Registration{Instance: catalog.Instance{ID: "a", Service: "web", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}}}
+	for _, test := range []struct {
+		line, body string
+		call       func(context.Context, *Client) (uint64, error)
+	}{
+		{"PUT /api/v1/instances/a", `{"service":"web","permanent":true,"id":"a"}`,
+			func(ctx context.Context, c *Client) (uint64, error) { return c.Register(ctx, web) }},
+		{"DELETE /api/v1/nodes/n/instances/%2E%2E", "",
+			func(ctx context.Context, c *Client) (uint64, error) { return c.Deregister(ctx, "n", "..") }},
+		{"DELETE /api/v1/nodes/n", "",
+			func(ctx context.Context, c *Client) (uint64, error) { return c.RemoveNode(ctx, "n") }},
+		{"PUT /api/v1/instances/a/renew", "",
+			func(ctx context.Context, c *Client) (uint64, error) { return 43, c.Renew(ctx, "", "a") }},
+		{"PUT /api/v1/nodes/n/renew", "",
+			func(ctx context.Context, c *Client) (uint64, error) { return 43, c.RenewNode(ctx, "n") }},
+		{"PUT /api/v1/checks/x", `{"status":"passing","output":"fine"}`,
+			func(ctx context.Context, c *Client) (uint64, error) {
+				return 43, c.PushCheck(ctx, "", "x", catalog.Passing, "fine")
+			}},
+		{"PUT /api/v1/nodes/n/checks/x", `{"status":"critical"}`,
+			func(ctx context.Context, c *Client) (uint64, error) {
+				return 43, c.PushCheck(ctx, "n", "x", catalog.Critical, "")
+			}},
+		{"PUT /api/v1/nodes/n", `{"name":"n","instances":[{"id":"a","service":"web","permanent":true}],"ttl":"10s"}`,
+			func(ctx context.Context, c *Client) (uint64, error) {
+				result, err := c.SyncNode(ctx, catalog.NodeState{
+					Node:          catalog.Node{Name: "n", Owner: catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(10 * time.Second)}},
+					Registrations: []catalog.Registration{web},
+				})
+				return result.Revision, err
+			}},
+	} {
+		c, seen := record(t, 200, `{"revision":43}`)
+		revision, err := test.call(t.Context(), c)
+		if err != nil || revision != 43 || seen.Line != test.line {
+			t.Errorf("%s: %d %v, want %s", seen.Line, revision, err, test.line)
+		}
+		if !sameJSON(seen.Body, test.body) {
+			t.Errorf("%s: body %s, want %s", test.line, seen.Body, test.body)
+		}
+	}
+}
+
+// sameJSON compares objects whatever the order of their fields.
+func sameJSON(a, b string) bool {
+	if a == "" || b == "" {
+		return a == b
+	}
+	return cmp.Equal(a, b, cmp.FilterValues(func(a, b string) bool { return strings.HasPrefix(a, "{") && strings.HasPrefix(b, "{") },
+		cmp.Transformer("json", decoded)))
+}
+
+func TestErrors(t *testing.T) {
+	for _, test := range []struct {
+		status int
+		body   string
+		want   error
+	}{
+		{404, `{"error":{"code":"not_found","message":"no service x","hint":"h"}}`, &catalog.Error{Kind: catalog.KindNotFound, Message: "no service x", Hint: "h"}},
+		{503, `{"error":{"code":"not_ready","message":"m"}}`, &catalog.Error{Kind: catalog.KindNotReady, Message: "m"}},
+		{500, `{"error":{"code":"internal","message":"m"}}`, &catalog.Error{Kind: catalog.KindInternal, Message: "m"}},
+		{409, `{"error":{"code":"from the future","message":"m"}}`, &catalog.Error{Kind: catalog.KindConflict, Message: "m"}},
+	} {
+		c, _ := record(t, test.status, test.body)
+		_, err := c.Services(t.Context())
+		if diff := cmp.Diff(test.want, err); diff != "" {
+			t.Error(diff)
+		}
+	}
+	for status, kind := range map[int]catalog.Kind{
+		400: catalog.KindInvalid, 401: catalog.KindDenied, 403: catalog.KindDenied, 404: catalog.KindNotFound,
+		409: catalog.KindConflict, 429: catalog.KindUnavailable, 500: catalog.KindInternal, 502: catalog.KindUnavailable,
+		503: catalog.KindUnavailable, 504: catalog.KindUnavailable, 418: catalog.KindInvalid,
+	} {
+		c, _ := record(t, status, "<html>")
+		if _, err := c.Services(t.Context()); catalog.KindOf(err) != kind {
+			t.Errorf("%d: %v", status, err)
+		}
+	}
+	c, _ := record(t, 404, `{"error":{"code":"not_found"}}`)
+	if service, err := c.Lookup(t.Context(), catalog.Query{Service: "x"}); err == nil || service.Index != 40 {
+		t.Errorf("index %d, error %v: want the index to wait on", service.Index, err)
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	c, _ := record(t, 200, "{")
+	if _, err := c.Services(t.Context()); err == nil {
+		t.Error("no error for an answer that is not JSON")
+	}
+	c, _ = record(t, 200, `{"index":1}`+strings.Repeat(" ", 20_000))
+	if _, err := c.Services(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 10000 bytes") {
+		t.Errorf("large answer: %v", err)
+	}
+}
+
+func TestUnreachable(t *testing.T) {
+	server := httptest.NewServer(http.NotFoundHandler())
+	server.Close()
+	c, err := New(Config{Address: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Services(t.Context())
+	if catalog.KindOf(err) != catalog.KindUnavailable || !strings.Contains(err.Error(), "--http") ||
+		!strings.Contains(err.Error(), server.URL+": ") {
+		t.Errorf("%v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := c.Services(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("cancelled: %v", err)
+	}
+}
+
+func TestEmptyNames(t *testing.T) {
+	c, seen := record(t, 200, "{}")
+	ctx := t.Context()
+	calls := map[string]func() error{
+		"lookup":     func() error { _, err := c.Lookup(ctx, catalog.Query{}); return err },
+		"instance":   func() error { _, err := c.Instance(ctx, "n", ""); return err },
+		"node":       func() error { _, err := c.Node(ctx, ""); return err },
+		"register":   func() error { _, err := c.Register(ctx, catalog.Registration{}); return err },
+		"deregister": func() error { _, err := c.Deregister(ctx, "n", ""); return err },
+		"renew":      func() error { return c.Renew(ctx, "n", "") },
+		"sync":       func() error { _, err := c.SyncNode(ctx, catalog.NodeState{}); return err },
+		"renew node": func() error { return c.RenewNode(ctx, "") },
+		"remove":     func() error { _, err := c.RemoveNode(ctx, ""); return err },
+		"push":       func() error { return c.PushCheck(ctx, "n", "", catalog.Passing, "") },
+	}
+	for name, call := range calls {
+		if err := call(); catalog.KindOf(err) != catalog.KindInvalid || seen.Line != "" {
+			t.Errorf("%s: %v, request %q", name, err, seen.Line)
+		}
+	}
+}
