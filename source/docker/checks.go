@@ -1,12 +1,9 @@
 package docker
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
-	"net"
-	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -303,103 +300,4 @@ func threshold(text string) (int, error) {
 		return 0, fmt.Errorf("%q is not a number of 0 to 1000", text)
 	}
 	return n, nil
-}
-
-// dialer completes what a check says with the address at which the host itself reaches the container.
-type dialer struct {
-	addresses []catalog.Address
-	ports     []catalog.Port
-	host      bool
-}
-
-var errNoPort = errors.New("the container has no port to check: name one, as in :8080")
-
-// at returns the address and the port to dial for one of the container's ports; 0 stands for the main port.
-func (d dialer) at(port uint16) (string, error) {
-	if port == 0 {
-		port = mainPort(d.ports)
-	}
-	if port == 0 {
-		return "", errNoPort
-	}
-	address := d.address()
-	if address.Network == catalog.NetworkHost && !d.host {
-		for _, p := range d.ports {
-			if p.Number == port && p.Published != 0 {
-				port = p.Published
-			}
-		}
-	}
-	return net.JoinHostPort(address.String(), strconv.Itoa(int(port))), nil
-}
-
-// address returns the first address, the loopback address for a container in the host's network.
-func (d dialer) address() catalog.Address {
-	if len(d.addresses) == 0 {
-		return catalog.Address{Network: catalog.NetworkHost, Host: "127.0.0.1"}
-	}
-	return d.addresses[0]
-}
-
-// url completes "/path", ":port/path" and URLs without a host.
-func (d dialer) url(text string) (string, error) {
-	switch {
-	case strings.HasPrefix(text, "/"):
-		text = "http://" + text
-	case strings.HasPrefix(text, ":"):
-		text = "http://" + text
-	}
-	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return "", fmt.Errorf("%q is not a path, :port/path or an http URL", text)
-	}
-	if u.Hostname() != "" {
-		return u.String(), nil
-	}
-	port, err := parseNumber(cmp.Or(u.Port(), "0"))
-	if err != nil {
-		return "", err
-	}
-	if u.Host, err = d.at(port); err != nil {
-		return "", err
-	}
-	if u.Path == "" {
-		u.Path = "/"
-	}
-	return u.String(), nil
-}
-
-// hostPort completes a port or nothing to host:port.
-func (d dialer) hostPort(text string) (string, error) {
-	if text == "" || text == "true" {
-		return d.at(0)
-	}
-	if port, err := parseNumber(strings.TrimPrefix(text, ":")); err == nil {
-		return d.at(port)
-	}
-	host, port, err := net.SplitHostPort(text)
-	if err != nil || host == "" {
-		return "", fmt.Errorf("%q is not a port or host:port", text)
-	}
-	if _, err := parseNumber(port); err != nil {
-		return "", err
-	}
-	return net.JoinHostPort(host, port), nil
-}
-
-func parseNumber(text string) (uint16, error) {
-	n, err := strconv.ParseUint(text, 10, 16)
-	if err != nil {
-		return 0, fmt.Errorf("%q is not a port", text)
-	}
-	return uint16(n), nil
-}
-
-// interpolate puts the address in the place of Registrator's $SERVICE_IP and $SERVICE_PORT.
-func (d dialer) interpolate(script string, port uint16) string {
-	address, number := d.address().String(), strconv.Itoa(int(port))
-	if at, err := d.at(port); err == nil {
-		_, number, _ = net.SplitHostPort(at)
-	}
-	return strings.NewReplacer("$SERVICE_IP", address, "$SERVICE_PORT", number).Replace(script)
 }
