@@ -13,7 +13,7 @@ import (
 )
 
 // newOffline returns a server without a listener, for use within a bubble.
-func newOffline(t *testing.T, adjust ...func(*Config)) (*store, *Server) {
+func newOffline(t testing.TB, adjust ...func(*Config)) (*store, *Server) {
 	t.Helper()
 	view := catalog.NewView()
 	view.Load(10, append(nodeChange("n1"), instanceChange(instance("web", "a", "blue")), instanceChange(instance("db", "c"))))

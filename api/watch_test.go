@@ -56,7 +56,7 @@ func (r *reader) take() string {
 	return text
 }
 
-func (r *reader) break_(err error) {
+func (r *reader) breakWith(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.fail = err
@@ -244,7 +244,7 @@ func TestWatchEndsWithItsReader(t *testing.T) {
 		r := &reader{}
 		ended := open(t, s, "/watch", r)
 		r.take()
-		r.break_(errors.New("gone"))
+		r.breakWith(errors.New("gone"))
 		f.apply(instanceChange(instance("web", "z")))
 		<-ended
 	})

@@ -83,9 +83,9 @@ func badAddress(address string) error {
 		WithHint("write it as host:port or http://host:port")
 }
 
-// path joins segments into a path below the API's root. Dots are escaped where they stand alone, or they would be taken
+// pathOf joins segments into a path below the API's root. Dots are escaped where they stand alone, or they would be taken
 // for directories.
-func path(segments ...string) string {
+func pathOf(segments ...string) string {
 	var b strings.Builder
 	for _, s := range segments {
 		escaped := url.PathEscape(s)

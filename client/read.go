@@ -40,7 +40,7 @@ func (c *Client) lookup(ctx context.Context, q catalog.Query, values url.Values)
 	if q.Service == "" {
 		return service, noName("service")
 	}
-	header, err := c.call(ctx, http.MethodGet, path("services", q.Service), values, nil, &service)
+	header, err := c.call(ctx, http.MethodGet, pathOf("services", q.Service), values, nil, &service)
 	service.Index, service.Revision = number(header, HeaderIndex), number(header, HeaderRevision)
 	return service, err
 }
@@ -98,9 +98,9 @@ func (c *Client) Instance(ctx context.Context, node, id string) (Instance, error
 
 func instancePath(node, id string, more ...string) string {
 	if node == "" {
-		return path(append([]string{"instances", id}, more...)...)
+		return pathOf(append([]string{"instances", id}, more...)...)
 	}
-	return path(append([]string{"nodes", node, "instances", id}, more...)...)
+	return pathOf(append([]string{"nodes", node, "instances", id}, more...)...)
 }
 
 // Nodes returns the list of nodes.
@@ -117,7 +117,7 @@ func (c *Client) Node(ctx context.Context, name string) (Node, error) {
 	if name == "" {
 		return node, noName("node")
 	}
-	header, err := c.call(ctx, http.MethodGet, path("nodes", name), nil, nil, &node)
+	header, err := c.call(ctx, http.MethodGet, pathOf("nodes", name), nil, nil, &node)
 	node.Revision = number(header, HeaderRevision)
 	return node, err
 }

@@ -44,7 +44,7 @@ func (c *Client) SyncNode(ctx context.Context, state catalog.NodeState) (catalog
 	if state.Node.Name == "" {
 		return result, noName("node")
 	}
-	_, err := c.call(ctx, http.MethodPut, path("nodes", state.Node.Name), nil, declareNode(&state), &result)
+	_, err := c.call(ctx, http.MethodPut, pathOf("nodes", state.Node.Name), nil, declareNode(&state), &result)
 	return result, err
 }
 
@@ -53,7 +53,7 @@ func (c *Client) RenewNode(ctx context.Context, node string) error {
 	if node == "" {
 		return noName("node")
 	}
-	_, err := c.call(ctx, http.MethodPut, path("nodes", node, "renew"), nil, nil, nil)
+	_, err := c.call(ctx, http.MethodPut, pathOf("nodes", node, "renew"), nil, nil, nil)
 	return err
 }
 
@@ -63,7 +63,7 @@ func (c *Client) RemoveNode(ctx context.Context, node string) (revision uint64, 
 		return 0, noName("node")
 	}
 	var written Written
-	_, err = c.call(ctx, http.MethodDelete, path("nodes", node), nil, nil, &written)
+	_, err = c.call(ctx, http.MethodDelete, pathOf("nodes", node), nil, nil, &written)
 	return written.Revision, err
 }
 
@@ -72,9 +72,9 @@ func (c *Client) PushCheck(ctx context.Context, node, check string, status catal
 	if check == "" {
 		return noName("check")
 	}
-	target := path("checks", check)
+	target := pathOf("checks", check)
 	if node != "" {
-		target = path("nodes", node, "checks", check)
+		target = pathOf("nodes", node, "checks", check)
 	}
 	_, err := c.call(ctx, http.MethodPut, target, nil, CheckPush{Status: status, Output: output}, nil)
 	return err
