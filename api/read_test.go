@@ -8,6 +8,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
@@ -319,5 +320,17 @@ func TestBodyIsSharedBySnapshot(t *testing.T) {
 	b.apply(instanceChange(instance("web", "new")))
 	if b.server.bodyOf(b.view.Service("web")) == first {
 		t.Error("the old body for a new snapshot")
+	}
+}
+
+func TestAgeOfWhatIsLastKnown(t *testing.T) {
+	b := newBed(t)
+	b.view.Touch(time.Now())
+	if got := b.get(t, "/services/web"); got.header.Get(client.HeaderAge) != "" {
+		t.Errorf("age %q in touch with the store", got.header.Get(client.HeaderAge))
+	}
+	b.view.Touch(time.Now().Add(-time.Hour))
+	if got := b.get(t, "/services/web"); got.code != http.StatusOK || got.header.Get(client.HeaderAge) != "3600" {
+		t.Errorf("%d, age %q; want an answer that says it is an hour old", got.code, got.header.Get(client.HeaderAge))
 	}
 }

@@ -2,6 +2,7 @@ package api
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"time"
 
@@ -70,6 +71,9 @@ func (s *Server) serve(route route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
 		w.Header()[client.HeaderRevision] = s.revisionHeader(s.view.Revision())
+		if age := s.view.Age(start); age > 0 {
+			w.Header().Set(client.HeaderAge, strconv.Itoa(int(age.Seconds())))
+		}
 		err := s.admit(route)
 		if err == nil {
 			err = route.handle(w, r)

@@ -63,7 +63,9 @@ func TestValidate(t *testing.T) {
 		{"empty meta key", func(_ *NodeState, i *Instance, _ *Check) { i.Meta[""] = "" }, "empty meta key"},
 		{"long meta key", func(_ *NodeState, i *Instance, _ *Check) { i.Meta[long] = "" }, "128 are allowed"},
 		{"long meta value", func(_ *NodeState, i *Instance, _ *Check) { i.Meta["k"] = long }, "4096 bytes"},
-		{"much extra", func(_ *NodeState, i *Instance, _ *Check) { i.Extras = map[string]json.RawMessage{"x": json.RawMessage(long)} }, "bytes of extras"},
+		{"much extra", func(_ *NodeState, i *Instance, _ *Check) {
+			i.Extras = map[string]json.RawMessage{"x": json.RawMessage(long)}
+		}, "bytes of extras"},
 		{"check without id", func(_ *NodeState, _ *Instance, c *Check) { c.ID = "" }, "check has no id"},
 		{"check type", func(_ *NodeState, _ *Instance, c *Check) { c.Type = "" }, "set one of http, tcp, args and ttl"},
 		{"check target", func(_ *NodeState, _ *Instance, c *Check) { c.HTTP = "" }, "does not say what to check"},
@@ -76,7 +78,9 @@ func TestValidate(t *testing.T) {
 		{"check threshold", func(_ *NodeState, _ *Instance, c *Check) { c.FailuresBeforeCritical = -1 }, "negative threshold"},
 		{"many checks", func(s *NodeState, _ *Instance, _ *Check) { s.Checks = make([]Check, 33) }, "33 checks: 32"},
 		{"check twice", func(s *NodeState, _ *Instance, c *Check) { s.Checks[0].ID = c.ID }, "check c twice"},
-		{"instance twice", func(s *NodeState, _ *Instance, _ *Check) { s.Registrations = append(s.Registrations, s.Registrations[0]) }, "web-1 twice"},
+		{"instance twice", func(s *NodeState, _ *Instance, _ *Check) {
+			s.Registrations = append(s.Registrations, s.Registrations[0])
+		}, "web-1 twice"},
 		{"many instances", func(s *NodeState, _ *Instance, _ *Check) { s.Registrations = make([]Registration, 10_001) }, "10001 instances: 10000"},
 		{"node name", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Name = "a b" }, "node name"},
 		{"node owner", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner.Kind = OwnerLease }, "only a session or permanent"},

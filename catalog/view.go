@@ -25,6 +25,9 @@ type View struct {
 	// floor is the index of every service that the View has never seen, or has forgotten.
 	floor atomic.Uint64
 
+	// contact is when the View was last in touch with the store, in Unix nanoseconds; 0 before its keeper says so.
+	contact atomic.Int64
+
 	loaded atomic.Bool
 	ready  atomic.Bool
 	hold   holds

@@ -560,3 +560,17 @@ func TestReadersSeeWholeSnapshotsWhileWritten(t *testing.T) {
 	cancel()
 	<-done
 }
+
+func TestAge(t *testing.T) {
+	v := NewView()
+	now := time.Unix(1000, 0)
+	if got := v.Age(now); got != 0 {
+		t.Errorf("age %v before any contact", got)
+	}
+	v.Touch(now)
+	for after, want := range map[time.Duration]time.Duration{0: 0, MaxSilence - 1: 0, MaxSilence: MaxSilence, time.Hour: time.Hour} {
+		if got := v.Age(now.Add(after)); got != want {
+			t.Errorf("age %v after %v, want %v", got, after, want)
+		}
+	}
+}

@@ -12,6 +12,9 @@ const (
 	HeaderRevision = "X-Koine-Revision"
 	// HeaderIndex is the index to hand in with the next blocking read of the same thing.
 	HeaderIndex = "X-Koine-Index"
+	// HeaderAge is for how many seconds the server has not been in touch with its store. Only an answer from a server
+	// that has lost it carries the header: it is the last that was known.
+	HeaderAge = "X-Koine-Age"
 )
 
 // Instance is an instance as the API shows it: what was declared, and what the catalog knows of it now.

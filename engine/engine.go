@@ -9,6 +9,8 @@ import (
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -68,6 +70,9 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 }
 
+// reconnect is how often a cluster that went away is tried again: whoever waits for it is serving old answers.
+var reconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
+
 // dial connects to a cluster that runs elsewhere.
 func dial(ctx context.Context, cfg Config) (*Engine, error) {
 	var endpoints []string
@@ -87,6 +92,7 @@ func dial(ctx context.Context, cfg Config) (*Engine, error) {
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialTimeout: timeout, Logger: zapLogger(cfg.Logger, nil),
 		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
+		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{Backoff: reconnect, MinConnectTimeout: timeout})},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("connect to %s: %w", cfg.Endpoints, err)

@@ -145,6 +145,8 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 // Barrier returns a revision at which all writes acknowledged before the call are visible, after the View has reached
 // it: a linearizable read is a Barrier followed by a read of the View.
 func (r *Registry) Barrier(ctx context.Context) (uint64, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	resp, err := r.client.Get(ctx, Root, clientv3.WithCountOnly())
 	if err != nil {
 		return 0, unavailable(err)
@@ -155,12 +157,35 @@ func (r *Registry) Barrier(ctx context.Context) (uint64, error) {
 		if err := r.client.RequestProgress(ctx); err != nil {
 			return 0, unavailable(err)
 		}
-		step, cancel := context.WithTimeout(ctx, retryDelay)
+		step, done := context.WithTimeout(ctx, retryDelay)
 		err := r.view.WaitRevision(step, revision)
-		cancel()
+		done()
 		if err != nil && ctx.Err() != nil {
 			return 0, unavailable(ctx.Err())
 		}
 	}
 	return revision, nil
+}
+
+// contactInterval is how often the feed makes sure that the View is in touch with the store.
+const contactInterval = time.Second
+
+// keepInTouch notes when the View was last known to show all that the store holds, until the context ends.
+func (r *Registry) keepInTouch(ctx context.Context) {
+	ticker := time.NewTicker(contactInterval)
+	defer ticker.Stop()
+	for {
+		asked := time.Now()
+		step, cancel := context.WithTimeout(ctx, contactInterval)
+		_, err := r.Barrier(step)
+		cancel()
+		if err == nil {
+			r.view.Touch(asked)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
 }

@@ -14,6 +14,8 @@ import (
 
 // grant makes a lease. The store counts in whole seconds, so the TTL is rounded up.
 func (r *Registry) grant(ctx context.Context, ttl catalog.Duration) (clientv3.LeaseID, error) {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	seconds := int64((time.Duration(ttl) + time.Second - 1) / time.Second)
 	lease, err := r.client.Grant(ctx, seconds)
 	if err != nil {
@@ -28,6 +30,8 @@ func (r *Registry) keepAlive(ctx context.Context, id string) (bool, error) {
 	if lease == 0 {
 		return false, nil
 	}
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
 	_, err := r.client.KeepAliveOnce(ctx, lease)
 	switch {
 	case err == nil:

@@ -66,6 +66,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.writes.run(ctx) })
 	wg.Go(func() { r.feed(ctx) })
+	wg.Go(func() { r.keepInTouch(ctx) })
 	wg.Go(func() { r.reap(ctx) })
 	wg.Wait()
 	return nil
