@@ -100,6 +100,12 @@ func (d *Daemon) DNSAddr() netip.AddrPort {
 	return d.dns.Addr()
 }
 
+// DockerHost returns the address of the Docker engine that is followed, and false if there is none.
+func (d *Daemon) DockerHost() (string, bool) { return d.cfg.dockerHost() }
+
+// Node returns this host's name.
+func (d *Daemon) Node() string { return d.cfg.Node }
+
 // View returns the catalog's replica in this process.
 func (d *Daemon) View() *catalog.View { return d.view }
 
@@ -125,6 +131,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	store, err := engine.Open(ctx, engine.Config{
 		Endpoints: d.cfg.Engine, Dir: dir, Temporary: temporary, Logger: d.cfg.Logger.With("part", "engine"),
 	})
+	if ctx.Err() != nil && err != nil {
+		return nil // told to stop before the store answered
+	}
 	if err != nil {
 		return err
 	}

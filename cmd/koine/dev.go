@@ -2,8 +2,10 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -66,9 +68,43 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	if cfg.DNS, err = door(cmd, "dns", f.bind, "8600"); err != nil {
 		return cfg, err
 	}
+	if err := checkConfigDir(cfg.ConfigDir); err != nil {
+		return cfg, err
+	}
 	cfg.Upstreams = f.upstream
 	cfg.Version = version
+	warnOfScripts(cfg)
 	return cfg, nil
+}
+
+// checkConfigDir refuses a mistyped directory at once. One that goes later on keeps what it held in force.
+func checkConfigDir(dir string) error {
+	if dir == "" {
+		return nil
+	}
+	info, err := os.Stat(dir)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return fmt.Errorf("config directory %s does not exist: create it, or name another one with --config-dir", dir)
+	case err != nil:
+		return fmt.Errorf("config directory: %w", err)
+	case !info.IsDir():
+		return fmt.Errorf("config directory %s is a file: name its directory with --config-dir", dir)
+	}
+	return nil
+}
+
+// warnOfScripts tells who else can run commands on this host if scripts may be registered over HTTP.
+func warnOfScripts(cfg daemon.Config) {
+	if !cfg.EnableScriptChecks || cfg.HTTP == daemon.Off {
+		return
+	}
+	host, _, _ := net.SplitHostPort(cfg.HTTP)
+	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
+		return
+	}
+	cfg.Logger.Warn("whoever reaches the HTTP door can run commands on this host: leave --enable-script-checks off, or keep "+
+		"the door on loopback", "http", cfg.HTTP)
 }
 
 // door returns a door's address: what its flag says, completed by --bind and the usual port.
@@ -114,45 +150,71 @@ func devCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "dev",
 		Short: "run everything in one process on loopback, with nothing to configure",
-		Args:  cobra.NoArgs,
+		Long: "Run everything in one process on loopback, with nothing to configure: the store, the HTTP and DNS doors, the checks,\n" +
+			"and the sources (the containers of this host's Docker engine, and definition files). Ctrl-C or SIGTERM ends it,\n" +
+			"SIGHUP has the definition files read again.\n\n" +
+			"Every flag has an environment variable and a key in the file that --config names: --data-dir is KOINE_DATA_DIR and\n" +
+			"data_dir. A flag wins over the environment, and that over the file.",
+		Example: "  koine dev\n" +
+			"  koine dev --config-dir ./services --data-dir ./data\n" +
+			"  koine dev --http 127.0.0.1:8501 --dns off --docker off",
+		Args: noArgs, SuggestFor: []string{"run", "start", "serve", "server", "agent"},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg, err := flags.config(cmd)
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), cfg)
+			welcome := cmd.OutOrStdout()
+			if flags.logFormat == "json" { // nobody reads along
+				welcome = io.Discard
+			}
+			return serve(cmd.Context(), cfg, welcome)
 		},
 	}
 	flags.add(cmd)
 	return cmd
 }
 
-// serve runs a daemon until a signal ends it. SIGHUP reads the definition files again.
-func serve(ctx context.Context, cfg daemon.Config) error {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+// serve runs a daemon until a signal ends it; a second signal ends the process at once. SIGHUP reads the definition files
+// again.
+func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	hangups := make(chan os.Signal, 1)
+	signal.Notify(hangups, syscall.SIGHUP)
+	defer signal.Stop(hangups)
 	d, err := daemon.New(cfg)
 	if err != nil {
 		return err
 	}
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
-	defer signal.Stop(hangups)
 	ended := make(chan error, 1)
 	go func() { ended <- d.Run(ctx) }()
+	ready := whenReady(ctx, d)
 	for {
 		select {
+		case <-ready:
+			fmt.Fprint(welcome, banner(d, cfg))
+			ready = nil
 		case <-hangups:
 			d.Reload()
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
+			stop()
 			return awaitEnd(ended)
 		}
 	}
+}
+
+// whenReady returns a channel that is closed once the answers are true. It stays open if that never comes.
+func whenReady(ctx context.Context, d *daemon.Daemon) <-chan struct{} {
+	ready := make(chan struct{})
+	go func() {
+		if d.View().WaitReady(ctx) == nil {
+			close(ready)
+		}
+	}()
+	return ready
 }
 
 // awaitEnd waits for a daemon that was told to stop, but not longer than stopWithin.

@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
-	"os"
-	"os/exec"
-	"os/signal"
-	"syscall"
+	"net/url"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -35,6 +32,7 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.node, "node", "", "node that it runs on (default the server's own)")
 	flags.StringVar(&f.address, "address", "", "IP address or host name (default the node's)")
 	flags.UintSliceVar(&f.ports, "port", nil, "port; may be repeated, the first is the main one")
+	flags.Lookup("port").DefValue = ""
 	flags.StringSliceVar(&f.tags, "tag", nil, "tag; may be repeated")
 	flags.StringSliceVar(&f.meta, "meta", nil, "meta, key=value; may be repeated")
 	flags.IntVar(&f.weight, "weight", 0, "share of traffic relative to the other instances (default 1)")
@@ -73,9 +71,23 @@ func (f *registerFlags) registration(service string) (catalog.Registration, erro
 	if i.Meta, err = pairs("--meta", f.meta); err != nil {
 		return r, err
 	}
+	if err := f.checkTargets(); err != nil {
+		return r, err
+	}
 	f.addCheck(&r, "http", catalog.Definition{Type: catalog.CheckHTTP, HTTP: f.checkHTTP}, f.checkHTTP != "")
 	f.addCheck(&r, "tcp", catalog.Definition{Type: catalog.CheckTCP, TCP: f.checkTCP}, f.checkTCP != "")
 	return r, nil
+}
+
+// checkTargets refuses checks that could never pass.
+func (f *registerFlags) checkTargets() error {
+	if u, err := url.Parse(f.checkHTTP); f.checkHTTP != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
+		return fmt.Errorf("--check-http %q is not a URL: write it as http://host:port/path", f.checkHTTP)
+	}
+	if _, _, err := net.SplitHostPort(f.checkTCP); f.checkTCP != "" && err != nil {
+		return fmt.Errorf("--check-tcp %q is not host:port", f.checkTCP)
+	}
+	return nil
 }
 
 func (f *registerFlags) addCheck(r *catalog.Registration, name string, d catalog.Definition, wanted bool) {
@@ -89,25 +101,39 @@ func (f *registerFlags) addCheck(r *catalog.Registration, name string, d catalog
 // commandTTL is how long an instance outlives a command whose keeper was killed.
 const commandTTL = 10 * time.Second
 
+// stay completes what the flags say about how long the instance stays.
+func (f *registerFlags) stay(withCommand bool) error {
+	switch {
+	case f.permanent && f.ttl != 0:
+		return errors.New("--permanent and --ttl exclude each other: a permanent instance stays until it is deregistered")
+	case f.permanent && withCommand:
+		return errors.New("--permanent and a command exclude each other: an instance with a command goes when that ends")
+	case withCommand && f.ttl == 0:
+		f.ttl = commandTTL
+	case !f.permanent && f.ttl == 0:
+		return errors.New("say how long the instance is to stay: --ttl 30s, --permanent, or a command after --")
+	}
+	return nil
+}
+
 func registerCommand() *cobra.Command {
 	var flags registerFlags
 	cmd := &cobra.Command{
 		Use:   "register SERVICE [-- COMMAND [ARG...]]",
 		Short: "register an instance of a service, for as long as a command runs if one is given",
-		Example: "  koine register db --port 5432 --address 10.0.0.5 --permanent --check-tcp 10.0.0.5:5432\n" +
-			"  koine register web --port 8080 -- ./server --listen :8080",
-		Args: cobra.MinimumNArgs(1),
+		Long: "Register an instance of a service. It stays for --ttl unless it is registered again before, or until it is\n" +
+			"deregistered (--permanent), or for as long as a command runs. With a command, SIGTERM and SIGINT first take the\n" +
+			"instance out of the answers and then go to the command, and its exit code is koine's own.",
+		Example: "  koine register web --port 8080 -- ./server --listen :8080\n" +
+			"  koine register db --port 5432 --address 10.0.0.5 --permanent --check-tcp 10.0.0.5:5432\n" +
+			"  koine register batch --ttl 1m    # again and again, within the minute",
+		Args: thenCommand("service"), SuggestFor: []string{"add", "run"},
+		ValidArgsFunction: completes(serviceNames),
 	}
 	flags.add(cmd)
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
-			return fmt.Errorf("unexpected argument %q: put the command after --", args[1])
-		}
-		if len(args) > 1 && flags.ttl == 0 {
-			flags.ttl = commandTTL
-		}
-		if flags.permanent == (flags.ttl != 0) {
-			return errors.New("say how long the instance is to stay: --ttl 30s, --permanent, or a command after --")
+		if err := flags.stay(len(args) > 1); err != nil {
+			return err
 		}
 		r, err := flags.registration(args[0])
 		if err != nil {
@@ -133,68 +159,16 @@ func printWritten(cmd *cobra.Command, revision uint64, err error) error {
 	return err
 }
 
-// registerWhile keeps an instance registered while a command runs. It takes the instance out of the answers before the
-// command is told to stop, and ends with the command's exit code.
-func registerWhile(cmd *cobra.Command, c *client.Client, r catalog.Registration, command []string) error {
-	signals, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	run := exec.Command(command[0], command[1:]...)
-	run.Stdin, run.Stdout, run.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if err := run.Start(); err != nil {
-		return err
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- run.Wait() }()
-	keep, stopKeeping := context.WithCancel(context.WithoutCancel(cmd.Context()))
-	kept := make(chan struct{})
-	go func() {
-		defer close(kept)
-		keepRegistered(keep, cmd, c, r)
-	}()
-	var err error
-	select {
-	case err = <-ended:
-		stopKeeping()
-		<-kept
-	case <-signals.Done():
-		stopKeeping()
-		<-kept
-		err = errors.Join(run.Process.Signal(syscall.SIGTERM), <-ended)
-	}
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		return exitError(max(exit.ExitCode(), 1))
-	}
-	return err
-}
-
-// keepRegistered registers an instance, again and again before its TTL ends, and deregisters it when the context ends.
-func keepRegistered(ctx context.Context, cmd *cobra.Command, c *client.Client, r catalog.Registration) {
-	ticker := time.NewTicker(time.Duration(r.Instance.Owner.TTL) / 3)
-	defer ticker.Stop()
-	for {
-		call, cancel := context.WithTimeout(ctx, time.Duration(r.Instance.Owner.TTL)/3)
-		_, err := c.Register(call, r)
-		cancel()
-		if err != nil && ctx.Err() == nil {
-			fmt.Fprintf(cmd.ErrOrStderr(), "koine: register %s: %v\n", r.Instance.ID, err)
-		}
-		select {
-		case <-ctx.Done():
-			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-			defer cancel()
-			if _, err := c.Deregister(last, r.Instance.Node, r.Instance.ID); err != nil {
-				fmt.Fprintf(cmd.ErrOrStderr(), "koine: deregister %s: %v\n", r.Instance.ID, err)
-			}
-			return
-		case <-ticker.C:
-		}
-	}
-}
-
 func deregisterCommand() *cobra.Command {
 	var node string
-	cmd := &cobra.Command{Use: "deregister ID", Short: "remove an instance", Args: cobra.ExactArgs(1)}
+	cmd := &cobra.Command{
+		Use: "deregister ID", Short: "remove an instance",
+		Long: "Remove an instance that was registered with --permanent or --ttl. One of a container or of a definition file\n" +
+			"belongs to its node, which declares it again: stop the container, or remove the file.",
+		Example: "  koine deregister db",
+		Args:    oneArg("instance"), SuggestFor: []string{"unregister", "remove", "rm", "delete"},
+		ValidArgsFunction: completes(instanceIDs),
+	}
 	cmd.Flags().StringVar(&node, "node", "", "node that it runs on (default the server's own)")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		revision, err := c.Deregister(cmd.Context(), node, args[0])

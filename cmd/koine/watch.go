@@ -23,28 +23,43 @@ func watchCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "watch SERVICE [-- COMMAND [ARG...]]",
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
+		Long: "Print a service's instances now and on each change, or run a command each time with them on its standard input,\n" +
+			"one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its environment. A change that\n" +
+			"comes while the command runs is reported after it has ended; what is reported is always the last state.",
 		Example: "  koine watch web\n" +
 			"  koine watch web -- sh -c 'cat > /etc/backends; systemctl reload haproxy'",
-		Args: cobra.MinimumNArgs(1),
+		Args:              thenCommand("service"),
+		ValidArgsFunction: completes(serviceNames),
 	}
 	flags.add(cmd)
 	cmd.Flags().BoolVar(&once, "once", false, "end after the first state")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		if len(args) > 1 && cmd.ArgsLenAtDash() != 1 {
-			return fmt.Errorf("unexpected argument %q: put the command after --", args[1])
-		}
 		q, err := flags.query(args[0])
 		if err != nil {
 			return err
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		return watch(ctx, cmd, c, q, args[1:], once)
+		w := &watcher{cmd: cmd, command: args[1:], once: once}
+		err = w.watch(ctx, c, q)
+		if ctx.Err() != nil { // it was told to stop
+			return nil
+		}
+		return err
 	})
 }
 
+// watcher reports the states of a service.
+type watcher struct {
+	cmd     *cobra.Command
+	command []string
+	once    bool
+	// away is set while the server does not answer.
+	away bool
+}
+
 // watch reports each state of a service until the context ends.
-func watch(ctx context.Context, cmd *cobra.Command, c *client.Client, q catalog.Query, command []string, once bool) error {
+func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query) error {
 	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
 		return err
 	}
@@ -53,47 +68,78 @@ func watch(ctx context.Context, cmd *cobra.Command, c *client.Client, q catalog.
 		if ctx.Err() != nil {
 			return nil
 		}
-		if err != nil {
-			return err
+		if err == nil {
+			w.away = false
+			err = w.report(ctx, event)
+		} else {
+			err = w.endure(err)
 		}
-		if err := report(ctx, cmd, event, command); err != nil {
+		if err != nil || w.once && !w.away {
 			return err
-		}
-		if once {
-			return nil
 		}
 	}
 	return nil
 }
 
-func report(ctx context.Context, cmd *cobra.Command, event client.Event, command []string) error {
-	text, err := eventText(cmd, event)
+// endure passes on an error that stays. Of one that may go away it tells once: the watch goes on by itself.
+func (w *watcher) endure(err error) error {
+	switch catalog.KindOf(err) {
+	case catalog.KindInvalid, catalog.KindDenied, catalog.KindNotFound:
+		return err
+	default:
+	}
+	if !w.away {
+		fmt.Fprintf(w.cmd.ErrOrStderr(), "koine: %v (trying again until it answers)\n", err)
+	}
+	w.away = true
+	return nil
+}
+
+func (w *watcher) report(ctx context.Context, event client.Event) error {
+	text, err := w.text(event)
 	if err != nil {
 		return err
 	}
-	if len(command) == 0 {
-		if !wantsJSON(cmd) {
-			text = fmt.Sprintf("# %s at revision %d: %d\n%s", event.Service, event.Revision, len(event.Instances), text)
-		}
-		_, err := fmt.Fprint(cmd.OutOrStdout(), text)
-		return err
+	if len(w.command) > 0 {
+		return w.run(ctx, event, text)
 	}
-	run := exec.CommandContext(ctx, command[0], command[1:]...)
-	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	run.Env = append(os.Environ(), "KOINE_SERVICE="+event.Service, fmt.Sprintf("KOINE_REVISION=%d", event.Revision))
-	err = run.Run()
-	var exit *exec.ExitError
-	if errors.As(err, &exit) && ctx.Err() == nil { // the next change is another chance
-		fmt.Fprintf(cmd.ErrOrStderr(), "koine: %s: %v\n", command[0], err)
-		return nil
+	if !wantsJSON(w.cmd) {
+		text = fmt.Sprintf("# %s at revision %d: %s\n%s", event.Service, event.Revision, counted(len(event.Instances)), text)
 	}
+	_, err = fmt.Fprint(w.cmd.OutOrStdout(), text)
 	return err
 }
 
-func eventText(cmd *cobra.Command, event client.Event) (string, error) {
-	if !wantsJSON(cmd) {
+func counted(instances int) string {
+	if instances == 1 {
+		return "1 instance"
+	}
+	return fmt.Sprintf("%d instances", instances)
+}
+
+func (w *watcher) text(event client.Event) (string, error) {
+	if !wantsJSON(w.cmd) {
 		return lines(event.Instances), nil
 	}
 	raw, err := json.Marshal(event)
 	return string(raw) + "\n", err
+}
+
+// run runs the command with a state on its standard input. That it fails is told, and the next change is another chance.
+func (w *watcher) run(ctx context.Context, event client.Event, text string) error {
+	run := exec.CommandContext(ctx, w.command[0], w.command[1:]...)
+	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), w.cmd.OutOrStdout(), w.cmd.ErrOrStderr()
+	run.Env = append(os.Environ(), "KOINE_SERVICE="+event.Service, fmt.Sprintf("KOINE_REVISION=%d", event.Revision))
+	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
+	run.WaitDelay = stopWithin
+	err := run.Run()
+	if ctx.Err() != nil {
+		return nil // it was told to stop with the watch
+	}
+	var exit *exec.ExitError
+	if errors.As(err, &exit) && !w.once {
+		fmt.Fprintf(w.cmd.ErrOrStderr(), "koine: %s: %v\n", w.command[0], err)
+		return nil
+	}
+	return commandEnd(w.cmd, err)
 }

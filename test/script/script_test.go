@@ -1,0 +1,89 @@
+package script
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/koine-sd/koine/engine/enginetest"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"dig": dig, "http": request})
+}
+
+// builtVersion is what koine version prints.
+const builtVersion = "1.2.3-script"
+
+// needsOwnStore are the scripts that have nothing to do with a store elsewhere, or are about the embedded one.
+var needsOwnStore = []string{"cli", "config", "datadir", "doors", "engine"}
+
+func TestScripts(t *testing.T) {
+	bin := t.TempDir()
+	build(t, bin)
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil || len(files) == 0 {
+		t.Fatalf("no scripts: %v", err)
+	}
+	t.Run("embedded", func(t *testing.T) {
+		testscript.Run(t, params(bin, "", files))
+	})
+	t.Run("etcd", func(t *testing.T) {
+		for _, file := range files {
+			if slices.Contains(needsOwnStore, strings.TrimSuffix(filepath.Base(file), ".txtar")) {
+				continue
+			}
+			t.Run("plain", func(t *testing.T) {
+				t.Parallel()
+				testscript.Run(t, params(bin, "etcd://"+enginetest.Etcd(t), []string{file}))
+			})
+		}
+	})
+}
+
+// build builds koine, with the race detector if the test has it too.
+func build(t *testing.T, dir string) {
+	t.Helper()
+	args := []string{"build", "-ldflags", "-X main.version=" + builtVersion, "-o", filepath.Join(dir, "koine")}
+	if race {
+		args = append(args, "-race")
+	}
+	out, err := exec.Command("go", append(args, "../../cmd/koine")...).CombinedOutput()
+	if err != nil {
+		t.Fatalf("build koine: %v\n%s", err, out)
+	}
+}
+
+// params returns what scripts run with; an engine that is not empty is the store of every daemon.
+func params(bin, engine string, files []string) testscript.Params {
+	return testscript.Params{
+		Files:              files,
+		RequireUniqueNames: true,
+		Condition: func(condition string) (bool, error) {
+			if condition != "etcd" {
+				return false, fmt.Errorf("unknown condition %s", condition)
+			}
+			return engine != "", nil
+		},
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+			if engine != "" {
+				env.Setenv("KOINE_ENGINE", engine)
+			}
+			s := &script{work: env.WorkDir, processes: make(map[string]*process), servers: make(map[string]*server)}
+			env.Values[scriptKey{}] = s
+			env.Defer(func() { s.close(env.T()) })
+			return nil
+		},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"daemon": startDaemon, "start": startProgram, "term": term, "end": end, "hup": hup, "kill9": kill9,
+			"await": await, "exits": exits, "serve": serve, "answer": answer, "shut": shut,
+		},
+	}
+}
