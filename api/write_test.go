@@ -65,7 +65,7 @@ func TestPutInstanceRefuses(t *testing.T) {
 		{"}", 400, "not JSON"},
 		{`{"service":"w","permanent":true} x`, 400, "goes on after"},
 		{`{"service":"w","permanent":true}{}`, 400, "goes on after"},
-		{`{"service":"w","sevice":"x"}`, 400, `unknown field "sevice"`},
+		{`{"service":"w","servis":"x"}`, 400, `unknown field "servis"`},
 		{`{"service":"w","checks":[{"interva":"1s"}]}`, 400, `unknown field "interva"`},
 		{`{"service":1}`, 400, "field service is a JSON number"},
 		{`{"service":"w","ttl":"soon"}`, 400, `"soon" is not a duration`},

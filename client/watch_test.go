@@ -60,7 +60,7 @@ type open struct {
 
 func (o *open) Read(p []byte) (int, error) {
 	n, err := o.data.Read(p)
-	if err == io.EOF && o.stays {
+	if errors.Is(err, io.EOF) && o.stays {
 		<-o.ctx.Done()
 		return 0, o.ctx.Err()
 	}
@@ -69,7 +69,7 @@ func (o *open) Read(p []byte) (int, error) {
 func (o *open) Close() error { return nil }
 
 // collect yields up to n events and errors of a watch, shortened.
-func collect(t *testing.T, ctx context.Context, s *script, o WatchOptions, n int) (got []string) {
+func collect(ctx context.Context, t *testing.T, s *script, o WatchOptions, n int) (got []string) {
 	t.Helper()
 	c, err := New(Config{HTTPClient: &http.Client{Transport: s}, MaxResponse: 200_000})
 	if err != nil {
@@ -153,7 +153,7 @@ func TestWatch(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				s := &script{streams: test.streams}
-				got := collect(t, t.Context(), s, test.options, len(test.want))
+				got := collect(t.Context(), t, s, test.options, len(test.want))
 				if diff := cmp.Diff(test.want, got); diff != "" {
 					t.Error(diff)
 				}
@@ -168,7 +168,7 @@ func TestWatch(t *testing.T) {
 func TestWatchBacksOff(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{streams: []string{"refused"}}
-		if got := collect(t, t.Context(), s, WatchOptions{}, 12); !strings.HasPrefix(got[11], "unavailable: ") {
+		if got := collect(t.Context(), t, s, WatchOptions{}, 12); !strings.HasPrefix(got[11], "unavailable: ") {
 			t.Errorf("%v", got)
 		}
 		for i, limit := 1, minPause; i < len(s.times); i, limit = i+1, min(2*limit, maxPause) {
@@ -182,7 +182,7 @@ func TestWatchBacksOff(t *testing.T) {
 func TestWatchNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{streams: []string{`{"revision":5}` + "\n…"}}
-		got := collect(t, t.Context(), s, WatchOptions{}, 1)
+		got := collect(t.Context(), t, s, WatchOptions{}, 1)
 		if !strings.Contains(got[0], "fell silent") {
 			t.Errorf("%v", got)
 		}
@@ -194,7 +194,7 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 			defer cancel()
-			got := collect(t, ctx, &script{streams: []string{stream}}, WatchOptions{}, 1000)
+			got := collect(ctx, t, &script{streams: []string{stream}}, WatchOptions{}, 1000)
 			if last := got[len(got)-1]; last != "internal: context deadline exceeded" {
 				t.Errorf("%v", got)
 			}

@@ -280,7 +280,7 @@ func (d *Daemon) reloadFiles(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-d.reload:
-			d.files.Reload()
+			_ = d.files.Reload() // it logs each error when it comes up
 		}
 	}
 }

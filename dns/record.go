@@ -122,7 +122,8 @@ func (b *setBuilder) addSRV(at reach, port, weight uint16) {
 	case at.first.IsValid():
 		r.rdata, r.below, r.glue = appendHexLabel(rdata, at.first), true, []netip.Addr{at.first}
 	case at.host != nil:
-		r.rdata = append(rdata, at.host...)
+		rdata = append(rdata, at.host...)
+		r.rdata = rdata
 	default:
 		return
 	}

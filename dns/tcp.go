@@ -77,7 +77,9 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 		s.metrics.count(&w.req, reply)
 		frame = binary.BigEndian.AppendUint16(frame[:0], uint16(len(reply)))
 		frame = append(frame, reply...)
-		conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if conn.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
+			return
+		}
 		if _, err := conn.Write(frame); err != nil {
 			return
 		}
@@ -99,7 +101,9 @@ func (s *Server) answerTCP(ctx context.Context, w *worker, msg []byte) []byte {
 
 // readFrame reads the next message into buf, which grows as it must.
 func readFrame(conn net.Conn, buf []byte) ([]byte, error) {
-	conn.SetReadDeadline(time.Now().Add(idleTimeout))
+	if err := conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
+		return nil, err
+	}
 	var size [2]byte
 	if _, err := io.ReadFull(conn, size[:]); err != nil {
 		return nil, err

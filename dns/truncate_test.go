@@ -92,7 +92,7 @@ func checkDistinct(t *testing.T, m *dns.Msg) {
 	for _, rr := range m.Extra {
 		if a, isA := rr.(*dns.A); isA && !targets[a.Hdr.Name] {
 			t.Errorf("additional record for %s, which is no target", a.Hdr.Name)
-		} else if want := fmt.Sprintf("%x.addr.dc1.koine.", []byte(a4(rr))); isA && a.Hdr.Name != want {
+		} else if want := fmt.Sprintf("%x.addr.dc1.koine.", a4(rr)); isA && a.Hdr.Name != want {
 			t.Errorf("%s has the address %s", a.Hdr.Name, a.A)
 		}
 	}

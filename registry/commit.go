@@ -98,7 +98,6 @@ func (c *committer) run(ctx context.Context) {
 	var held *write // taken from the queue, but it must not be in one group with an earlier one
 	for {
 		first := held
-		held = nil
 		if first == nil {
 			select {
 			case first = <-c.queue:

@@ -41,7 +41,7 @@ func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now 
 			deadSince[n.Name] = now
 			continue
 		}
-		keep := time.Duration(catalog.DefaultPurgeAfter)
+		keep := catalog.DefaultPurgeAfter
 		if n.Node != nil {
 			keep = n.Node.PurgeAfter.Or(catalog.DefaultPurgeAfter)
 		}

@@ -22,7 +22,9 @@ import (
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
-func instancesOf(service string) client.InstanceFilter { return client.InstanceFilter{Service: service} }
+func instancesOf(service string) client.InstanceFilter {
+	return client.InstanceFilter{Service: service}
+}
 
 // permanent returns a registration through HTTP that only its removal ends.
 func permanent(id, service string) catalog.Registration {

@@ -54,7 +54,7 @@ type Engine struct {
 func Start(t testing.TB, cfg Config) *Engine {
 	t.Helper()
 	require(t)
-	dir, err := os.MkdirTemp(os.Getenv(envDir), "engine")
+	dir, err := os.MkdirTemp(os.Getenv(envDir), "engine") //nolint:usetesting // it must hold until all mounts below are gone
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -215,14 +215,14 @@ func (e *Engine) end(signal syscall.Signal) error {
 		return fmt.Errorf("signal dockerd: %w", err)
 	}
 	select {
-	case <-e.exited:
+	case <-e.exited: //nolint:errcheck // how it ended says nothing here
 		return nil
 	case <-time.After(stopTimeout):
 	}
 	if err := e.process.Process.Kill(); err != nil {
 		return fmt.Errorf("kill dockerd: %w", err)
 	}
-	<-e.exited
+	<-e.exited //nolint:errcheck // it was killed
 	return fmt.Errorf("dockerd did not end within %v of %v", stopTimeout, signal)
 }
 

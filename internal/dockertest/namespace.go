@@ -38,7 +38,7 @@ func Main(m *testing.M) {
 	}
 	code, err := runNamespaced()
 	if err != nil {
-		os.Setenv(envReason, err.Error())
+		_ = os.Setenv(envReason, err.Error()) // the name and the value are valid
 		code = m.Run()
 	}
 	os.Exit(code)
@@ -66,7 +66,7 @@ func runNamespaced() (int, error) {
 	go func() {
 		select {
 		case <-interrupted:
-			inner.Process.Kill()
+			_ = inner.Process.Kill() // it has ended if it cannot be killed
 		case <-ended:
 		}
 	}()
@@ -107,7 +107,7 @@ func runInit() int {
 		fmt.Fprintln(os.Stderr, "dockertest:", err)
 		return 1
 	}
-	os.Setenv(envStage, stageInside)
+	_ = os.Setenv(envStage, stageInside) // the name and the value are valid
 	child, err := syscall.ForkExec("/proc/self/exe", os.Args, &syscall.ProcAttr{Env: os.Environ(), Files: []uintptr{0, 1, 2}})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "dockertest: start the tests:", err)

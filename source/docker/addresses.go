@@ -19,15 +19,16 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 		return nil
 	}
 	rank := func(name string) int {
-		switch {
-		case name == preferred:
+		switch name {
+		case preferred:
 			return 0
-		case name == network.NetworkBridge:
+		case network.NetworkBridge:
 			return 2
-		case name == "ingress":
+		case "ingress":
 			return 3
+		default:
+			return 1
 		}
-		return 1
 	}
 	names := slices.SortedFunc(maps.Keys(c.NetworkSettings.Networks), func(a, b string) int {
 		return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a, b))

@@ -38,8 +38,9 @@ func parseSignal(text string) int {
 
 // parseRealTime reads RTMIN, RTMIN+n, RTMAX and RTMAX-n.
 func parseRealTime(text string) int {
-	base, offset, found := 34, "", false
-	if offset, found = strings.CutPrefix(text, "RTMIN"); !found {
+	base := 34
+	offset, found := strings.CutPrefix(text, "RTMIN")
+	if !found {
 		base = 64
 		if offset, found = strings.CutPrefix(text, "RTMAX"); !found {
 			return 0

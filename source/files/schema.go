@@ -1,6 +1,7 @@
 package files
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strconv"
@@ -50,7 +51,8 @@ func (s schema) read(what string, n *node) error {
 
 // fieldProblem names the field in an error of its setter that has no place yet.
 func fieldProblem(f *field, err error) error {
-	if _, placed := err.(*problem); placed {
+	var placed *problem
+	if errors.As(err, &placed) {
 		return err
 	}
 	return f.value.errorf("%.40s: %v", f.name, err)

@@ -46,7 +46,7 @@ func (s *Source) waitForChange(ctx context.Context, watcher *fsnotify.Watcher) b
 	select {
 	case <-watcher.Events:
 		return s.waitForQuiet(ctx, watcher)
-	case <-watcher.Errors: // events were lost
+	case <-watcher.Errors: //nolint:errcheck // events were lost: look at everything
 		return true
 	case <-rescan.C:
 		return true

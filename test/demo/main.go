@@ -41,17 +41,20 @@ func main() {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(2)
 	}
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
-	defer stop()
-	if o.healthcheck {
-		err = probe(ctx, o)
-	} else {
-		err = serve(ctx, o)
-	}
-	if err != nil {
+	if err := run(o); err != nil {
 		fmt.Fprintln(os.Stderr, "demo:", err)
 		os.Exit(1)
 	}
+}
+
+// run is the server, or the probe of one.
+func run(o options) error {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
+	defer stop()
+	if o.healthcheck {
+		return probe(ctx, o)
+	}
+	return serve(ctx, o)
 }
 
 // parse reads the flags, and the environment for what they leave out.
