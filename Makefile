@@ -8,7 +8,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 FUZZTIME ?= 30s
 export CGO_ENABLED := 0
 
-.PHONY: all build run test race unit lint check cover fuzz bench image clean tools
+.PHONY: all build run test lint check cover vuln fuzz bench image clean
 
 all: build
 
@@ -19,15 +19,12 @@ build:
 ## run: build, and show koine dev with a demo; needs nothing but Go
 run: build
 	$(GO) build -trimpath -ldflags '-s -w' -o bin/demo ./test/demo
+	@scripts/install-tools dig curl jq || echo "what is missing is only for trying the examples"
 	@scripts/with-docker scripts/demo
 
 ## test: everything, with the race detector, on a real Docker engine
-test: tools
-	CGO_ENABLED=1 KOINE_REQUIRE_DOCKER=$(shell [ "$$(id -u)" = 0 ] && [ -e /etc/debian_version ] && echo 1) \
-		$(GO) test -race -timeout 15m ./...
-
-tools:
-	@scripts/install-tools dig dockerd iptables curl jq || echo "tests that need what is missing are skipped"
+test:
+	@scripts/test
 
 ## lint: formatting and the chosen linters
 lint: $(GOLANGCI)
@@ -47,7 +44,6 @@ cover:
 check: lint test cover vuln
 
 ## vuln: known vulnerabilities, where the database can be reached
-.PHONY: vuln
 vuln:
 	scripts/vuln
 
