@@ -2,6 +2,7 @@ package test
 
 import (
 	"encoding/xml"
+	"errors"
 	"io"
 	"os"
 	"os/exec"
@@ -99,7 +100,7 @@ func TestPicture(t *testing.T) {
 			} `xml:"tspan"`
 		}
 		next, err := decoder.Token()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
