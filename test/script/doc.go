@@ -2,7 +2,7 @@
 // outcome, one block for each behaviour. Beside the commands of testscript it may use
 //
 //	daemon [NAME] [FLAG...]        start koine dev on free ports and await that it is ready; $KOINE_HTTP and $DNS are its doors
-//	start NAME PROGRAM [ARG...]    start a program; it writes to NAME.out and NAME.log
+//	start NAME PROGRAM [ARG...]    start a program; it writes to NAME.out and NAME.log, and is $NAME_PID
 //	term NAME [CODE]               send SIGTERM and expect the exit code, 0 if none is named
 //	end NAME [CODE]                expect the exit code without a signal
 //	hup NAME, kill9 NAME           send SIGHUP; SIGKILL and await the end
@@ -17,5 +17,7 @@
 //	dig NAME [TYPE] [+tcp]         ask $DNS; prints the answers' data, sorted, and fails without any
 //	http METHOD PATH [BODY]        ask $KOINE_HTTP; prints the body, and fails if the status is 400 or more
 //
-// What the scripts start ends with them.
+//	json FILE                      expect an object on each line of a log; prints their messages
+//
+// [etcd] tells whether the daemons keep their catalog in a plain etcd, [ipv6] whether the host has IPv6. What the scripts start ends with them.
 package script

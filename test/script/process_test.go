@@ -132,6 +132,7 @@ func run(ts *testscript.TestScript, name string, pattern *regexp.Regexp, args []
 	}
 	p.cmd.Stderr, p.cmd.WaitDelay = p.stderr, time.Second // a grandchild that holds on to it is not waited for
 	ts.Check(p.cmd.Start())
+	ts.Setenv(name+"_PID", strconv.Itoa(p.cmd.Process.Pid))
 	s.processes[name] = p
 	s.started = append(s.started, p)
 	go func() {

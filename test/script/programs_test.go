@@ -1,6 +1,8 @@
 package script
 
 import (
+	"bufio"
+	"encoding/json"
 	"fmt"
 	"io"
 	"net/http"
@@ -70,6 +72,25 @@ func request() {
 	}
 	if response.StatusCode >= 400 {
 		os.Exit(1)
+	}
+}
+
+// objects expects one JSON object on each line of a log, and prints their messages.
+func objects() {
+	file, err := os.Open(os.Args[1])
+	if err != nil {
+		fail("%v", err)
+	}
+	lines := bufio.NewScanner(file)
+	for lines.Scan() {
+		var line struct{ Time, Level, Msg string }
+		if err := json.Unmarshal(lines.Bytes(), &line); err != nil || line.Time == "" || line.Level == "" {
+			fail("%s: %v", lines.Bytes(), err)
+		}
+		fmt.Println(line.Msg)
+	}
+	if err := lines.Err(); err != nil {
+		fail("%v", err)
 	}
 }
 

@@ -2,12 +2,14 @@ package script
 
 import (
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
@@ -15,7 +17,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dig": dig, "http": request})
+	testscript.Main(m, map[string]func(){"dig": dig, "http": request, "json": objects})
 }
 
 // builtVersion is what koine version prints.
@@ -60,16 +62,24 @@ func build(t *testing.T, dir string) {
 	}
 }
 
+// longest bounds all scripts of one store together.
+const longest = 3 * time.Minute
+
 // params returns what scripts run with; an engine that is not empty is the store of every daemon.
 func params(bin, engine string, files []string) testscript.Params {
 	return testscript.Params{
 		Files:              files,
 		RequireUniqueNames: true,
+		Deadline:           time.Now().Add(longest),
 		Condition: func(condition string) (bool, error) {
-			if condition != "etcd" {
+			switch condition {
+			case "etcd":
+				return engine != "", nil
+			case "ipv6":
+				return hasIPv6(), nil
+			default:
 				return false, fmt.Errorf("unknown condition %s", condition)
 			}
-			return engine != "", nil
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
@@ -86,4 +96,13 @@ func params(bin, engine string, files []string) testscript.Params {
 			"await": await, "exits": exits, "serve": serve, "answer": answer, "shut": shut,
 		},
 	}
+}
+
+// hasIPv6 tells whether this host has a loopback address of that family.
+func hasIPv6() bool {
+	listener, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	return listener.Close() == nil
 }
