@@ -288,7 +288,6 @@ func TestEngineAwayKeepsState(t *testing.T) {
 func TestFirstLookCutShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, sink := newFake(), newSink()
-		f.put("one")
 		f.put("two")
 		f.stuck["two"] = context.DeadlineExceeded
 		f.away = true
@@ -305,7 +304,8 @@ func TestFirstLookCutShort(t *testing.T) {
 			t.Error("declared before all was looked at")
 		}
 		// The engine goes on answering others: it is the container that is stuck.
-		f.send("update", "one")
+		f.put("one")
+		f.send("start", "one")
 		time.Sleep(2 * retryMax)
 		expect(t, sink, "one")
 		f.mu.Lock()
