@@ -43,7 +43,8 @@ type writer struct {
 
 // nodeState is the raw records of one node, and what was built from them.
 type nodeState struct {
-	name      string
+	// name is as the node's record spells it, or whoever came first if there is none; key is the name to compare.
+	name, key string
 	record    *Node
 	create    uint64
 	mod       uint64
@@ -61,53 +62,6 @@ type instanceState struct {
 	create, mod uint64
 	checks      []*Check
 	endpoint    *Endpoint
-}
-
-// Load replaces the View's content with a whole catalog as it stood at a revision. After the first load the View is
-// ready, unless it is held.
-func (v *View) Load(revision uint64, records []Change) {
-	first := !v.loaded.Load()
-	if first {
-		v.floor.Store(revision)
-	}
-	v.Apply(revision, append(v.vanished(records), records...))
-	v.log.reset(revision)
-	v.listIndex.Store(revision)
-	v.nodesIndex.Store(revision)
-	v.hold.mu.Lock()
-	defer v.hold.mu.Unlock()
-	v.loaded.Store(true)
-	v.settleReady()
-	v.wake.fire(nil)
-}
-
-// vanished returns deletions of all that the View holds and a whole catalog does not.
-func (v *View) vanished(records []Change) []Change {
-	type key struct {
-		kind     RecordType
-		name, id string
-	}
-	present := make(map[key]bool, len(records))
-	for i := range records {
-		present[key{records[i].Type, records[i].Name, records[i].ID}] = true
-	}
-	var gone []Change
-	missing := func(kind RecordType, name, id string) {
-		if !present[key{kind, name, id}] {
-			gone = append(gone, Change{Type: kind, Name: name, ID: id})
-		}
-	}
-	for _, n := range v.writer.nodes {
-		missing(RecordNode, n.name, "")
-		missing(RecordSession, n.name, "")
-		for id := range n.instances {
-			missing(RecordInstance, n.name, id)
-		}
-		for id := range n.checks {
-			missing(RecordCheck, n.name, id)
-		}
-	}
-	return gone
 }
 
 // batch collects what the changes of one Apply touch, so that each snapshot is rebuilt once.
@@ -162,11 +116,11 @@ func (v *View) Apply(revision uint64, changes []Change) {
 
 // record notes one change in the raw state and marks what it makes dirty.
 func (w *writer) record(b *batch, c *Change) {
-	name := fold(c.Name)
-	n, ok := w.nodes[name]
+	key := fold(c.Name)
+	n, ok := w.nodes[key]
 	if !ok {
-		n = &nodeState{name: c.Name, instances: make(map[string]*instanceState), checks: make(map[string]*Check)}
-		w.nodes[name] = n
+		n = &nodeState{name: c.Name, key: key, instances: make(map[string]*instanceState), checks: make(map[string]*Check)}
+		w.nodes[key] = n
 	}
 	dirty, ok := b.nodes[n]
 	if !ok {
@@ -176,6 +130,9 @@ func (w *writer) record(b *batch, c *Change) {
 	switch c.Type {
 	case RecordNode:
 		n.record, n.create, n.mod = c.Node, c.CreateRevision, c.ModRevision
+		if c.Node != nil {
+			n.name = c.Node.Name
+		}
 		dirty.host = true
 	case RecordSession:
 		n.session = c.Session
@@ -252,10 +209,10 @@ func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []s
 				b.note(change)
 			}
 		}
-		key := fold(n.name)
 		if n.record == nil && n.session == "" && len(n.instances) == 0 && len(n.checks) == 0 {
-			delete(v.writer.nodes, key)
-			removed = append(removed, key)
+			delete(v.writer.nodes, n.key)
+			removed = append(removed, n.key)
+			b.hosts = true
 			continue
 		}
 		var before []*Endpoint
@@ -263,7 +220,7 @@ func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []s
 			before = n.snapshot.Endpoints
 		}
 		n.snapshot = &NodeSnapshot{Name: n.name, Host: n.host, Index: b.revision, Endpoints: replaceEndpoints(before, changes)}
-		put[key] = n.snapshot
+		put[n.key] = n.snapshot
 	}
 	return put, removed
 }
@@ -406,82 +363,4 @@ func rebuildAddresses(current *shardMap[netip.Addr, []*Endpoint], b *batch) (put
 		}
 	}
 	return put, gone
-}
-
-// healthy returns the healthy ones of a list: the list itself if all are.
-func healthy(all []*Endpoint) []*Endpoint {
-	n := 0
-	for _, e := range all {
-		if e.Healthy() {
-			n++
-		}
-	}
-	if n == len(all) {
-		return all
-	}
-	list := make([]*Endpoint, 0, n)
-	for _, e := range all {
-		if e.Healthy() {
-			list = append(list, e)
-		}
-	}
-	return list
-}
-
-// replaceEndpoints returns a new list, sorted by node and ID, with the changes made.
-func replaceEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
-	if len(changes) > 8 {
-		return mergeEndpoints(list, changes)
-	}
-	out := make([]*Endpoint, len(list), len(list)+len(changes))
-	copy(out, list)
-	for _, c := range changes {
-		e := c.new
-		if e == nil {
-			e = c.old
-		}
-		i, found := slices.BinarySearchFunc(out, e, compareEndpoints)
-		switch {
-		case c.new == nil && found:
-			out = slices.Delete(out, i, i+1)
-		case c.new != nil && found:
-			out[i] = c.new
-		case c.new != nil:
-			out = slices.Insert(out, i, c.new)
-		}
-	}
-	return out
-}
-
-// mergeEndpoints does what replaceEndpoints does for many changes in one pass. The last change of an endpoint counts.
-func mergeEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
-	type key struct{ node, id string }
-	latest := make(map[key]*Endpoint, len(changes))
-	for _, c := range changes {
-		if c.new != nil {
-			latest[key{c.new.Node, c.new.ID}] = c.new
-		} else {
-			latest[key{c.old.Node, c.old.ID}] = nil
-		}
-	}
-	out := make([]*Endpoint, 0, len(list)+len(latest))
-	for _, e := range list {
-		if _, changed := latest[key{e.Node, e.ID}]; !changed {
-			out = append(out, e)
-		}
-	}
-	for _, e := range latest {
-		if e != nil {
-			out = append(out, e)
-		}
-	}
-	slices.SortFunc(out, compareEndpoints)
-	return slices.Clip(out)
-}
-
-func compareEndpoints(a, b *Endpoint) int {
-	if c := strings.Compare(a.Node, b.Node); c != 0 {
-		return c
-	}
-	return strings.Compare(a.ID, b.ID)
 }

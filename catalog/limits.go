@@ -8,6 +8,7 @@ const (
 	MaxID           = 255     // bytes in the ID of an instance or a check
 	MaxTags         = 64      // tags of an instance
 	MaxTag          = 255     // bytes in a tag
+	MaxWord         = 255     // bytes in a source, an owner's ID, a node's ID, a region, a zone, a network's name or ID
 	MaxMeta         = 64      // pairs of meta
 	MaxMetaKey      = 128     // bytes in a meta key
 	MaxMetaValue    = 4096    // bytes in a meta value
@@ -16,7 +17,7 @@ const (
 	MaxChecks       = 32      // checks of an instance or a node
 	MaxOutput       = 4 << 10 // bytes of a check's output that are kept
 	MaxExtras       = 32 << 10
-	MaxText         = 8 << 10 // bytes in each other text: a URL, a header, a script's argument
+	MaxText         = 8 << 10 // bytes in a check's name, and in its definition: URL, headers, body, script's arguments
 	MaxWeight       = 65535   // SRV carries 16 bits
 	MaxRegistration = 10_000  // instances in one node's declared state
 )

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"strings"
 	"unicode/utf8"
 )
@@ -141,14 +142,39 @@ func (i *Instance) Validate() error {
 	if err := validateTags(noun, i.Tags); err != nil {
 		return err
 	}
+	if err := validateShort(noun, i.Source, i.Owner.ID, i.Locality.Region, i.Locality.Zone); err != nil {
+		return err
+	}
+	if err := validateExtras(noun, i.Extras); err != nil {
+		return err
+	}
+	return validateMeta(noun, i.Meta)
+}
+
+// validateShort checks the words that have no grammar of their own.
+func validateShort(noun string, words ...string) error {
+	for _, word := range words {
+		if err := validateText(noun+": word", word, MaxWord); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateExtras(noun string, extras map[string]json.RawMessage) error {
 	size := 0
-	for name, raw := range i.Extras {
+	for name, raw := range extras {
 		size += len(name) + len(raw)
 	}
 	if size > MaxExtras {
 		return Errorf(KindInvalid, "%s has %d bytes of extras: %d are allowed", noun, size, MaxExtras)
 	}
-	return validateMeta(noun, i.Meta)
+	for name, raw := range extras {
+		if !json.Valid(raw) {
+			return Errorf(KindInvalid, "%s has an extra %s that is not JSON", noun, name)
+		}
+	}
+	return nil
 }
 
 // Validate checks a node against the grammar and the limits.
@@ -165,6 +191,12 @@ func (n *Node) Validate() error {
 		}
 	default:
 		return Errorf(KindInvalid, "%s has owner %q: only a session or permanent can own a node", noun, n.Owner.Kind)
+	}
+	if n.PurgeAfter < 0 {
+		return Errorf(KindInvalid, "%s has a purge_after of %v", noun, n.PurgeAfter).WithHint("leave it out, or give a time above zero")
+	}
+	if err := validateShort(noun, n.ID, n.Owner.ID, n.Locality.Region, n.Locality.Zone); err != nil {
+		return err
 	}
 	if err := validateAddresses(noun, n.Addresses); err != nil {
 		return err
@@ -206,7 +238,7 @@ func validateAddresses(noun string, addresses []Address) error {
 		if a.Host != "" && !validHost(a.Host) {
 			return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
 		}
-		if err := validateText(noun+" network", a.Network+a.NetworkID, MaxText); err != nil {
+		if err := validateShort(noun+" address", a.Network, a.NetworkID); err != nil {
 			return err
 		}
 	}
@@ -300,24 +332,32 @@ func (d *Definition) validate(noun string) error {
 	if !target {
 		return Errorf(KindInvalid, "%s is of type %s but does not say what to check", noun, d.Type)
 	}
-	size := len(d.HTTP) + len(d.Method) + len(d.Body) + len(d.TCP) + len(d.TLSServerName)
-	for key, values := range d.Header {
-		size += len(key)
-		for _, value := range values {
-			size += len(value)
-		}
-	}
-	for _, arg := range d.Args {
-		size += len(arg)
-	}
-	if size > MaxText {
-		return Errorf(KindInvalid, "%s has a definition of %d bytes: %d are allowed", noun, size, MaxText)
+	if err := d.validateTexts(noun); err != nil {
+		return err
 	}
 	if d.Interval < 0 || d.Interval > 0 && d.Interval < Duration(MinInterval) || d.Timeout < 0 || d.TTL < 0 {
 		return Errorf(KindInvalid, "%s has a negative or too short interval, timeout or ttl", noun)
 	}
 	if d.SuccessBeforePassing < 0 || d.FailuresBeforeWarning < 0 || d.FailuresBeforeCritical < 0 {
 		return Errorf(KindInvalid, "%s has a negative threshold", noun)
+	}
+	return nil
+}
+
+func (d *Definition) validateTexts(noun string) error {
+	texts := append([]string{d.HTTP, d.Method, d.Body, d.TCP, d.TLSServerName}, d.Args...)
+	for key, values := range d.Header {
+		texts = append(append(texts, key), values...)
+	}
+	size := 0
+	for _, text := range texts {
+		size += len(text)
+		if !utf8.ValidString(text) {
+			return Errorf(KindInvalid, "%s has a definition with %.20q, which is not UTF-8", noun, text)
+		}
+	}
+	if size > MaxText {
+		return Errorf(KindInvalid, "%s has a definition of %d bytes: %d are allowed", noun, size, MaxText)
 	}
 	return nil
 }

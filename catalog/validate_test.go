@@ -66,6 +66,13 @@ func TestValidate(t *testing.T) {
 		{"much extra", func(_ *NodeState, i *Instance, _ *Check) {
 			i.Extras = map[string]json.RawMessage{"x": json.RawMessage(long)}
 		}, "bytes of extras"},
+		{"extra that is not JSON", func(_ *NodeState, i *Instance, _ *Check) {
+			i.Extras = map[string]json.RawMessage{"x": json.RawMessage("{")}
+		}, "extra x that is not JSON"},
+		{"long source", func(_ *NodeState, i *Instance, _ *Check) { i.Source = long }, "255 are allowed"},
+		{"long owner", func(_ *NodeState, i *Instance, _ *Check) { i.Owner.ID = long }, "255 are allowed"},
+		{"zone that is not text", func(_ *NodeState, i *Instance, _ *Check) { i.Locality.Zone = "\xff" }, "not UTF-8"},
+		{"long network", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[0].NetworkID = long }, "255 are allowed"},
 		{"check without id", func(_ *NodeState, _ *Instance, c *Check) { c.ID = "" }, "check has no id"},
 		{"check type", func(_ *NodeState, _ *Instance, c *Check) { c.Type = "" }, "set one of http, tcp, args and ttl"},
 		{"check target", func(_ *NodeState, _ *Instance, c *Check) { c.HTTP = "" }, "does not say what to check"},
@@ -74,6 +81,8 @@ func TestValidate(t *testing.T) {
 		{"check output", func(_ *NodeState, _ *Instance, c *Check) { c.Output = long }, "bytes of output"},
 		{"check name", func(_ *NodeState, _ *Instance, c *Check) { c.Name = "\x01" }, "control character"},
 		{"check definition", func(_ *NodeState, _ *Instance, c *Check) { c.Args = []string{long} }, "definition of"},
+		{"check definition that is not text", func(_ *NodeState, _ *Instance, c *Check) { c.Args = []string{"\xff"} }, "not UTF-8"},
+		{"check header that is not text", func(_ *NodeState, _ *Instance, c *Check) { c.Header["A"][0] = "\xff" }, "not UTF-8"},
 		{"check interval", func(_ *NodeState, _ *Instance, c *Check) { c.Interval = 1 }, "too short interval"},
 		{"check threshold", func(_ *NodeState, _ *Instance, c *Check) { c.FailuresBeforeCritical = -1 }, "negative threshold"},
 		{"many checks", func(s *NodeState, _ *Instance, _ *Check) { s.Checks = make([]Check, 33) }, "33 checks: 32"},
@@ -85,6 +94,9 @@ func TestValidate(t *testing.T) {
 		{"node name", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Name = "a b" }, "node name"},
 		{"node owner", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner.Kind = OwnerLease }, "only a session or permanent"},
 		{"node session", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner.TTL = 0 }, "session of 0s: 1s to 24h"},
+		{"node id", func(s *NodeState, _ *Instance, _ *Check) { s.Node.ID = long }, "255 are allowed"},
+		{"node region", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Locality.Region = long }, "255 are allowed"},
+		{"node purge", func(s *NodeState, _ *Instance, _ *Check) { s.Node.PurgeAfter = -1 }, "purge_after of -1ns"},
 		{"node address", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Addresses = []Address{{}} }, "neither or both"},
 		{"permanent node", func(s *NodeState, _ *Instance, _ *Check) { s.Node.Owner = Owner{Kind: OwnerPermanent} }, ""},
 	}

@@ -327,6 +327,91 @@ func TestWaitersForLists(t *testing.T) {
 	})
 }
 
+// TestStoreThatWentBack loads what a store holds that was restored to an older state: all indices go back with it, and
+// whoever waits above them is told.
+func TestStoreThatWentBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := loaded(put("n1", "a", "web"))
+		v.Apply(50, []Change{put("n1", "b", "web"), put("n1", "x", "other")})
+		type woken struct {
+			who   string
+			index uint64
+		}
+		told := make(chan woken, 3)
+		wait := func(who string, wait func() (uint64, error)) {
+			go func() {
+				index, err := wait()
+				if err != nil {
+					t.Errorf("%s: %v", who, err)
+				}
+				told <- woken{who, index}
+			}()
+		}
+		wait("service", func() (uint64, error) { return v.WaitService(t.Context(), "web", 50) })
+		wait("node", func() (uint64, error) { return v.WaitNode(t.Context(), "n1", 50) })
+		wait("list", func() (uint64, error) { return v.WaitList(t.Context(), v.ListIndex, 50) })
+		synctest.Wait()
+		v.Load(20, []Change{putNode("n1"), session("n1", "s1"), put("n1", "b", "web")})
+		for range 3 {
+			if got := <-told; got.index != 20 {
+				t.Errorf("who waited for the %s was told %d, want 20", got.who, got.index)
+			}
+		}
+		want(t, v, Query{Service: "web"}, "n1/b")
+		for what, index := range map[string]uint64{
+			"view": v.Revision(), "web": v.ServiceIndex("web"), "other": v.ServiceIndex("other"), "none": v.ServiceIndex("none"),
+			"n1": v.Node("n1").Index, "list": v.ListIndex(), "nodes": v.NodesIndex(),
+		} {
+			if index > 20 {
+				t.Errorf("index of %s is %d, beyond the store's revision", what, index)
+			}
+		}
+		// Who comes with an index of the store as it was is answered, not kept waiting.
+		if index, err := v.WaitService(t.Context(), "web", 50); err != nil || index != 20 {
+			t.Errorf("waited above what there is: %d, %v", index, err)
+		}
+		v.Apply(21, []Change{put("n1", "c", "web")})
+		if got := v.ServiceIndex("web"); got != 21 {
+			t.Errorf("index %d after the next change, want 21", got)
+		}
+	})
+}
+
+func TestWaitersAreToldThatANodeWent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := loaded()
+		gone := make(chan uint64, 1)
+		go func() {
+			index, err := v.WaitNode(t.Context(), "n1", v.Node("n1").Index)
+			if err != nil {
+				t.Error(err)
+			}
+			gone <- index
+		}()
+		synctest.Wait()
+		v.Apply(11, []Change{{Type: RecordNode, Name: "n1"}, session("n1", "")})
+		if got := <-gone; got != 0 {
+			t.Errorf("told %d, want 0 for a node that is not known", got)
+		}
+	})
+}
+
+func TestNodeWithoutRecordCountsInTheListOfNodes(t *testing.T) {
+	v := loaded(put("n2", "a", "web"))
+	v.Apply(11, []Change{remove("n2", "a")})
+	if v.Node("n2") != nil || v.NodesIndex() != 11 {
+		t.Errorf("node %v went, and the list is of %d; want 11", v.Node("n2"), v.NodesIndex())
+	}
+}
+
+func TestNodeIsShownAsItSpellsItself(t *testing.T) {
+	v := NewView()
+	v.Load(1, []Change{session("web1", "s"), {Type: RecordNode, Name: "web1", Node: &Node{Name: "Web1"}}})
+	if got := v.Node("WEB1"); got == nil || got.Name != "Web1" || !got.Alive {
+		t.Errorf("node is %+v, want Web1 alive", got)
+	}
+}
+
 func TestDerivedValuesDieWithTheirSnapshot(t *testing.T) {
 	v := loaded(put("n1", "a", "web"))
 	slot, other := v.Slot(), v.Slot()
@@ -429,7 +514,8 @@ func TestAgainstSlowModel(t *testing.T) {
 }
 
 func randomChange(rnd *rand.Rand) Change {
-	node := fmt.Sprint("n", rnd.IntN(4))
+	// Nodes are the same in any letter case.
+	node := []string{"n", "N"}[rnd.IntN(2)] + fmt.Sprint(rnd.IntN(4))
 	id := fmt.Sprint("i", rnd.IntN(8))
 	gone := rnd.IntN(4) == 0
 	switch rnd.IntN(5) {
@@ -468,6 +554,7 @@ type model struct{ all map[string]Change }
 func newModel() *model { return &model{all: make(map[string]Change)} }
 
 func (m *model) apply(c Change) {
+	c.Name = fold(c.Name)
 	key := fmt.Sprint(c.Type, c.Name, "/", c.ID)
 	if c.Node == nil && c.Session == "" && c.Instance == nil && c.Check == nil {
 		delete(m.all, key)
@@ -512,13 +599,13 @@ func viewAnswers(v *View) []string {
 	for _, s := range v.Services() {
 		for _, e := range s.Endpoints {
 			healthy := slices.Contains(s.Healthy, e)
-			lines = append(lines, fmt.Sprint(s.Name, " ", e.Instance.Node, "/", e.ID, " ", e.Status, " ", healthy))
+			lines = append(lines, fmt.Sprint(s.Name, " ", fold(e.Instance.Node), "/", e.ID, " ", e.Status, " ", healthy))
 		}
 	}
 	for b := range byte(3) {
 		ip := netip.AddrFrom4([4]byte{10, 0, 0, b})
 		for _, e := range v.ByIP(ip) {
-			lines = append(lines, fmt.Sprint(ip, " ", e.Instance.Node, "/", e.ID))
+			lines = append(lines, fmt.Sprint(ip, " ", fold(e.Instance.Node), "/", e.ID))
 		}
 	}
 	for _, n := range v.Nodes() {
@@ -526,7 +613,7 @@ func viewAnswers(v *View) []string {
 			if n.Endpoint(e.ID) != e {
 				lines = append(lines, "node does not find its own "+e.ID)
 			}
-			lines = append(lines, fmt.Sprint(n.Name, " has ", e.ID))
+			lines = append(lines, fmt.Sprint(fold(n.Name), " has ", e.ID))
 		}
 	}
 	slices.Sort(lines)

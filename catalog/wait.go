@@ -2,6 +2,8 @@ package catalog
 
 import (
 	"context"
+	"maps"
+	"slices"
 	"sync"
 )
 
@@ -64,6 +66,14 @@ func (w *waiters) fire(keys []string) {
 	w.all = make(chan struct{})
 }
 
+// fireEverybody wakes all waiters.
+func (w *waiters) fireEverybody() {
+	w.mu.Lock()
+	keys := slices.Collect(maps.Keys(w.byName))
+	w.mu.Unlock()
+	w.fire(keys)
+}
+
 // ServiceIndex returns the index of a service, whether the View knows it or not.
 func (v *View) ServiceIndex(name string) uint64 {
 	if service := v.Service(name); service != nil {
@@ -72,14 +82,15 @@ func (v *View) ServiceIndex(name string) uint64 {
 	return v.absentIndex(name)
 }
 
-// WaitService blocks until the service's index is above index, and returns the index then. It returns the context's
-// error when that ends first.
+// WaitService blocks until the service's index is not index, and returns the index then: one above it as things go on,
+// one below it if the store was restored to an older state. It returns the context's error when that ends first.
 func (v *View) WaitService(ctx context.Context, name string, index uint64) (uint64, error) {
 	key := serviceKey(fold(name))
 	return v.waitFor(ctx, index, key, func() uint64 { return v.ServiceIndex(name) })
 }
 
-// WaitNode blocks until the node's index is above index, and returns the index then; 0 if the node is not known.
+// WaitNode blocks until the node's index is not index, and returns the index then; 0 if the node is not known, or not any
+// more.
 func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64, error) {
 	return v.waitFor(ctx, index, nodeKey(fold(name)), func() uint64 {
 		if node := v.Node(name); node != nil {
@@ -92,7 +103,7 @@ func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64,
 func (v *View) waitFor(ctx context.Context, index uint64, key string, now func() uint64) (uint64, error) {
 	for {
 		group := v.wake.join(key)
-		if reached := now(); reached > index {
+		if reached := now(); reached != index {
 			v.wake.leave(key, group)
 			return reached, nil
 		}
@@ -106,57 +117,45 @@ func (v *View) waitFor(ctx context.Context, index uint64, key string, now func()
 	}
 }
 
-// WaitList blocks until an index that the View keeps for a list (ListIndex, NodesIndex) or for itself (Revision) is
-// above index, and returns it.
+// WaitList blocks until an index that the View keeps for a list (ListIndex, NodesIndex) or for itself (Revision) is not
+// index, and returns it.
 func (v *View) WaitList(ctx context.Context, current func() uint64, index uint64) (uint64, error) {
-	for {
-		changed := v.wake.onAll()
-		if reached := current(); reached > index {
-			return reached, nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return current(), ctx.Err()
-		}
-	}
+	err := v.waitUntil(ctx, func() bool { return current() != index })
+	return current(), err
 }
 
 // WaitRevision blocks until the View has reached a revision.
 func (v *View) WaitRevision(ctx context.Context, revision uint64) error {
-	if revision == 0 || v.Revision() >= revision {
-		return nil
-	}
-	_, err := v.WaitList(ctx, v.Revision, revision-1)
-	return err
+	return v.waitUntil(ctx, func() bool { return v.Revision() >= revision })
 }
 
 // WaitReady blocks until the View is ready.
 func (v *View) WaitReady(ctx context.Context) error {
-	for {
-		changed := v.wake.onAll()
-		if v.Ready() {
-			return nil
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return v.NotReady()
-		}
+	if v.waitUntil(ctx, v.Ready) != nil {
+		return v.NotReady()
 	}
+	return nil
 }
 
 // WaitLoaded blocks until the View has been loaded, held or not: what is written may be compared with it from then on.
 func (v *View) WaitLoaded(ctx context.Context) error {
+	if v.waitUntil(ctx, v.loaded.Load) != nil {
+		return v.NotReady()
+	}
+	return nil
+}
+
+// waitUntil blocks until something holds that can only change with the View.
+func (v *View) waitUntil(ctx context.Context, holds func() bool) error {
 	for {
 		changed := v.wake.onAll()
-		if v.loaded.Load() {
+		if holds() {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return v.NotReady()
+			return ctx.Err()
 		}
 	}
 }

@@ -1,0 +1,77 @@
+package catalog
+
+// Load replaces the View's content with a whole catalog as it stood at a revision. After the first load the View is
+// ready, unless it is held. The revision may be lower than the View's, if the store was restored to an older state: then
+// all indices go back with it, and everybody who waits is woken.
+func (v *View) Load(revision uint64, records []Change) {
+	back := revision < v.revision.Load()
+	if back || !v.loaded.Load() {
+		v.floor.Store(revision)
+	}
+	v.Apply(revision, append(v.vanished(records), records...))
+	if back {
+		v.rewind(revision)
+	}
+	v.log.reset(revision)
+	v.listIndex.Store(revision)
+	v.nodesIndex.Store(revision)
+	v.hold.mu.Lock()
+	defer v.hold.mu.Unlock()
+	v.loaded.Store(true)
+	v.settleReady()
+	if back {
+		v.wake.fireEverybody()
+	} else {
+		v.wake.fire(nil)
+	}
+}
+
+// vanished returns deletions of all that the View holds and a whole catalog does not.
+func (v *View) vanished(records []Change) []Change {
+	type key struct {
+		kind     RecordType
+		node, id string
+	}
+	present := make(map[key]bool, len(records))
+	for i := range records {
+		present[key{records[i].Type, fold(records[i].Name), records[i].ID}] = true
+	}
+	var gone []Change
+	missing := func(kind RecordType, node, id string) {
+		if !present[key{kind, node, id}] {
+			gone = append(gone, Change{Type: kind, Name: node, ID: id})
+		}
+	}
+	for name, n := range v.writer.nodes {
+		missing(RecordNode, name, "")
+		missing(RecordSession, name, "")
+		for id := range n.instances {
+			missing(RecordInstance, name, id)
+		}
+		for id := range n.checks {
+			missing(RecordCheck, name, id)
+		}
+	}
+	return gone
+}
+
+// rewind brings the indices that lie above a revision back to it.
+func (v *View) rewind(revision uint64) {
+	services := make(map[string]*Service)
+	for name, s := range v.services.all() {
+		if s.Index > revision {
+			services[name] = &Service{Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy}
+		}
+	}
+	v.services.update(services, nil)
+	nodes := make(map[string]*NodeSnapshot)
+	for key, n := range v.writer.nodes {
+		if n.snapshot != nil && n.snapshot.Index > revision {
+			snapshot := *n.snapshot
+			snapshot.Index = revision
+			n.snapshot = &snapshot
+			nodes[key] = n.snapshot
+		}
+	}
+	v.nodes.update(nodes, nil)
+}
