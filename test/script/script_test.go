@@ -83,6 +83,7 @@ func params(bin, engine string, files []string) testscript.Params {
 		},
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("PATH", bin+string(os.PathListSeparator)+env.Getenv("PATH"))
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // a second at the end of each command otherwise
 			if engine != "" {
 				env.Setenv("KOINE_ENGINE", engine)
 			}

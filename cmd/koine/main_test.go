@@ -1,0 +1,194 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/daemon"
+)
+
+// koine runs a command line.
+func koine(args ...string) (stdout, stderr string, code int) {
+	var out, errs bytes.Buffer
+	code = run(args, strings.NewReader(""), &out, &errs)
+	return out.String(), errs.String(), code
+}
+
+// TestRefusals shows how a server's refusals look to a user; the scripts in test/script show the rest.
+func TestRefusals(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		status int
+		body   string
+		want   string
+	}{
+		{"not ready", 503, `{"error": {"code": "not_ready", "message": "the view is loading", "hint": "try again soon"}}`,
+			"koine: the view is loading: try again soon\n"},
+		{"denied", 403, `{"error": {"code": "denied", "message": "no right to read"}}`, "koine: no right to read\n"},
+		{"not ours", 502, "<html>", "koine: answer 502 Bad Gateway: is this the address of a Koine server?\n"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.WriteHeader(test.status)
+				_, _ = w.Write([]byte(test.body))
+			}))
+			defer server.Close()
+			for _, args := range [][]string{{"services"}, {"nodes"}, {"lookup", "web"}, {"watch", "web"}, {"deregister", "x"},
+				{"register", "web", "--permanent"}} {
+				stdout, stderr, code := koine(append(args, "--http", server.URL)...)
+				if stdout != "" || stderr != test.want || code != exitError {
+					t.Errorf("koine %s: %q, %q, %d", strings.Join(args, " "), stdout, stderr, code)
+				}
+			}
+		})
+	}
+}
+
+// TestLookupWithoutAddress holds that exit code 0 comes with a line.
+func TestLookupWithoutAddress(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		_, _ = w.Write([]byte(`{"service": "web", "instances": [{"id": "a", "node": "n", "healthy": true}]}`))
+	}))
+	defer server.Close()
+	stdout, stderr, code := koine("lookup", "web", "--http", server.URL)
+	if stdout != "" || stderr != "koine: no instance of web has an address\n" || code != exitNone {
+		t.Errorf("%q, %q, %d", stdout, stderr, code)
+	}
+}
+
+func TestTellWhyNot(t *testing.T) {
+	instances := make([]client.Instance, maxReasons+2)
+	for i := range instances {
+		instances[i].Instance = catalog.Instance{ID: "a", Node: "n"}
+		instances[i].WhyNot = "drained"
+	}
+	instances[0].WhyNot, instances[0].Status = "", catalog.Warning
+	var out bytes.Buffer
+	tellWhyNot(&out, instances)
+	want := "  a on n: warning\n" + strings.Repeat("  a on n: drained\n", maxReasons-1) + "  and 2 more: see --health any -o json\n"
+	if diff := cmp.Diff(want, out.String()); diff != "" {
+		t.Errorf("reasons (-want +got):\n%s", diff)
+	}
+}
+
+func TestLines(t *testing.T) {
+	got := lines([]client.Instance{{Address: "10.0.0.1", Port: 80}, {Address: "2001:db8::1", Port: 80}, {Address: "db.example.net"}, {}})
+	if want := "10.0.0.1:80\n[2001:db8::1]:80\ndb.example.net\n"; got != want {
+		t.Errorf("lines %q, want %q", got, want)
+	}
+}
+
+func TestCommandEnd(t *testing.T) {
+	plain := filepath.Join(t.TempDir(), "plain")
+	if err := os.WriteFile(plain, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name    string
+		command []string
+		want    error
+	}{
+		{"success", []string{"true"}, nil},
+		{"its own code", []string{"sh", "-c", "exit 3"}, exitCode(3)},
+		{"a signal", []string{"sh", "-c", "kill -KILL $$"}, exitCode(137)},
+		{"not there", []string{"nosuchcommand"}, exitCode(127)},
+		{"no such path", []string{"./nosuchcommand"}, exitCode(127)},
+		{"no program", []string{plain}, exitCode(126)},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			root := newRoot()
+			root.SetErr(&bytes.Buffer{})
+			if got := commandEnd(root, exec.Command(test.command[0], test.command[1:]...).Run()); !errors.Is(got, test.want) {
+				t.Errorf("end %v, want %v", got, test.want)
+			}
+		})
+	}
+	other := errors.New("no memory")
+	if got := commandEnd(newRoot(), other); !errors.Is(got, other) {
+		t.Errorf("end %v, want %v", got, other)
+	}
+}
+
+// TestBanner shows what it says of a daemon that never runs; the scripts show the rest.
+func TestBanner(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "unix:///run/engine.sock")
+	d, err := daemon.New(daemon.Config{Node: "host", HTTP: daemon.Off, DNS: daemon.Off})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := banner(d, daemon.Config{Engine: "etcd://a:1"})
+	want := "Koine is ready on node host. Ctrl-C ends it.\n" +
+		"  Docker  unix:///run/engine.sock\n" +
+		"  Store   etcd://a:1\n"
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("banner (-want +got):\n%s", diff)
+	}
+}
+
+func TestWarnOfScripts(t *testing.T) {
+	for address, warned := range map[string]bool{
+		"127.0.0.1:8500": false, "[::1]:8500": false, "localhost:8500": false, daemon.Off: false,
+		"0.0.0.0:8500": true, "[::]:8500": true, "10.0.0.1:8500": true, "host.example.net:8500": true,
+	} {
+		for _, enabled := range []bool{false, true} {
+			var log bytes.Buffer
+			warnOfScripts(daemon.Config{HTTP: address, EnableScriptChecks: enabled, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+			if got := log.Len() > 0; got != (warned && enabled) {
+				t.Errorf("HTTP door %s, scripts %t: warned is %t", address, enabled, got)
+			}
+		}
+	}
+}
+
+func TestCheckDocker(t *testing.T) {
+	for host, good := range map[string]bool{
+		"": true, "auto": true, "off": true, "unix:///run/docker.sock": true, "tcp://10.0.0.1:2376": true,
+		"on": false, "/run/docker.sock": false, "ftp://host": false,
+	} {
+		if err := checkDocker(host); (err == nil) != good {
+			t.Errorf("--docker %q: %v", host, err)
+		}
+	}
+}
+
+// TestServeEndsWithItsContext runs a whole daemon in this process.
+func TestServeEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	welcome := writerFunc(func(p []byte) (int, error) {
+		cancel() // it is ready
+		return len(p), nil
+	})
+	err := serve(ctx, daemon.Config{
+		Node: "host", HTTP: "127.0.0.1:0", DNS: "127.0.0.1:0", Docker: daemon.Off, Logger: slog.New(slog.DiscardHandler),
+	}, welcome)
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+type writerFunc func([]byte) (int, error)
+
+func (f writerFunc) Write(p []byte) (int, error) { return f(p) }
+
+func TestAwaitEnd(t *testing.T) {
+	ended := make(chan error, 1)
+	want := errors.New("disk full")
+	ended <- want
+	if got := awaitEnd(ended); !errors.Is(got, want) {
+		t.Errorf("end %v, want %v", got, want)
+	}
+}
