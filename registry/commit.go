@@ -20,50 +20,9 @@ const (
 	queueSize = 1024
 	// commitTimeout bounds one transaction. After it nobody knows whether it was carried out.
 	commitTimeout = 10 * time.Second
+	// stopGrace is how long a transaction that is under way has left when the process is told to stop.
+	stopGrace = time.Second
 )
-
-// write is one all-or-nothing change, with the conditions under which it is made.
-type write struct {
-	conditions []clientv3.Cmp
-	ops        []clientv3.Op
-	// keys are those that ops write; reads are the keys and, ending in '/', the prefixes that conditions look at.
-	keys, reads []string
-	// bytes is about how much of a request the write takes.
-	bytes int
-	done  chan outcome
-}
-
-type outcome struct {
-	revision uint64
-	// held tells whether the conditions held, so that the write was made.
-	held bool
-	err  error
-}
-
-// unchangedSince adds the condition that a key has not changed after a revision.
-func (w *write) unchangedSince(key string, revision uint64) {
-	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "<", int64(revision)+1))
-	w.reads = append(w.reads, key)
-}
-
-// unchangedBelow adds the condition that no key below a prefix has changed after a revision.
-func (w *write) unchangedBelow(prefix string, revision uint64) {
-	w.conditions = append(w.conditions,
-		clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", int64(revision)+1))
-	w.reads = append(w.reads, prefix)
-}
-
-func (w *write) put(key, value string, opts ...clientv3.OpOption) {
-	w.ops = append(w.ops, clientv3.OpPut(key, value, opts...))
-	w.keys = append(w.keys, key)
-	w.bytes += len(key) + len(value) + 64
-}
-
-func (w *write) delete(key string) {
-	w.ops = append(w.ops, clientv3.OpDelete(key))
-	w.keys = append(w.keys, key)
-	w.bytes += len(key) + 64
-}
 
 // committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
 type committer struct {
@@ -73,8 +32,13 @@ type committer struct {
 	width    int
 	maxBytes int
 	queue    chan *write
-	metrics  *metrics
+	// stopped is closed when nothing is committed any more.
+	stopped chan struct{}
+	metrics *metrics
 }
+
+// errStopped is what a writer gets whose write was not taken.
+var errStopped = catalog.Errorf(catalog.KindUnavailable, "registry has stopped").WithHint("try again when koine is back")
 
 // commit hands in a write and waits for its outcome. It returns false if the conditions did not hold; the revision is
 // then one at which they did not.
@@ -82,27 +46,36 @@ func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held
 	w.done = make(chan outcome, 1)
 	select {
 	case c.queue <- w:
+	case <-c.stopped:
+		return 0, false, errStopped
 	case <-ctx.Done():
 		return 0, false, unavailable(ctx.Err())
 	}
 	select {
 	case o := <-w.done:
 		return o.revision, o.held, o.err
+	case <-c.stopped:
 	case <-ctx.Done():
 		return 0, false, unavailable(ctx.Err())
+	}
+	select {
+	case o := <-w.done: // answered before the end
+		return o.revision, o.held, o.err
+	default:
+		return 0, false, errStopped
 	}
 }
 
 // run commits until the context ends. Writes that are waiting then get an error.
 func (c *committer) run(ctx context.Context) {
+	defer close(c.stopped)
 	var held *write // taken from the queue, but it must not be in one group with an earlier one
-	for {
+	for ctx.Err() == nil {
 		first := held
 		if first == nil {
 			select {
 			case first = <-c.queue:
 			case <-ctx.Done():
-				c.refuse(ctx)
 				return
 			}
 		}
@@ -112,29 +85,12 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// refuse answers all that still wait.
-func (c *committer) refuse(ctx context.Context) {
-	for {
-		select {
-		case w := <-c.queue:
-			w.done <- outcome{err: unavailable(context.Cause(ctx))}
-		default:
-			return
-		}
-	}
-}
-
 // gather takes what waits, as far as it fits into one transaction. The engine looks at all conditions of a transaction
 // before it makes any of its writes, so a write whose conditions look at what an earlier one writes must wait.
 func (c *committer) gather(first *write) (group []*write, held *write) {
 	group = append(group, first)
-	written := make(map[string]bool, len(first.keys))
-	mark := func(w *write) {
-		for _, key := range w.keys {
-			written[key] = true
-		}
-	}
-	mark(first)
+	written := &keySet{keys: make(map[string]bool, len(first.keys))}
+	written.add(first.keys)
 	bytes := first.bytes
 	for len(group) < c.width {
 		select {
@@ -142,35 +98,13 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 			if bytes += w.bytes; bytes > c.maxBytes || w.dependsOn(written) {
 				return group, w
 			}
-			mark(w)
+			written.add(w.keys)
 			group = append(group, w)
 		default:
 			return group, nil
 		}
 	}
 	return group, nil
-}
-
-func (w *write) dependsOn(written map[string]bool) bool {
-	for _, key := range w.keys {
-		if written[key] {
-			return true
-		}
-	}
-	for _, read := range w.reads {
-		if written[read] {
-			return true
-		}
-		if !strings.HasSuffix(read, "/") {
-			continue
-		}
-		for key := range written {
-			if strings.HasPrefix(key, read) {
-				return true
-			}
-		}
-	}
-	return false
 }
 
 // commitGroup makes one transaction of a group and answers each write. If the engine refuses the whole because of one
@@ -196,9 +130,11 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 }
 
 func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
-	// A write that is under way is finished even when the process is told to stop.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
+	// A write that is under way is finished even when the process is told to stop, if the store answers soon.
+	stop := ctx
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
+	defer context.AfterFunc(stop, func() { pause(ctx, stopGrace); cancel() })()
 	nested := make([]clientv3.Op, len(group))
 	for i, w := range group {
 		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)
@@ -254,5 +190,14 @@ func unavailable(err error) error {
 	if errors.Is(err, rpctypes.ErrNoSpace) || strings.Contains(err.Error(), "database space exceeded") {
 		return catalog.Errorf(catalog.KindUnavailable, "store is full").WithHint("remove services, or wait for compaction")
 	}
+	if tooLarge(err) {
+		return catalog.Errorf(catalog.KindInvalid, "write is larger than the store accepts").WithHint("declare less meta, or fewer checks")
+	}
 	return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "store does not answer"), err)
+}
+
+// tooLarge tells whether one request is more than the store, or the way to it, takes.
+func tooLarge(err error) bool {
+	return errors.Is(err, rpctypes.ErrRequestTooLarge) || strings.Contains(err.Error(), "request is too large") ||
+		strings.Contains(err.Error(), "trying to send message larger than max")
 }

@@ -7,6 +7,8 @@
 //	koine/alive/<node>           the node's session, under its lease: one node failing costs this one key
 //	koine/instance/<node>/<id>   an instance, under its own lease if it has one
 //	koine/check/<node>/<check>   a check, its definition and last outcome, under its instance's lease
+//	koine/sync/<node>            written with every change of the node's declared state, for the conditions of the next
 //
-// Names are path-escaped; values are JSON with a format version. Renewals of sessions and leases are never written.
+// Names are path-escaped, those of nodes in lower case; values are JSON with a format version. Renewals of sessions and
+// leases are never written.
 package registry

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -17,11 +18,16 @@ const (
 	retryDelay = 200 * time.Millisecond
 )
 
-// errCompacted says that the store has forgotten the revision at which the feed would go on.
-var errCompacted = errors.New("revision is compacted")
+var (
+	// errCompacted says that the store has forgotten the revision at which the feed would go on.
+	errCompacted = errors.New("revision is compacted")
+	// errWentBack says that the store has not yet reached the revision at which the feed would go on.
+	errWentBack = errors.New("store was restored to an older state")
+)
 
 // feed keeps the View up to date until the context ends: one load, then the watch from there on. Where the watch breaks,
-// it goes on from the revision that the View has; only when the store has forgotten that one is all loaded again.
+// it goes on from the revision that the View has; only when the store has forgotten that one, or was restored to a state
+// before it, is all loaded again.
 func (r *Registry) feed(ctx context.Context) {
 	loaded := false
 	for ctx.Err() == nil {
@@ -33,7 +39,8 @@ func (r *Registry) feed(ctx context.Context) {
 			loaded = true
 			err = r.follow(ctx)
 		}
-		if errors.Is(err, errCompacted) {
+		if errors.Is(err, errCompacted) || errors.Is(err, errWentBack) {
+			r.logger.Warn("catalog is loaded anew", "revision", r.view.Revision(), "reason", err)
 			loaded = false
 			continue
 		}
@@ -55,6 +62,10 @@ func pause(ctx context.Context, d time.Duration) {
 
 // load reads the whole catalog, page by page at one revision.
 func (r *Registry) load(ctx context.Context) error {
+	select {
+	case <-r.back: // a load is what it asks for
+	default:
+	}
 	var records []catalog.Change
 	revision := int64(0)
 	end := clientv3.GetPrefixRangeEnd(Root)
@@ -82,8 +93,11 @@ func (r *Registry) load(ctx context.Context) error {
 	return nil
 }
 
-// decode decodes a record; one that cannot be read is reported and left out.
+// decode decodes a record; one that cannot be read is reported and left out. The marks of syncs are for conditions only.
 func (r *Registry) decode(key string, value []byte) (catalog.Change, bool) {
+	if strings.HasPrefix(key, syncPrefix) {
+		return catalog.Change{}, false
+	}
 	change, err := decode(key, value)
 	if err != nil {
 		r.metrics.damaged.Inc()
@@ -95,23 +109,52 @@ func (r *Registry) decode(key string, value []byte) (catalog.Change, bool) {
 
 // follow applies the store's changes to the View, revision by revision, until the watch breaks.
 func (r *Registry) follow(ctx context.Context) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithCancel(watchContext(ctx))
 	defer cancel()
 	watch := r.client.Watch(ctx, Root, clientv3.WithPrefix(), clientv3.WithRev(int64(r.view.Revision())+1),
 		clientv3.WithProgressNotify())
-	for resp := range watch {
-		if resp.CompactRevision != 0 {
-			return errCompacted
-		}
-		if err := resp.Err(); err != nil {
-			return err
-		}
-		r.applyEvents(resp.Events)
-		if resp.IsProgressNotify() && uint64(resp.Header.Revision) > r.view.Revision() {
-			r.view.Apply(uint64(resp.Header.Revision), nil)
+	for {
+		select {
+		case resp, ok := <-watch:
+			if !ok {
+				return errors.New("watch ended")
+			}
+			if err := r.take(&resp); err != nil {
+				return err
+			}
+		case <-r.back:
+			return errWentBack
 		}
 	}
-	return errors.New("watch ended")
+}
+
+// watchContext makes a member of a cluster that has lost its leader end a watch, rather than let it fall silent.
+func watchContext(ctx context.Context) context.Context { return clientv3.WithRequireLeader(ctx) }
+
+// take applies what the watch brought.
+func (r *Registry) take(resp *clientv3.WatchResponse) error {
+	if resp.CompactRevision != 0 {
+		return errCompacted
+	}
+	if err := resp.Err(); err != nil {
+		return err
+	}
+	r.applyEvents(resp.Events)
+	if resp.IsProgressNotify() && uint64(resp.Header.Revision) > r.view.Revision() {
+		r.view.Apply(uint64(resp.Header.Revision), nil)
+	}
+	return nil
+}
+
+// wentBack has the catalog loaded anew, from a store that is at a revision below one that the View has shown. A watch
+// would stay silent until the store reaches that again.
+func (r *Registry) wentBack(seen, now uint64) error {
+	select {
+	case r.back <- struct{}{}:
+	default: // known already
+	}
+	return catalog.Errorf(catalog.KindUnavailable, "store went back from revision %d to %d", seen, now).
+		WithHint("try again in a second: the catalog is being loaded anew")
 }
 
 // applyEvents applies events in order. Those of one revision are applied together: nobody sees half a transaction.
@@ -147,14 +190,18 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 func (r *Registry) Barrier(ctx context.Context) (uint64, error) {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
+	seen := r.view.Revision()
 	resp, err := r.client.Get(ctx, Root, clientv3.WithCountOnly())
 	if err != nil {
 		return 0, unavailable(err)
 	}
 	revision := uint64(resp.Header.Revision)
+	if revision < seen {
+		return 0, r.wentBack(seen, revision)
+	}
 	for r.view.Revision() < revision {
 		// Writes outside the catalog reach no event of ours: ask how far the watch is.
-		if err := r.client.RequestProgress(ctx); err != nil {
+		if err := r.client.RequestProgress(watchContext(ctx)); err != nil {
 			return 0, unavailable(err)
 		}
 		step, done := context.WithTimeout(ctx, retryDelay)

@@ -376,7 +376,7 @@ func TestPurgeRemovesOnlyTheDead(t *testing.T) {
 	if _, err := r.SyncNode(t.Context(), state); err != nil {
 		t.Fatal(err)
 	}
-	r.purge(t.Context(), "n1")
+	r.reapNode(t.Context(), "n1")
 	if r.View().Node("n1") == nil {
 		t.Fatal("a living node was purged")
 	}
@@ -386,7 +386,7 @@ func TestPurgeRemovesOnlyTheDead(t *testing.T) {
 	if _, err := r.Barrier(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	r.purge(t.Context(), "n1")
+	r.reapNode(t.Context(), "n1")
 	if r.View().Node("n1") != nil {
 		t.Error("a dead node is left")
 	}
@@ -403,12 +403,6 @@ func TestWritersGetAnErrorWhenTheRegistryStops(t *testing.T) {
 	if _, err := r.Register(ctx, permanent("n1", "a", "web")); catalog.KindOf(err) != catalog.KindUnavailable {
 		t.Errorf("register on a stopped registry: %v, want unavailable", err)
 	}
-	w := &write{done: make(chan outcome, 1)}
-	r.writes.queue <- w
-	r.writes.refuse(ctx)
-	if o := <-w.done; catalog.KindOf(o.err) != catalog.KindUnavailable {
-		t.Errorf("a waiting writer got %+v, want an error", o)
-	}
 }
 
 func TestDependentWritesAreNotGrouped(t *testing.T) {
@@ -418,7 +412,8 @@ func TestDependentWritesAreNotGrouped(t *testing.T) {
 		w.reads = []string{read}
 		return w
 	}
-	written := map[string]bool{"koine/instance/n1/a": true}
+	written := &keySet{keys: make(map[string]bool)}
+	written.add([]string{"koine/instance/n1/a", "koine/check/n3/"})
 	for _, tt := range []struct {
 		name string
 		w    *write
@@ -428,6 +423,9 @@ func TestDependentWritesAreNotGrouped(t *testing.T) {
 		{"a condition on it", w("koine/instance/n1/b", "koine/instance/n1/a"), true},
 		{"a condition on all beside it", w("koine/instance/n1/b", "koine/instance/n1/"), true},
 		{"another node", w("koine/instance/n2/a", "koine/instance/n2/"), false},
+		{"what stands below a prefix", w("koine/check/n3/c", "x"), true},
+		{"a condition below a prefix", w("koine/check/n4/c", "koine/check/n3/c"), true},
+		{"all beside it", w("koine/instance/n1/", "x"), true},
 		{"another instance", w("koine/instance/n1/b", "koine/instance/n1/b"), false},
 	} {
 		if got := tt.w.dependsOn(written); got != tt.want {

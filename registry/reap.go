@@ -10,7 +10,7 @@ import (
 // reapInterval is how often dead nodes are looked for.
 const reapInterval = 5 * time.Second
 
-// reap removes the nodes whose session ended longer ago than they asked to be kept. The clock starts when this process
+// reap purges the nodes whose session ended longer ago than they asked to be kept. The clock starts when this process
 // first sees a node dead, so a restart keeps a dead node a little longer, never shorter.
 func (r *Registry) reap(ctx context.Context) {
 	ticker := time.NewTicker(reapInterval)
@@ -22,7 +22,7 @@ func (r *Registry) reap(ctx context.Context) {
 			return
 		case now := <-ticker.C:
 			for _, node := range overdue(r.view.Nodes(), deadSince, now) {
-				r.purge(ctx, node)
+				r.reapNode(ctx, node)
 			}
 		}
 	}
@@ -57,11 +57,13 @@ func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now 
 	return names
 }
 
-func (r *Registry) purge(ctx context.Context, node string) {
-	if _, err := r.RemoveNode(ctx, node); err != nil {
+func (r *Registry) reapNode(ctx context.Context, node string) {
+	purged, err := r.purge(ctx, node)
+	switch {
+	case err != nil && ctx.Err() == nil:
 		r.logger.Warn("purge of a dead node", "node", node, "error", err)
-		return
+	case purged && err == nil:
+		r.metrics.purged.Inc()
+		r.logger.Info("node purged: its session ended long ago", "node", node)
 	}
-	r.metrics.purged.Inc()
-	r.logger.Info("node purged: its session ended long ago", "node", node)
 }

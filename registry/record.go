@@ -20,15 +20,20 @@ const (
 	alivePrefix    = Root + "alive/"
 	instancePrefix = Root + "instance/"
 	checkPrefix    = Root + "check/"
+	syncPrefix     = Root + "sync/"
 )
 
 // format is the version of the values written. A reader refuses what it does not know.
 const format = 1
 
-func nodeKey(node string) string           { return nodePrefix + url.PathEscape(node) }
-func aliveKey(node string) string          { return alivePrefix + url.PathEscape(node) }
-func instancesOf(node string) string       { return instancePrefix + url.PathEscape(node) + "/" }
-func checksOf(node string) string          { return checkPrefix + url.PathEscape(node) + "/" }
+// place is a node's part of a key: names compare without regard to letter case, and so do keys.
+func place(node string) string { return url.PathEscape(strings.ToLower(node)) }
+
+func nodeKey(node string) string           { return nodePrefix + place(node) }
+func aliveKey(node string) string          { return alivePrefix + place(node) }
+func syncKey(node string) string           { return syncPrefix + place(node) }
+func instancesOf(node string) string       { return instancePrefix + place(node) + "/" }
+func checksOf(node string) string          { return checkPrefix + place(node) + "/" }
 func instanceKey(node, id string) string   { return instancesOf(node) + url.PathEscape(id) }
 func checkKey(node, check string) string   { return checksOf(node) + url.PathEscape(check) }
 func sessionID(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id), 16) }
@@ -60,6 +65,9 @@ type (
 		V int `json:"v"`
 		*catalog.Check
 	}
+	syncRecord struct {
+		V int `json:"v"`
+	}
 )
 
 func encode(record any) string {
@@ -69,6 +77,19 @@ func encode(record any) string {
 		panic("registry: encode record: " + err.Error())
 	}
 	return string(raw)
+}
+
+// sameAsKept tells whether an instance is as the store has it. What is kept reads back with its extras compact.
+func sameAsKept(kept, i *catalog.Instance) bool {
+	if kept.Equal(i) || len(i.Extras) == 0 {
+		return kept.Equal(i)
+	}
+	compact := *i
+	compact.Extras = make(map[string]json.RawMessage, len(i.Extras))
+	for name, raw := range i.Extras {
+		compact.Extras[name] = json.RawMessage(encode(raw))
+	}
+	return kept.Equal(&compact)
 }
 
 // keyOf tells which record a key names. The error says what is wrong with a key that is none of ours.
@@ -137,13 +158,13 @@ func consistent(key string, c *catalog.Change) error {
 	ok := true
 	switch c.Type {
 	case catalog.RecordNode:
-		ok = c.Node != nil && c.Node.Name == c.Name
+		ok = c.Node != nil && strings.EqualFold(c.Node.Name, c.Name)
 	case catalog.RecordSession:
 		ok = c.Session != ""
 	case catalog.RecordInstance:
-		ok = c.Instance != nil && c.Instance.Node == c.Name && c.Instance.ID == c.ID
+		ok = c.Instance != nil && strings.EqualFold(c.Instance.Node, c.Name) && c.Instance.ID == c.ID
 	case catalog.RecordCheck:
-		ok = c.Check != nil && c.Check.Node == c.Name && c.Check.ID == c.ID
+		ok = c.Check != nil && strings.EqualFold(c.Check.Node, c.Name) && c.Check.ID == c.ID
 	}
 	if !ok {
 		return fmt.Errorf("value of %q belongs to another key", key)

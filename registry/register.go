@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -27,6 +26,12 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
+	node, err := r.admit(i)
+	if err != nil { // told before a lease is made for nothing
+		return 0, err
+	}
+	i.Node = node.Name
+	registration.Checks = normalizeChecks(registration.Checks, i.Node, i.ID)
 	for range 2 { // the lease may end between the look at it and its use
 		lease, err := r.instanceLease(ctx, i)
 		if err != nil {
@@ -80,24 +85,35 @@ func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clie
 	return lease, err
 }
 
-func (r *Registry) planRegister(registration catalog.Registration, lease clientv3.LeaseID, revision uint64) (*write, error) {
-	i := &registration.Instance
+// admit returns the node that an instance is to stand on, or an error if there is none, or if the node's own declaration
+// holds the instance's place.
+func (r *Registry) admit(i *catalog.Instance) (*catalog.NodeSnapshot, error) {
 	node := r.view.Node(i.Node)
 	if node == nil || node.Node == nil {
 		return nil, catalog.Errorf(catalog.KindNotFound, "no node %s", i.Node).WithHint("declare the node first")
 	}
-	existing := node.Endpoint(i.ID)
-	if existing != nil && existing.Owner.Declared() && node.Alive {
+	if existing := node.Endpoint(i.ID); existing != nil && existing.Owner.Declared() && node.Alive {
 		return nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
 			WithHint("choose another id")
 	}
+	return node, nil
+}
+
+func (r *Registry) planRegister(registration catalog.Registration, lease clientv3.LeaseID, revision uint64) (*write, error) {
+	i := &registration.Instance
+	node, err := r.admit(i)
+	if err != nil {
+		return nil, err
+	}
+	existing := node.Endpoint(i.ID)
 	w := &write{}
-	w.unchangedSince(instanceKey(i.Node, i.ID), revision)
+	w.stillThere(nodeKey(i.Node), revision)
+	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
 	var opts []clientv3.OpOption
 	if lease != 0 {
 		opts = append(opts, clientv3.WithLease(lease))
 	}
-	if existing == nil || !existing.Instance.Equal(i) {
+	if existing == nil || !sameAsKept(existing.Instance, i) {
 		w.put(instanceKey(i.Node, i.ID), encode(instanceRecord{V: format, Instance: i}), opts...)
 	}
 	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
@@ -107,6 +123,10 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	}
 	if len(w.ops) == 0 {
 		return nil, nil
+	}
+	if existing != nil && existing.Owner.Declared() { // it takes the place of a dead node's
+		w.unchangedSince(syncKey(i.Node), revision)
+		w.touch(i.Node)
 	}
 	return w, nil
 }
@@ -137,6 +157,7 @@ func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.
 	if existing := node.Endpoint(i.ID); existing != nil {
 		for _, c := range existing.Checks {
 			if !wanted[c.ID] {
+				w.unchangedSince(checkKey(i.Node, c.ID), revision)
 				w.delete(checkKey(i.Node, c.ID))
 			}
 		}
@@ -160,13 +181,25 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 				WithHint("%s", howToRemove(e.Instance))
 		}
 		w := &write{}
-		w.unchangedSince(instanceKey(node, id), revision)
-		w.delete(instanceKey(node, id))
-		for _, c := range e.Checks {
-			w.delete(checkKey(node, c.ID))
+		w.stillThere(instanceKey(node, id), revision)
+		for _, c := range e.Checks { // they may belong to another instance by now
+			w.unchangedSince(checkKey(node, c.ID), revision)
+		}
+		w.deleteInstance(e)
+		if e.Owner.Declared() {
+			w.unchangedSince(syncKey(node), revision)
+			w.touch(node)
 		}
 		return w, nil
 	})
+}
+
+// deleteInstance deletes an instance and its checks.
+func (w *write) deleteInstance(e *catalog.Endpoint) {
+	w.delete(instanceKey(e.Instance.Node, e.ID))
+	for _, c := range e.Checks {
+		w.delete(checkKey(e.Instance.Node, c.ID))
+	}
 }
 
 func howToRemove(i *catalog.Instance) string {
@@ -178,70 +211,4 @@ func howToRemove(i *catalog.Instance) string {
 	default:
 		return "declare the node without it"
 	}
-}
-
-// RemoveNode removes a node and everything on it. The error is of KindNotFound if it is not there, and of KindConflict
-// while its session lives.
-func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) {
-	if err := r.awaitLoaded(ctx); err != nil {
-		return 0, err
-	}
-	return r.attempt(ctx, func(uint64) (*write, error) {
-		snapshot := r.view.Node(node)
-		if snapshot == nil {
-			return nil, noNode(node)
-		}
-		if snapshot.Session != "" {
-			return nil, catalog.Errorf(catalog.KindConflict, "node %s is alive", node).
-				WithHint("stop its agent first, or wait until its session ends")
-		}
-		w := &write{}
-		w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(aliveKey(node)), "=", 0))
-		w.reads = append(w.reads, aliveKey(node))
-		w.delete(nodeKey(node))
-		w.deleteBelow(instancesOf(node))
-		w.deleteBelow(checksOf(node))
-		return w, nil
-	})
-}
-
-func (w *write) deleteBelow(prefix string) {
-	w.ops = append(w.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
-	w.keys = append(w.keys, prefix)
-}
-
-// SetCheck writes the outcome of a check if its status differs from the one kept. The output is cut to
-// catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
-func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
-	if !status.Valid() {
-		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
-	}
-	if err := r.awaitLoaded(ctx); err != nil {
-		return err
-	}
-	_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
-		snapshot := r.view.Node(node)
-		if snapshot == nil {
-			return nil, noNode(node)
-		}
-		before := snapshot.Check(id)
-		if before == nil {
-			return nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
-		}
-		if before.Status == status {
-			return nil, nil
-		}
-		after := *before
-		after.Status, after.Output, after.Since = status, output[:min(len(output), catalog.MaxOutput)], time.Now().UTC()
-		w := &write{}
-		key := checkKey(node, id)
-		w.unchangedSince(key, revision)
-		w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), ">", 0))
-		w.put(key, encode(checkRecord{V: format, Check: &after}), clientv3.WithIgnoreLease())
-		return w, nil
-	})
-	if errors.Is(err, context.Canceled) {
-		return ctx.Err()
-	}
-	return err
 }

@@ -33,6 +33,8 @@ type Registry struct {
 	logger  *slog.Logger
 	metrics *metrics
 	writes  *committer
+	// back holds a token when the store was seen at a revision below the View's.
+	back chan struct{}
 }
 
 // New returns a Registry. It does nothing before Run.
@@ -51,9 +53,10 @@ func New(cfg Config) (*Registry, error) {
 	}
 	m := newMetrics(cfg.Metrics, cfg.View.Revision)
 	return &Registry{
-		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m,
+		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		writes: &committer{
-			kv: cfg.Client, width: max(cfg.MaxOps/4, 1), maxBytes: cfg.MaxBytes, queue: make(chan *write, queueSize), metrics: m,
+			kv: cfg.Client, width: max(cfg.MaxOps/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
+			queue: make(chan *write, queueSize), stopped: make(chan struct{}),
 		},
 	}, nil
 }
@@ -95,6 +98,9 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 		if err != nil {
 			return 0, err
 		}
+		if reached < revision { // its conditions were about another store
+			return 0, r.wentBack(revision, reached)
+		}
 		if err := r.awaitView(ctx, reached, held); err != nil {
 			return 0, err
 		}
@@ -109,6 +115,8 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 // of the catalog, and so one that no event brings: then only what the View can see is waited for.
 func (r *Registry) awaitView(ctx context.Context, revision uint64, held bool) error {
 	if held {
+		ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+		defer cancel()
 		return unavailable(r.view.WaitRevision(ctx, revision))
 	}
 	_, err := r.Barrier(ctx)

@@ -28,8 +28,8 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 		return catalog.SyncResult{}, err
 	}
 	var result catalog.SyncResult
-	for range maxAttempts {
-		var d difference
+	for range maxRounds {
+		var d *difference
 		more := false
 		revision, err := r.attempt(ctx, func(revision uint64) (*write, error) {
 			current := r.view.Node(state.Node.Name)
@@ -38,7 +38,7 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 			}
 			d = diff(current, state, session, time.Now().UTC())
 			var w *write
-			w, more = d.write(state.Node.Name, revision, r.writes.maxBytes)
+			w, more = d.write(revision, r.writes.maxBytes, r.writes.width)
 			return w, nil
 		})
 		if err != nil {
@@ -53,6 +53,10 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 	}
 	return result, errContended
 }
+
+// maxRounds bounds the writes of one sync. Each takes half a request of the store's, so a node within the limits needs
+// fewer.
+const maxRounds = 1000
 
 // normalize fills in what a declaration may leave out.
 func normalize(state catalog.NodeState) catalog.NodeState {
@@ -105,187 +109,4 @@ func (r *Registry) session(ctx context.Context, node catalog.Node) (clientv3.Lea
 		}
 	}
 	return r.grant(ctx, node.Owner.TTL)
-}
-
-// difference is what a sync has to write.
-type difference struct {
-	put       []step
-	gone      []string
-	conflicts []string
-	// puts and deletes are how many records the last write took.
-	puts, deletes int
-}
-
-// step is one record to put.
-type step struct {
-	key, value string
-	lease      clientv3.LeaseID
-}
-
-func (d *difference) record(key string, record any) {
-	d.put = append(d.put, step{key: key, value: encode(record)})
-}
-
-func (d *difference) remove(key string) { d.gone = append(d.gone, key) }
-
-func (d *difference) conflict(what, owner string) {
-	d.conflicts = append(d.conflicts, what+" is owned by "+owner)
-}
-
-// diff compares a node as the catalog has it, nil if it has none, with its declared state.
-func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session clientv3.LeaseID, now time.Time) difference {
-	if current == nil {
-		current = &catalog.NodeSnapshot{Host: &catalog.Host{}}
-	}
-	var d difference
-	d.node(current, state.Node, session)
-	declared := make(map[string]bool, len(state.Registrations))
-	for i := range state.Registrations {
-		registration := &state.Registrations[i]
-		declared[registration.Instance.ID] = true
-		d.instance(current, registration, now)
-	}
-	for _, e := range current.Endpoints {
-		if e.Owner.Declared() && !declared[e.ID] {
-			d.remove(instanceKey(e.Instance.Node, e.ID))
-			d.checks(current, e.Checks, nil, now)
-		}
-	}
-	d.checks(current, current.Checks, state.Checks, now)
-	return d
-}
-
-func (d *difference) node(current *catalog.NodeSnapshot, node catalog.Node, session clientv3.LeaseID) {
-	if current.Node == nil || !current.Node.Equal(&node) {
-		d.record(nodeKey(node.Name), nodeRecord{V: format, Node: &node})
-	}
-	switch {
-	case session != 0 && current.Session != sessionID(session):
-		record := encode(aliveRecord{V: format, Session: sessionID(session)})
-		d.put = append(d.put, step{key: aliveKey(node.Name), value: record, lease: session})
-	case session == 0 && current.Session != "":
-		d.remove(aliveKey(node.Name))
-	}
-}
-
-func (d *difference) instance(current *catalog.NodeSnapshot, registration *catalog.Registration, now time.Time) {
-	instance := &registration.Instance
-	existing := current.Endpoint(instance.ID)
-	if existing != nil && !existing.Owner.Declared() {
-		d.conflict("instance "+instance.ID, ownerText(existing.Instance))
-		return
-	}
-	if existing == nil || !existing.Instance.Equal(instance) {
-		d.record(instanceKey(instance.Node, instance.ID), instanceRecord{V: format, Instance: instance})
-	}
-	var checks []*catalog.Check
-	if existing != nil {
-		checks = existing.Checks
-	}
-	d.checks(current, checks, registration.Checks, now)
-}
-
-// ownerText names an instance's owner for a person.
-func ownerText(i *catalog.Instance) string {
-	return "a registration through " + i.Source + " (" + string(i.Owner.Kind) + ")"
-}
-
-// checks compares the checks of one instance, or of the node.
-func (d *difference) checks(current *catalog.NodeSnapshot, existing []*catalog.Check, declared []catalog.Check, now time.Time) {
-	wanted := make(map[string]bool, len(declared))
-	for i := range declared {
-		c := &declared[i]
-		wanted[c.ID] = true
-		before := current.Check(c.ID)
-		if before != nil && before.Instance != c.Instance {
-			if holder := current.Endpoint(before.Instance); holder != nil && !holder.Owner.Declared() {
-				d.conflict("check "+c.ID, ownerText(holder.Instance))
-				continue
-			}
-		}
-		if after, changed := nextCheck(before, c, now); changed {
-			d.record(checkKey(c.Node, c.ID), checkRecord{V: format, Check: &after})
-		}
-	}
-	for _, c := range existing {
-		if !wanted[c.ID] {
-			d.remove(checkKey(c.Node, c.ID))
-		}
-	}
-}
-
-// nextCheck returns a check as it is to be kept, given how it was, nil if it is new, and how it is declared. The last
-// outcome stays unless the declaration has one of its own.
-func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Check, changed bool) {
-	after = *declared
-	if before == nil {
-		after.Status = firstStatus(declared)
-		after.Since = now
-		return after, true
-	}
-	status := before.Status
-	if declared.Status != "" {
-		status = declared.Status
-	}
-	if before.SameDeclaration(declared) && before.Status == status {
-		return *before, false
-	}
-	after.Status = status
-	if declared.Status == "" || before.Status == status {
-		after.Output = before.Output
-	}
-	after.Since = before.Since
-	if before.Status != status {
-		after.Since = now
-	}
-	return after, true
-}
-
-func firstStatus(c *catalog.Check) catalog.Status {
-	switch {
-	case c.Status != "":
-		return c.Status
-	case c.InitialStatus != "":
-		return c.InitialStatus
-	default:
-		return catalog.Critical
-	}
-}
-
-// write draws up the write of as many records as one request may carry. It returns nil if there is nothing to write,
-// and whether records are left over.
-func (d *difference) write(node string, revision uint64, maxBytes int) (w *write, more bool) {
-	d.puts, d.deletes = 0, 0
-	w = &write{}
-	w.unchangedSince(nodeKey(node), revision)
-	w.unchangedSince(aliveKey(node), revision)
-	w.unchangedBelow(instancesOf(node), revision)
-	w.unchangedBelow(checksOf(node), revision)
-	put := make(map[string]bool, len(d.put))
-	for _, s := range d.put {
-		if w.bytes > maxBytes/2 {
-			return w, true
-		}
-		put[s.key] = true
-		d.puts++
-		if s.lease != 0 {
-			w.put(s.key, s.value, clientv3.WithLease(s.lease))
-		} else {
-			w.put(s.key, s.value)
-		}
-	}
-	for _, key := range d.gone {
-		if w.bytes > maxBytes/2 {
-			return w, true
-		}
-		if put[key] {
-			continue // a check that went from one instance to another: its place stays taken
-		}
-		d.deletes++
-		w.delete(key)
-	}
-	if len(w.ops) == 0 {
-		return nil, false
-	}
-	return w, false
 }

@@ -47,6 +47,7 @@ func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)
 		{"deregister removes, once", deregister},
 		{"a declared instance is not deregistered under its owner", deregisterDeclared},
 		{"a living node is not removed, a dead one is", removeNode},
+		{"the name of a node is the same in any letter case", letterCase},
 		{"a state outside the limits is refused and changes nothing", refuseInvalid},
 	}
 	for _, tt := range tests {
@@ -442,6 +443,37 @@ func removeNode(t *testing.T, s *suite) {
 	}
 	_, err = s.RemoveNode(s.ctx, "n1")
 	s.wantKind(err, catalog.KindNotFound)
+}
+
+func letterCase(t *testing.T, s *suite) {
+	st := state("n1", plain("n1", "a", "web"))
+	st.Node.Owner.TTL = ttl
+	s.sync(st)
+	if err := s.RenewNode(s.ctx, "N1"); err != nil {
+		t.Error(err)
+	}
+	permanent := plain("N1", "perm", "web")
+	permanent.Instance.Owner = catalog.Owner{Kind: catalog.OwnerPermanent}
+	s.register(permanent)
+	s.want("web", "n1/a", "n1/perm")
+	revision, err := s.Deregister(s.ctx, "N1", "perm")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.view.WaitRevision(s.ctx, revision); err != nil {
+		t.Fatal(err)
+	}
+	s.want("web", "n1/a")
+	s.await("web", "the session to end", func() bool { return len(s.found("web")) == 0 })
+	if revision, err = s.RemoveNode(s.ctx, "N1"); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.view.WaitRevision(s.ctx, revision); err != nil {
+		t.Fatal(err)
+	}
+	if len(s.view.Nodes()) != 0 || len(s.view.Services()) != 0 {
+		t.Errorf("left: nodes %v, services %v", s.view.Nodes(), s.view.Services())
+	}
 }
 
 func refuseInvalid(_ *testing.T, s *suite) {

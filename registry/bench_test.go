@@ -1,0 +1,104 @@
+package registry
+
+import (
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/engine/enginetest"
+)
+
+// crowded returns a node that lives by a session, with n instances of one check each.
+func crowded(n int) catalog.NodeState {
+	state := permanentNode("n1")
+	state.Node.Owner = catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(time.Minute)}
+	for i := range n {
+		r := permanent("n1", fmt.Sprintf("i%05d", i), fmt.Sprint("s", i%100))
+		r.Instance.Meta = map[string]string{"version": "1.2.3", "commit": "0123456789abcdef"}
+		r.Checks = []catalog.Check{{ID: fmt.Sprintf("c%05d", i), Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}}
+		state.Registrations = append(state.Registrations, r)
+	}
+	return state
+}
+
+var crowds = []int{10, 1000, 10_000}
+
+// BenchmarkSyncOfNothing is what each comparison of an unchanged node costs.
+func BenchmarkSyncOfNothing(b *testing.B) {
+	for _, n := range crowds {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r, _ := start(b, enginetest.Open(b))
+			state := crowded(n)
+			if _, err := r.SyncNode(b.Context(), state); err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if result, err := r.SyncNode(b.Context(), state); err != nil || result.Puts != 0 {
+					b.Fatal(result, err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSyncOfOne is what it costs to add one instance to a node, or to take it away.
+func BenchmarkSyncOfOne(b *testing.B) {
+	for _, n := range crowds {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r, _ := start(b, enginetest.Open(b))
+			state := crowded(n)
+			all := state.Registrations
+			for i := 0; b.Loop(); i++ {
+				state.Registrations = all[:n-i%2]
+				if _, err := r.SyncNode(b.Context(), state); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkSyncInStorm is what it costs to add one instance to a node, or to take it away, while checks of its others
+// change without end.
+func BenchmarkSyncInStorm(b *testing.B) {
+	for _, n := range crowds[:2] {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			r, _ := start(b, enginetest.Open(b))
+			state := crowded(n)
+			all := state.Registrations
+			if _, err := r.SyncNode(b.Context(), state); err != nil {
+				b.Fatal(err)
+			}
+			var wg sync.WaitGroup
+			stop := make(chan struct{})
+			for w := range 8 {
+				wg.Go(func() {
+					for i := w; ; i += 8 {
+						select {
+						case <-stop:
+							return
+						default:
+						}
+						status := []catalog.Status{catalog.Passing, catalog.Critical}[i/(n-1)%2]
+						if err := r.SetCheck(b.Context(), "n1", fmt.Sprintf("c%05d", i%(n-1)), status, ""); err != nil && b.Context().Err() == nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			}
+			failed := 0
+			for i := 0; b.Loop(); i++ {
+				state.Registrations = all[:n-i%2]
+				if _, err := r.SyncNode(b.Context(), state); err != nil {
+					failed++
+				}
+			}
+			b.ReportMetric(float64(failed)/float64(b.N), "failed/op")
+			close(stop)
+			wg.Wait()
+		})
+	}
+}

@@ -1,0 +1,46 @@
+package registry
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// SetCheck writes the outcome of a check if its status differs from the one kept. The output is cut to
+// catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
+func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
+	if !status.Valid() {
+		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
+	}
+	if err := r.awaitLoaded(ctx); err != nil {
+		return err
+	}
+	_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
+		snapshot := r.view.Node(node)
+		if snapshot == nil {
+			return nil, noNode(node)
+		}
+		before := snapshot.Check(id)
+		if before == nil {
+			return nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
+		}
+		if before.Status == status {
+			return nil, nil
+		}
+		after := *before
+		after.Status, after.Output, after.Since = status, output[:min(len(output), catalog.MaxOutput)], time.Now().UTC()
+		w := &write{}
+		key := checkKey(node, id)
+		w.stillThere(key, revision)
+		w.put(key, encode(checkRecord{V: format, Check: &after}), clientv3.WithIgnoreLease())
+		return w, nil
+	})
+	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err()
+	}
+	return err
+}

@@ -1,0 +1,231 @@
+package registry
+
+import (
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// difference is what a sync has to write.
+type difference struct {
+	node    string
+	current *catalog.NodeSnapshot
+	// checks are those that the node has now, by ID.
+	checks map[string]*catalog.Check
+
+	put  []step
+	gone []string
+	// session is the put of the node's session, if it is new. It comes last: a node that was dead is not alive again
+	// before all is gone that it does not declare any more.
+	session   *step
+	conflicts []string
+	// puts and deletes are how many records the last write took.
+	puts, deletes int
+}
+
+// step is one record to put, or to delete if the value is empty.
+type step struct {
+	key, value string
+	lease      clientv3.LeaseID
+}
+
+func (d *difference) record(key string, record any) {
+	d.put = append(d.put, step{key: key, value: encode(record)})
+}
+
+func (d *difference) remove(key string) { d.gone = append(d.gone, key) }
+
+func (d *difference) conflict(what, owner string) {
+	d.conflicts = append(d.conflicts, what+" is owned by "+owner)
+}
+
+// diff compares a node as the catalog has it, nil if it has none, with its declared state.
+func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session clientv3.LeaseID, now time.Time) *difference {
+	if current == nil {
+		current = &catalog.NodeSnapshot{Host: &catalog.Host{}}
+	}
+	d := &difference{node: state.Node.Name, current: current, checks: make(map[string]*catalog.Check)}
+	for c := range current.AllChecks() {
+		d.checks[c.ID] = c
+	}
+	d.compareNode(state.Node, session)
+	declared := make(map[string]bool, len(state.Registrations))
+	for i := range state.Registrations {
+		registration := &state.Registrations[i]
+		declared[registration.Instance.ID] = true
+		d.compareInstance(registration, now)
+	}
+	for _, e := range current.Endpoints {
+		if e.Owner.Declared() && !declared[e.ID] {
+			d.remove(instanceKey(d.node, e.ID))
+			d.compareChecks(e.Checks, nil, now)
+		}
+	}
+	d.compareChecks(current.Checks, state.Checks, now)
+	return d
+}
+
+func (d *difference) compareNode(node catalog.Node, session clientv3.LeaseID) {
+	if d.current.Node == nil || !d.current.Node.Equal(&node) {
+		d.record(nodeKey(node.Name), nodeRecord{V: format, Node: &node})
+	}
+	switch {
+	case session != 0 && d.current.Session != sessionID(session):
+		record := encode(aliveRecord{V: format, Session: sessionID(session)})
+		d.session = &step{key: aliveKey(node.Name), value: record, lease: session}
+	case session == 0 && d.current.Session != "":
+		d.remove(aliveKey(node.Name))
+	}
+}
+
+func (d *difference) compareInstance(registration *catalog.Registration, now time.Time) {
+	instance := &registration.Instance
+	existing := d.current.Endpoint(instance.ID)
+	if existing != nil && !existing.Owner.Declared() {
+		d.conflict("instance "+instance.ID, ownerText(existing.Instance))
+		return
+	}
+	if existing == nil || !sameAsKept(existing.Instance, instance) {
+		d.record(instanceKey(instance.Node, instance.ID), instanceRecord{V: format, Instance: instance})
+	}
+	var checks []*catalog.Check
+	if existing != nil {
+		checks = existing.Checks
+	}
+	d.compareChecks(checks, registration.Checks, now)
+}
+
+// ownerText names an instance's owner for a person.
+func ownerText(i *catalog.Instance) string {
+	return "a registration through " + i.Source + " (" + string(i.Owner.Kind) + ")"
+}
+
+// compareChecks compares the checks of one instance, or of the node.
+func (d *difference) compareChecks(existing []*catalog.Check, declared []catalog.Check, now time.Time) {
+	wanted := make(map[string]bool, len(declared))
+	for i := range declared {
+		c := &declared[i]
+		wanted[c.ID] = true
+		before := d.checks[c.ID]
+		if before != nil && before.Instance != c.Instance {
+			if holder := d.current.Endpoint(before.Instance); holder != nil && !holder.Owner.Declared() {
+				d.conflict("check "+c.ID, ownerText(holder.Instance))
+				continue
+			}
+		}
+		if after, changed := nextCheck(before, c, now); changed {
+			d.record(checkKey(c.Node, c.ID), checkRecord{V: format, Check: &after})
+		}
+	}
+	for _, c := range existing {
+		if !wanted[c.ID] {
+			d.remove(checkKey(c.Node, c.ID))
+		}
+	}
+}
+
+// nextCheck returns a check as it is to be kept, given how it was, nil if it is new, and how it is declared. The last
+// outcome stays unless the declaration has one of its own.
+func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Check, changed bool) {
+	after = *declared
+	if before == nil {
+		after.Status = firstStatus(declared)
+		after.Since = now
+		return after, true
+	}
+	status := before.Status
+	if declared.Status != "" {
+		status = declared.Status
+	}
+	if before.SameDeclaration(declared) && before.Status == status {
+		return *before, false
+	}
+	after.Status = status
+	if declared.Status == "" || before.Status == status {
+		after.Output = before.Output
+	}
+	after.Since = before.Since
+	if before.Status != status {
+		after.Since = now
+	}
+	return after, true
+}
+
+func firstStatus(c *catalog.Check) catalog.Status {
+	switch {
+	case c.Status != "":
+		return c.Status
+	case c.InitialStatus != "":
+		return c.InitialStatus
+	default:
+		return catalog.Critical
+	}
+}
+
+// steps returns what is to be written, in order.
+func (d *difference) steps() []step {
+	taken := make(map[string]bool, len(d.put))
+	for _, s := range d.put {
+		taken[s.key] = true
+	}
+	steps := make([]step, 0, len(d.gone)+len(d.put)+1)
+	for _, key := range d.gone {
+		if !taken[key] { // not a check that went from one instance to another: its place stays taken
+			steps = append(steps, step{key: key})
+		}
+	}
+	steps = append(steps, d.put...)
+	if d.session != nil {
+		steps = append(steps, *d.session)
+	}
+	return steps
+}
+
+// write draws up the write of as many records as one request may carry. It returns nil if there is nothing to write,
+// and whether records are left over.
+func (d *difference) write(revision uint64, maxBytes, maxConditions int) (w *write, more bool) {
+	d.puts, d.deletes = 0, 0
+	steps := d.steps()
+	if len(steps) == 0 {
+		return nil, false
+	}
+	w = &write{}
+	for _, s := range steps {
+		if w.bytes > maxBytes/2 {
+			more = true
+			break
+		}
+		switch {
+		case s.value == "":
+			d.deletes++
+			w.delete(s.key)
+			continue
+		case s.lease != 0:
+			w.put(s.key, s.value, clientv3.WithLease(s.lease))
+		default:
+			w.put(s.key, s.value)
+		}
+		d.puts++
+	}
+	d.condition(w, revision, maxConditions)
+	w.touch(d.node)
+	return w, more
+}
+
+// condition adds the conditions under which a sync is made: the node is as it was, nobody else has changed what it
+// declares, and nobody has written what the sync writes. Outcomes of other checks change all the time and do not matter.
+func (d *difference) condition(w *write, revision uint64, maxConditions int) {
+	if len(w.keys) <= maxConditions {
+		for _, key := range w.keys {
+			w.unchangedSince(key, revision)
+		}
+	} else {
+		w.unchangedBelow(instancesOf(d.node), revision)
+		w.unchangedBelow(checksOf(d.node), revision)
+	}
+	w.unchangedSince(syncKey(d.node), revision)
+	w.sameAs(nodeKey(d.node), d.current.Node != nil, revision)
+	w.sameAs(aliveKey(d.node), d.current.Session != "", revision)
+}

@@ -1,0 +1,85 @@
+package registry
+
+import (
+	"context"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// RemoveNode removes a node and everything on it. The error is of KindNotFound if it is not there, and of KindConflict
+// while its session lives.
+func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) {
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(revision uint64) (*write, error) {
+		snapshot := r.view.Node(node)
+		if snapshot == nil {
+			return nil, noNode(node)
+		}
+		if snapshot.Session != "" {
+			return nil, catalog.Errorf(catalog.KindConflict, "node %s is alive", node).
+				WithHint("stop its agent first, or wait until its session ends")
+		}
+		return removal(snapshot, revision), nil
+	})
+}
+
+// removal is the write that removes a node without a session, and everything on it.
+func removal(node *catalog.NodeSnapshot, revision uint64) *write {
+	w := onDeadNode(node, revision)
+	w.delete(nodeKey(node.Name))
+	w.delete(syncKey(node.Name))
+	w.deleteBelow(instancesOf(node.Name))
+	w.deleteBelow(checksOf(node.Name))
+	return w
+}
+
+// onDeadNode begins a write that is made only if the node has not been declared anew.
+func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
+	w := &write{}
+	w.absent(aliveKey(node.Name))
+	w.unchangedSince(nodeKey(node.Name), revision)
+	w.unchangedSince(syncKey(node.Name), revision)
+	return w
+}
+
+// purge removes what a dead node declared, and the node itself if nobody else's records stand on it. It returns false if
+// there was nothing to remove.
+func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
+	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
+		w := planPurge(r.view.Node(node), revision, r.writes.maxBytes)
+		purged = w != nil
+		return w, nil
+	})
+	return purged, err
+}
+
+// planPurge draws up the purge of a node, or as much of it as one request may carry; nil if there is nothing to remove.
+func planPurge(node *catalog.NodeSnapshot, revision uint64, maxBytes int) *write {
+	if node == nil || node.Alive {
+		return nil
+	}
+	w := onDeadNode(node, revision)
+	others := false
+	for _, e := range node.Endpoints {
+		if !e.Owner.Declared() {
+			others = true
+		} else if w.bytes < maxBytes/2 {
+			w.deleteInstance(e)
+		}
+	}
+	if !others {
+		w = removal(node, revision)
+	} else {
+		for _, c := range node.Checks {
+			w.delete(checkKey(node.Name, c.ID))
+		}
+		if len(w.ops) == 0 {
+			return nil
+		}
+		w.touch(node.Name)
+	}
+	w.unchangedBelow(instancesOf(node.Name), revision) // nobody has taken a place there
+	return w
+}

@@ -1,0 +1,122 @@
+package registry
+
+import (
+	"slices"
+	"strings"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+)
+
+// write is one all-or-nothing change, with the conditions under which it is made.
+type write struct {
+	conditions []clientv3.Cmp
+	ops        []clientv3.Op
+	// keys are those that ops write, reads those that conditions look at. One that ends in '/' is all below it.
+	keys, reads []string
+	// bytes is about how much of a request the write takes.
+	bytes int
+	done  chan outcome
+}
+
+type outcome struct {
+	revision uint64
+	// held tells whether the conditions held, so that the write was made.
+	held bool
+	err  error
+}
+
+// unchangedSince adds the condition that a key was not written after a revision. It may have been deleted: what is not
+// there counts as never written.
+func (w *write) unchangedSince(key string, revision uint64) {
+	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "<", int64(revision)+1))
+	w.reads = append(w.reads, key)
+}
+
+// stillThere adds the condition that a key is there and was not written after a revision.
+func (w *write) stillThere(key string, revision uint64) {
+	w.unchangedSince(key, revision)
+	w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), ">", 0))
+}
+
+// sameAs adds the condition that a key is there, or is not, as it was at a revision.
+func (w *write) sameAs(key string, there bool, revision uint64) {
+	if there {
+		w.stillThere(key, revision)
+	} else {
+		w.unchangedSince(key, revision)
+	}
+}
+
+// absent adds the condition that a key is not there.
+func (w *write) absent(key string) {
+	w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), "=", 0))
+	w.reads = append(w.reads, key)
+}
+
+// unchangedBelow adds the condition that no key below a prefix was written after a revision. It costs the store a look at
+// all of them, and deletions go unseen.
+func (w *write) unchangedBelow(prefix string, revision uint64) {
+	w.conditions = append(w.conditions,
+		clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", int64(revision)+1))
+	w.reads = append(w.reads, prefix)
+}
+
+func (w *write) put(key, value string, opts ...clientv3.OpOption) {
+	w.ops = append(w.ops, clientv3.OpPut(key, value, opts...))
+	w.keys = append(w.keys, key)
+	w.bytes += len(key) + len(value) + 64
+}
+
+func (w *write) delete(key string) {
+	w.ops = append(w.ops, clientv3.OpDelete(key))
+	w.keys = append(w.keys, key)
+	w.bytes += len(key) + 64
+}
+
+func (w *write) deleteBelow(prefix string) {
+	w.ops = append(w.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
+	w.keys = append(w.keys, prefix)
+	w.bytes += len(prefix) + 64
+}
+
+// touch notes that the declared state of a node changes, so that a sync that was drawn up before is refused.
+func (w *write) touch(node string) {
+	w.put(syncKey(node), encode(syncRecord{V: format}))
+}
+
+// dependsOn tells whether a write looks at, or writes, what others write.
+func (w *write) dependsOn(written *keySet) bool {
+	return slices.ContainsFunc(w.keys, written.overlaps) || slices.ContainsFunc(w.reads, written.overlaps)
+}
+
+// keySet is keys, and prefixes that end in '/' and stand for all below them.
+type keySet struct {
+	keys     map[string]bool
+	prefixes []string
+}
+
+func (s *keySet) add(keys []string) {
+	for _, key := range keys {
+		s.keys[key] = true
+		if isPrefix(key) {
+			s.prefixes = append(s.prefixes, key)
+		}
+	}
+}
+
+func (s *keySet) overlaps(key string) bool {
+	if s.keys[key] || slices.ContainsFunc(s.prefixes, func(prefix string) bool { return strings.HasPrefix(key, prefix) }) {
+		return true
+	}
+	if !isPrefix(key) {
+		return false
+	}
+	for other := range s.keys {
+		if strings.HasPrefix(other, key) {
+			return true
+		}
+	}
+	return false
+}
+
+func isPrefix(key string) bool { return strings.HasSuffix(key, "/") }
