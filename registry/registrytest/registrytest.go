@@ -471,8 +471,8 @@ func letterCase(t *testing.T, s *suite) {
 	if err := s.view.WaitRevision(s.ctx, revision); err != nil {
 		t.Fatal(err)
 	}
-	if len(s.view.Nodes()) != 0 || len(s.view.Services()) != 0 {
-		t.Errorf("left: nodes %v, services %v", s.view.Nodes(), s.view.Services())
+	if s.view.Node("n1") != nil || len(s.view.Services()) != 0 {
+		t.Errorf("left: node %v, services %v", s.view.Node("n1"), s.view.Services())
 	}
 }
 
