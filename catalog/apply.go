@@ -15,19 +15,22 @@ const (
 	RecordSession
 	RecordInstance
 	RecordCheck
+	RecordDrain
 )
 
-// Change is one record as it stands after a write. For RecordNode, RecordInstance and RecordCheck the value is in the
-// field of that name and nil means that the record was deleted; for RecordSession an empty Session means that.
+// Change is one record as it stands after a write. For RecordSession an empty Session means that the record was deleted;
+// for all others the value is in the field of that name and nil means that.
 type Change struct {
 	Type RecordType
-	// Name is the node's name, ID that of the instance or the check on it.
+	// Name is the node's name, ID that of the instance or the check on it. A drain of a service has no Name, and the
+	// service as its ID.
 	Name, ID string
 
 	Node     *Node
 	Session  string
 	Instance *Instance
 	Check    *Check
+	Drain    *Drain
 
 	CreateRevision, ModRevision uint64
 }
@@ -39,6 +42,8 @@ const maxGone = 10_000
 type writer struct {
 	nodes map[string]*nodeState
 	gone  []string
+	// drains are the orders in force, by what they drain.
+	drains map[drained]*Drain
 }
 
 // nodeState is the raw records of one node, and what was built from them.
@@ -70,8 +75,10 @@ type batch struct {
 	nodes     map[*nodeState]*dirtyNode
 	services  map[string][]endpointChange
 	addresses map[netip.Addr][]endpointChange
+	names     map[nameOn][]endpointChange
 	list      bool
 	hosts     bool
+	drains    bool
 }
 
 type dirtyNode struct {
@@ -89,13 +96,22 @@ func (v *View) Apply(revision uint64, changes []Change) {
 		nodes:     make(map[*nodeState]*dirtyNode),
 		services:  make(map[string][]endpointChange),
 		addresses: make(map[netip.Addr][]endpointChange),
+		names:     make(map[nameOn][]endpointChange),
 	}
 	for i := range changes {
-		v.writer.record(b, &changes[i])
+		if changes[i].Type == RecordDrain {
+			v.writer.recordDrain(v, b, &changes[i])
+		} else {
+			v.writer.record(b, &changes[i])
+		}
 	}
 	nodes, removed := v.rebuildNodes(b)
 	keys, names := v.publishServices(b)
-	v.byIP.update(rebuildAddresses(v.byIP, b))
+	v.byIP.update(rebuildIndex(v.byIP, b.addresses))
+	v.byName.update(rebuildIndex(v.byName, b.names))
+	if b.drains {
+		v.publishDrains()
+	}
 	for name := range nodes {
 		keys = append(keys, nodeKey(name))
 	}
@@ -204,7 +220,7 @@ func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []s
 		}
 		changes := make([]endpointChange, 0, len(dirty.instances))
 		for id := range dirty.instances {
-			if change, ok := n.rebuildInstance(id); ok {
+			if change, ok := v.writer.rebuildInstance(n, id); ok {
 				changes = append(changes, change)
 				b.note(change)
 			}
@@ -250,7 +266,7 @@ func (v *View) rebuildHost(b *batch, n *nodeState, dirty *dirtyNode) {
 }
 
 // rebuildInstance makes the endpoint of an instance anew. It returns false if there was none and is none.
-func (n *nodeState) rebuildInstance(id string) (endpointChange, bool) {
+func (w *writer) rebuildInstance(n *nodeState, id string) (endpointChange, bool) {
 	i, ok := n.instances[id]
 	if !ok {
 		return endpointChange{}, false
@@ -261,7 +277,7 @@ func (n *nodeState) rebuildInstance(id string) (endpointChange, bool) {
 		return endpointChange{old: old}, old != nil
 	}
 	i.endpoint = &Endpoint{
-		Instance: i.record, Host: n.host, Checks: i.checks, Status: n.host.Status,
+		Instance: i.record, Host: n.host, Checks: i.checks, Status: n.host.Status, Drained: w.whyDrained(i.record),
 		CreateRevision: i.create, ModRevision: i.mod,
 	}
 	for _, c := range i.checks {
@@ -289,16 +305,22 @@ func (b *batch) note(c endpointChange) {
 			b.services[newService] = append(b.services[newService], endpointChange{new: c.new})
 		}
 	}
-	if c.old != nil {
-		for _, a := range c.old.Instance.Addresses {
-			ip := a.IP.Unmap()
-			b.addresses[ip] = append(b.addresses[ip], endpointChange{old: c.old})
-		}
+	b.index(c.old, endpointChange{old: c.old})
+	b.index(c.new, endpointChange{new: c.new})
+}
+
+// index sorts a change under the addresses and names of an endpoint, if there is one.
+func (b *batch) index(e *Endpoint, c endpointChange) {
+	if e == nil {
+		return
 	}
-	if c.new != nil {
-		for _, a := range c.new.Instance.Addresses {
-			ip := a.IP.Unmap()
-			b.addresses[ip] = append(b.addresses[ip], endpointChange{new: c.new})
+	for _, a := range e.Instance.Addresses {
+		if ip := a.IP.Unmap(); ip.IsValid() {
+			b.addresses[ip] = append(b.addresses[ip], c)
+		}
+		for _, name := range a.Names {
+			key := nameOn{networkKey(a), fold(name)}
+			b.names[key] = append(b.names[key], c)
 		}
 	}
 }
@@ -348,18 +370,17 @@ func (v *View) forgetGone(put map[string]*Service) (names []string) {
 	return names
 }
 
-// rebuildAddresses returns the lists of endpoints by address that a batch changes.
-func rebuildAddresses(current *shardMap[netip.Addr, []*Endpoint], b *batch) (put map[netip.Addr][]*Endpoint, gone []netip.Addr) {
-	put = make(map[netip.Addr][]*Endpoint, len(b.addresses))
-	for ip, changes := range b.addresses {
-		if !ip.IsValid() {
-			continue
-		}
-		old, _ := current.get(ip)
+// rebuildIndex returns the lists of endpoints by key that a batch changes, and the keys that have none any more.
+func rebuildIndex[K comparable](
+	current *shardMap[K, []*Endpoint], changed map[K][]endpointChange,
+) (put map[K][]*Endpoint, gone []K) {
+	put = make(map[K][]*Endpoint, len(changed))
+	for key, changes := range changed {
+		old, _ := current.get(key)
 		if list := replaceEndpoints(old, changes); len(list) > 0 {
-			put[ip] = list
+			put[key] = list
 		} else {
-			gone = append(gone, ip)
+			gone = append(gone, key)
 		}
 	}
 	return put, gone

@@ -11,7 +11,8 @@ import (
 func (i *Instance) Equal(j *Instance) bool {
 	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight &&
 		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
-		slices.Equal(i.Ports, j.Ports) && slices.Equal(i.Addresses, j.Addresses) && slices.Equal(i.Tags, j.Tags) &&
+		slices.Equal(i.Ports, j.Ports) && slices.EqualFunc(i.Addresses, j.Addresses, Address.Equal) &&
+		slices.Equal(i.Tags, j.Tags) &&
 		maps.Equal(i.Meta, j.Meta) &&
 		maps.EqualFunc(i.Extras, j.Extras, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }
@@ -19,7 +20,7 @@ func (i *Instance) Equal(j *Instance) bool {
 // Equal tells whether two nodes are the same in every field.
 func (n *Node) Equal(m *Node) bool {
 	return n.Name == m.Name && n.ID == m.ID && n.Locality == m.Locality && n.Owner == m.Owner &&
-		n.PurgeAfter == m.PurgeAfter && slices.Equal(n.Addresses, m.Addresses) && maps.Equal(n.Meta, m.Meta)
+		n.PurgeAfter == m.PurgeAfter && slices.EqualFunc(n.Addresses, m.Addresses, Address.Equal) && maps.Equal(n.Meta, m.Meta)
 }
 
 // Equal tells whether two definitions run the same check.
@@ -54,7 +55,7 @@ func (c endpointChange) visible() bool {
 	if c.old == nil || c.new == nil {
 		return true
 	}
-	return c.old.Status != c.new.Status ||
+	return c.old.Status != c.new.Status || c.old.Drained != c.new.Drained ||
 		c.old.Instance != c.new.Instance && !c.old.Instance.Equal(c.new.Instance) ||
 		c.old.Host != c.new.Host && !c.old.Host.looksLike(c.new.Host) ||
 		!sameOutcomes(c.old.Checks, c.new.Checks)

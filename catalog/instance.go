@@ -3,6 +3,7 @@ package catalog
 import (
 	"encoding/json"
 	"net/netip"
+	"slices"
 )
 
 // Instance is one running copy of a service.
@@ -68,6 +69,14 @@ type Address struct {
 	IP netip.Addr `json:"ip,omitzero"`
 	// Host is a host name, for instances that are known by name only.
 	Host string `json:"host,omitempty"`
+	// Names are the bare names by which others on the network find the address: those of the container, its aliases.
+	Names []string `json:"names,omitempty"`
+}
+
+// Equal tells whether two addresses are the same in every field.
+func (a Address) Equal(b Address) bool {
+	return a.Network == b.Network && a.NetworkID == b.NetworkID && a.IP == b.IP && a.Host == b.Host &&
+		slices.Equal(a.Names, b.Names)
 }
 
 // String returns the address as a client would write it.

@@ -14,6 +14,7 @@ const (
 	MaxMetaValue    = 4096    // bytes in a meta value
 	MaxPorts        = 128     // ports of an instance
 	MaxAddresses    = 64      // addresses of an instance or a node
+	MaxNames        = 32      // bare names of an address
 	MaxChecks       = 32      // checks of an instance or a node
 	MaxOutput       = 4 << 10 // bytes of a check's output that are kept
 	MaxExtras       = 32 << 10

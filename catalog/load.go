@@ -42,6 +42,13 @@ func (v *View) vanished(records []Change) []Change {
 			gone = append(gone, Change{Type: kind, Name: node, ID: id})
 		}
 	}
+	for target := range v.writer.drains {
+		if target.service != "" {
+			missing(RecordDrain, "", target.service)
+		} else {
+			missing(RecordDrain, target.node, target.instance)
+		}
+	}
 	for name, n := range v.writer.nodes {
 		missing(RecordNode, name, "")
 		missing(RecordSession, name, "")

@@ -14,12 +14,14 @@ type Endpoint struct {
 	Checks []*Check
 	// Status is the worst of its own checks, its node's checks, and critical if its node is not alive.
 	Status Status
+	// Drained is the reason why the instance takes no new traffic: its owner's, or that of an order; empty while it does.
+	Drained string
 	// CreateRevision and ModRevision are those of the instance's record.
 	CreateRevision, ModRevision uint64
 }
 
 // Healthy tells whether the instance is given to askers: it is not critical and takes traffic.
-func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drain == "" }
+func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drained == "" }
 
 // Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none.
 func (e *Endpoint) Reach() []Address {
@@ -31,8 +33,8 @@ func (e *Endpoint) Reach() []Address {
 
 // WhyNot says why the endpoint is not given to askers; it is empty if it is.
 func (e *Endpoint) WhyNot() string {
-	if e.Drain != "" {
-		return "draining: " + e.Drain
+	if e.Drained != "" {
+		return "draining: " + e.Drained
 	}
 	if e.Status != Critical {
 		return ""

@@ -241,6 +241,21 @@ func validateAddresses(noun string, addresses []Address) error {
 		if err := validateShort(noun+" address", a.Network, a.NetworkID); err != nil {
 			return err
 		}
+		if err := validateNames(noun, a.Names); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateNames(noun string, names []string) error {
+	if len(names) > MaxNames {
+		return Errorf(KindInvalid, "%s has %d names on a network: %d are allowed", noun, len(names), MaxNames)
+	}
+	for _, name := range names {
+		if !validHost(name) {
+			return Errorf(KindInvalid, "%s has the name %q on a network, which is not a host name", noun, name)
+		}
 	}
 	return nil
 }

@@ -17,6 +17,11 @@ type View struct {
 	services *shardMap[string, *Service]
 	nodes    *shardMap[string, *NodeSnapshot]
 	byIP     *shardMap[netip.Addr, []*Endpoint]
+	byName   *shardMap[nameOn, []*Endpoint]
+	// drains are the orders in force.
+	drains atomic.Pointer[[]*Drain]
+	// networks are those of this host.
+	networks atomic.Pointer[networks]
 
 	// listIndex is the last revision at which the list of services, their tags or the number of instances changed.
 	listIndex atomic.Uint64
@@ -44,7 +49,10 @@ func NewView() *View {
 		services: newShardMap[string, *Service](),
 		nodes:    newShardMap[string, *NodeSnapshot](),
 		byIP:     newShardMap[netip.Addr, []*Endpoint](),
+		byName:   newShardMap[nameOn, []*Endpoint](),
 	}
+	v.networks.Store(newNetworks(nil))
+	v.writer.drains = make(map[drained]*Drain)
 	v.writer.nodes = make(map[string]*nodeState)
 	v.wake.byName = make(map[string]*waitGroup)
 	v.wake.all = make(chan struct{})
