@@ -69,6 +69,27 @@ func TestLookupWithoutAddress(t *testing.T) {
 	}
 }
 
+// TestWatchTellsOnce holds that a server that stays away is told once, and what never passes is the end.
+func TestWatchTellsOnce(t *testing.T) {
+	var errs bytes.Buffer
+	root := newRoot()
+	root.SetErr(&errs)
+	w := &watcher{cmd: root}
+	away := catalog.Errorf(catalog.KindUnavailable, "no answer")
+	for range 3 {
+		if err := w.endure(away); err != nil {
+			t.Errorf("a server that is away ends the watch: %v", err)
+		}
+	}
+	if want := "koine: no answer (trying again until it answers)\n"; errs.String() != want {
+		t.Errorf("told %q, want %q", errs.String(), want)
+	}
+	denied := catalog.Errorf(catalog.KindDenied, "no right")
+	if err := w.endure(denied); !errors.Is(err, denied) {
+		t.Errorf("a denial is %v", err)
+	}
+}
+
 func TestTellWhyNot(t *testing.T) {
 	instances := make([]client.Instance, maxReasons+2)
 	for i := range instances {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	_ "github.com/koine-sd/koine/daemon" // what is built: a change of it is a reason to test again
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
@@ -49,14 +50,20 @@ func TestScripts(t *testing.T) {
 	})
 }
 
+// command is the program that is tested.
+const command = "../../cmd/koine"
+
 // build builds koine, with the race detector if the test has it too.
 func build(t *testing.T, dir string) {
 	t.Helper()
+	if _, err := os.ReadDir(command); err != nil { // go test's cache sees what we read, not what go build does
+		t.Fatal(err)
+	}
 	args := []string{"build", "-ldflags", "-X main.version=" + builtVersion, "-o", filepath.Join(dir, "koine")}
 	if race {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, "../../cmd/koine")...).CombinedOutput()
+	out, err := exec.Command("go", append(args, command)...).CombinedOutput()
 	if err != nil {
 		t.Fatalf("build koine: %v\n%s", err, out)
 	}
