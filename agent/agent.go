@@ -58,6 +58,9 @@ type Agent struct {
 
 const (
 	defaultGrace = 2 * time.Second
+	// driftPause spaces the comparisons that changes of the node in the catalog cause: the first is made at once, so that
+	// drift is put right, and a storm of outcomes of checks costs a few comparisons of all that the node has.
+	driftPause = 500 * time.Millisecond
 	// retryMin and retryMax bound the pause after a sync that failed.
 	retryMin = 50 * time.Millisecond
 	retryMax = 2 * time.Second
@@ -71,6 +74,9 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if err := cfg.Node.Validate(); err != nil {
 		return nil, err
+	}
+	if cfg.Node.Owner.Kind != catalog.OwnerSession {
+		return nil, catalog.Errorf(catalog.KindInvalid, "node %s has an agent but no session", cfg.Node.Name)
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
@@ -144,6 +150,7 @@ func (a *Agent) Run(ctx context.Context) error {
 		wg.Go(func() { a.feedChecks(ctx) })
 	}
 	a.awaitSources(ctx)
+	wg.Go(func() { a.keepAlive(ctx) })
 	a.keepSynced(ctx)
 	wg.Wait()
 	return nil
@@ -175,33 +182,35 @@ func (a *Agent) silent() []string {
 	})
 }
 
-// keepSynced declares the node at once, after every change, and when its session is gone.
+// keepSynced declares the node at once, and after every change.
 func (a *Agent) keepSynced(ctx context.Context) {
-	renew := time.NewTicker(time.Duration(a.cfg.Node.Owner.TTL) / 3)
-	defer renew.Stop()
 	last := &outcome{logger: a.cfg.Logger}
 	for ctx.Err() == nil {
 		a.syncUntilDone(ctx, last)
-		a.awaitCause(ctx, renew.C)
+		select {
+		case <-ctx.Done():
+		case <-a.changed:
+		}
 	}
 }
 
-// awaitCause renews the session until there is a cause to declare the node: something has changed, or the session is
-// gone.
-func (a *Agent) awaitCause(ctx context.Context, ticks <-chan time.Time) {
+// keepAlive renews the node's session, however long a sync takes. Where that fails the node is declared, which opens a
+// session if there is none.
+func (a *Agent) keepAlive(ctx context.Context) {
+	interval := time.Duration(a.cfg.Node.Owner.TTL) / 3
+	ticker := time.NewTicker(interval)
+	defer ticker.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case <-a.changed:
-			return
-		case <-ticks:
+		case <-ticker.C:
 		}
-		renewal, cancel := context.WithTimeout(ctx, time.Duration(a.cfg.Node.Owner.TTL)/3)
+		renewal, cancel := context.WithTimeout(ctx, interval)
 		err := a.cfg.Registry.RenewNode(renewal, a.cfg.Node.Name)
 		cancel()
 		if err != nil {
-			return
+			a.wake()
 		}
 	}
 }
@@ -238,14 +247,17 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 		held := a.Held(source)
 		for i := range held {
 			held[i].Instance.Drain = source + " has not answered since the agent started"
+			for c := range held[i].Checks {
+				held[i].Checks[c].Status = "" // whoever runs it may know better by now
+			}
 		}
 		declared[source] = declaration{registrations: held}
 	}
 	return merge(a.cfg.Node, a.cfg.Sources, declared)
 }
 
-// followNode compares again whenever anything of the node changes in the catalog: what somebody else changed there is
-// put right, and a change of our own costs a comparison that finds nothing.
+// followNode has the node compared again when anything of it changes in the catalog: what somebody else changed there
+// is put right, and a change of our own costs a comparison that finds nothing.
 func (a *Agent) followNode(ctx context.Context) {
 	for index := uint64(0); ; {
 		reached, err := a.cfg.View.WaitNode(ctx, a.cfg.Node.Name, index)
@@ -254,6 +266,7 @@ func (a *Agent) followNode(ctx context.Context) {
 		}
 		index = reached
 		a.wake()
+		pause(ctx, driftPause)
 	}
 }
 

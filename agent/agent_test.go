@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
@@ -27,9 +28,20 @@ type registry struct {
 	renewals int
 	fail     error
 	expired  bool
+	// hang keeps syncs from returning until it is closed.
+	hang chan struct{}
 }
 
-func (r *registry) SyncNode(_ context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
+func (r *registry) SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
+	r.mu.Lock()
+	hang := r.hang
+	r.mu.Unlock()
+	if hang != nil {
+		select {
+		case <-hang:
+		case <-ctx.Done():
+		}
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.syncs = append(r.syncs, state)
@@ -134,8 +146,8 @@ func TestSilentSourceKeepsItsRecordsDrained(t *testing.T) {
 		if len(state.Registrations) != 1 || !strings.Contains(state.Registrations[0].Instance.Drain, "docker has not answered") {
 			t.Fatalf("declared %+v, want the old instance drained", state.Registrations)
 		}
-		if got := state.Registrations[0].Checks; len(got) != 1 || got[0].ID != "c" {
-			t.Errorf("checks %+v, want those it had", got)
+		if got := state.Registrations[0].Checks; len(got) != 1 || got[0].ID != "c" || got[0].Status != "" {
+			t.Errorf("checks %+v, want those it had, their outcomes left to who runs them", got)
 		}
 		a.Declare("docker", nil)
 		synctest.Wait()
@@ -170,6 +182,72 @@ func TestDriftIsCompared(t *testing.T) {
 		synctest.Wait()
 		if _, after := r.last(); after != before+1 {
 			t.Errorf("%d syncs after somebody changed the node, want %d", after, before+1)
+		}
+	})
+}
+
+func TestStormIsComparedAFewTimes(t *testing.T) {
+	run(t, Config{}, nil, func(t *testing.T, _ *Agent, r *registry) {
+		_, before := r.last()
+		for i := range uint64(200) { // the checks of a crowded host, all turning at once
+			r.view.Apply(9+i, []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}})
+			time.Sleep(5 * time.Millisecond)
+			synctest.Wait()
+		}
+		_, after := r.last()
+		if n := after - before; n < 1 || n > 4 {
+			t.Errorf("compared %d times in a second of changes, want a few", n)
+		}
+		r.view.Apply(300, []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}})
+		time.Sleep(driftPause)
+		synctest.Wait()
+		if _, last := r.last(); last == after {
+			t.Error("the last change was not compared")
+		}
+	})
+}
+
+func TestRemovedNodeIsDeclaredAnew(t *testing.T) {
+	records := []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}}
+	run(t, Config{}, records, func(t *testing.T, _ *Agent, r *registry) {
+		time.Sleep(driftPause)
+		synctest.Wait()
+		_, before := r.last()
+		r.view.Apply(9, []catalog.Change{{Type: catalog.RecordNode, Name: "n1"}})
+		synctest.Wait()
+		if _, after := r.last(); after != before+1 {
+			t.Errorf("%d syncs after the node was removed, want %d", after, before+1)
+		}
+	})
+}
+
+func TestSessionIsRenewedWhileASyncHangs(t *testing.T) {
+	run(t, Config{Sources: []string{"docker"}}, nil, func(t *testing.T, a *Agent, r *registry) {
+		a.Declare("docker", nil)
+		synctest.Wait()
+		r.set(func(r *registry) { r.hang = make(chan struct{}) })
+		a.Declare("docker", nil)
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		r.set(func(r *registry) {
+			if r.renewals != 3 {
+				t.Errorf("%d renewals in 10 s of a session of 9 s, want 3", r.renewals)
+			}
+			close(r.hang)
+		})
+	})
+}
+
+func TestWhatIsDeclaredIsNotChanged(t *testing.T) {
+	run(t, Config{Sources: []string{"docker"}}, nil, func(t *testing.T, a *Agent, r *registry) {
+		given := registration("a", catalog.Check{ID: "c", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}})
+		a.Declare("docker", []catalog.Registration{given})
+		synctest.Wait()
+		if state, _ := r.last(); len(state.Registrations) != 1 || state.Registrations[0].Checks[0].Node != "n1" {
+			t.Errorf("declared %+v, want a check of n1", state.Registrations)
+		}
+		if given.Checks[0].Node != "" || given.Checks[0].Instance != "" {
+			t.Errorf("the source's own check became %+v", given.Checks[0])
 		}
 	})
 }
@@ -263,6 +341,52 @@ func TestMergeLeavesOutWhatCannotStand(t *testing.T) {
 	}
 	if err := state.Validate(); err != nil {
 		t.Errorf("merged state: %v", err)
+	}
+}
+
+func TestMergeKeepsWithinTheLimits(t *testing.T) {
+	many := make([]catalog.Registration, catalog.MaxRegistration+1)
+	for i := range many {
+		many[i] = registration(fmt.Sprint("i", i))
+	}
+	checks := make([]catalog.Check, catalog.MaxChecks+2)
+	for i := range checks {
+		checks[i] = catalog.Check{ID: fmt.Sprint("c", i), Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
+	}
+	state, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
+		"docker": {registrations: many}, "file": {registrations: many[:1], nodeChecks: checks},
+	})
+	if len(state.Registrations) != catalog.MaxRegistration || len(state.Checks) != catalog.MaxChecks {
+		t.Errorf("%d instances and %d checks, want as many as are allowed", len(state.Registrations), len(state.Checks))
+	}
+	if err := state.Validate(); err != nil {
+		t.Errorf("merged state: %v", err)
+	}
+	want := []string{
+		"1 instances of docker left out: node n1 has 10000, as many as are allowed",
+		"instance i0 of file has the id of one of docker",
+		"2 checks of node n1 left out: it has 32, as many as are allowed",
+	}
+	if diff := cmp.Diff(want, complaints); diff != "" {
+		t.Errorf("complaints:\n%s", diff)
+	}
+}
+
+func TestMergeLeavesOutAnInstanceThatContradictsItself(t *testing.T) {
+	check := catalog.Check{ID: "c", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
+	state, complaints := merge(node, []string{"docker"}, map[string]declaration{
+		"docker": {registrations: []catalog.Registration{registration("a", check, check), registration("b")}},
+	})
+	if diff := cmp.Diff([]string{"b"}, ids(state)); diff != "" || len(complaints) != 1 {
+		t.Errorf("complaints %q, declared %s", complaints, diff)
+	}
+}
+
+func TestNewWantsANodeWithASession(t *testing.T) {
+	permanent := node
+	permanent.Owner = catalog.Owner{Kind: catalog.OwnerPermanent}
+	if _, err := New(Config{Node: permanent, Registry: &registry{}, View: catalog.NewView()}); catalog.KindOf(err) != catalog.KindInvalid {
+		t.Errorf("made for a node without a session: %v", err)
 	}
 }
 

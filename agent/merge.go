@@ -2,6 +2,7 @@ package agent
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -15,54 +16,103 @@ type declaration struct {
 // merge gathers the declarations of several sources, in that order, into one state of a node. What cannot stand beside
 // what came before it, or is outside the limits, is left out and told in complaints; the rest is not affected.
 func merge(node catalog.Node, order []string, declared map[string]declaration) (state catalog.NodeState, complaints []string) {
-	state.Node = node
-	instances := make(map[string]string)
-	checks := make(map[string]bool)
-	for _, source := range order {
-		for _, r := range declared[source].registrations {
-			r.Instance.Node = node.Name
-			if err := admit(&r, source, instances, checks); err != nil {
-				complaints = append(complaints, err.Error())
-				continue
-			}
-			state.Registrations = append(state.Registrations, r)
-		}
-		for _, c := range declared[source].nodeChecks {
-			c.Node, c.Instance = node.Name, ""
-			if err := c.Validate(); err != nil {
-				complaints = append(complaints, err.Error())
-				continue
-			}
-			if checks[c.ID] {
-				complaints = append(complaints, fmt.Sprintf("check %s of node %s is declared twice", c.ID, node.Name))
-				continue
-			}
-			checks[c.ID] = true
-			state.Checks = append(state.Checks, c)
-		}
+	m := merger{
+		state: catalog.NodeState{Node: node}, instances: make(map[string]string), checks: make(map[string]bool),
 	}
-	return state, complaints
+	for _, source := range order {
+		m.addInstances(source, declared[source].registrations)
+		m.addChecks(declared[source].nodeChecks)
+	}
+	return m.state, m.complaints
 }
 
-// admit notes a registration's ids, or tells why it has no place.
-func admit(r *catalog.Registration, source string, instances map[string]string, checks map[string]bool) error {
-	for i := range r.Checks {
-		r.Checks[i].Node, r.Checks[i].Instance = r.Instance.Node, r.Instance.ID
+// merger is the state gathered so far, with the ids that are taken in it.
+type merger struct {
+	state      catalog.NodeState
+	complaints []string
+	// instances holds the source of each instance.
+	instances map[string]string
+	checks    map[string]bool
+}
+
+func (m *merger) complain(format string, args ...any) {
+	m.complaints = append(m.complaints, fmt.Sprintf(format, args...))
+}
+
+func (m *merger) addInstances(source string, registrations []catalog.Registration) {
+	tooMany := 0
+	for _, r := range registrations {
+		r = placed(r, m.state.Node.Name)
+		if err := m.admit(&r, source); err != nil {
+			m.complain("%v", err)
+			continue
+		}
+		if len(m.state.Registrations) == catalog.MaxRegistration {
+			tooMany++
+			continue
+		}
+		m.instances[r.Instance.ID] = source
+		for i := range r.Checks {
+			m.checks[r.Checks[i].ID] = true
+		}
+		m.state.Registrations = append(m.state.Registrations, r)
 	}
+	if tooMany > 0 {
+		m.complain("%d instances of %s left out: node %s has %d, as many as are allowed",
+			tooMany, source, m.state.Node.Name, catalog.MaxRegistration)
+	}
+}
+
+// placed returns a registration on a node. The source keeps its own as it is.
+func placed(r catalog.Registration, node string) catalog.Registration {
+	r.Instance.Node = node
+	r.Checks = slices.Clone(r.Checks)
+	for i := range r.Checks {
+		r.Checks[i].Node, r.Checks[i].Instance = node, r.Instance.ID
+	}
+	return r
+}
+
+// admit tells why a registration has no place.
+func (m *merger) admit(r *catalog.Registration, source string) error {
 	if err := r.Validate(); err != nil {
 		return err
 	}
-	if other, taken := instances[r.Instance.ID]; taken {
+	if other, taken := m.instances[r.Instance.ID]; taken {
 		return fmt.Errorf("instance %s of %s has the id of one of %s", r.Instance.ID, source, other)
 	}
-	for _, c := range r.Checks {
-		if checks[c.ID] {
-			return fmt.Errorf("instance %s of %s has a check %s that is declared twice", r.Instance.ID, source, c.ID)
+	own := make(map[string]bool, len(r.Checks))
+	for i := range r.Checks {
+		id := r.Checks[i].ID
+		if m.checks[id] || own[id] {
+			return fmt.Errorf("instance %s of %s has a check %s that is declared twice", r.Instance.ID, source, id)
 		}
-	}
-	instances[r.Instance.ID] = source
-	for _, c := range r.Checks {
-		checks[c.ID] = true
+		own[id] = true
 	}
 	return nil
+}
+
+func (m *merger) addChecks(checks []catalog.Check) {
+	name := m.state.Node.Name
+	tooMany := 0
+	for _, c := range checks {
+		c.Node, c.Instance = name, ""
+		if err := c.Validate(); err != nil {
+			m.complain("%v", err)
+			continue
+		}
+		if m.checks[c.ID] {
+			m.complain("check %s of node %s is declared twice", c.ID, name)
+			continue
+		}
+		if len(m.state.Checks) == catalog.MaxChecks {
+			tooMany++
+			continue
+		}
+		m.checks[c.ID] = true
+		m.state.Checks = append(m.state.Checks, c)
+	}
+	if tooMany > 0 {
+		m.complain("%d checks of node %s left out: it has %d, as many as are allowed", tooMany, name, catalog.MaxChecks)
+	}
 }
