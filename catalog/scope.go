@@ -16,13 +16,17 @@ type Network struct {
 	// Gateways are the host's own addresses on it. A network without one, an overlay or a macvlan, cannot be reached
 	// from the host.
 	Gateways []netip.Addr
+	// Isolated says that those on it reach the host and are reached from it, but do not reach one another.
+	Isolated bool
 }
 
 // Scope is what an asker can reach. Scopes are interned: as long as the host's networks stay, the same asker gets the
 // same pointer, so that it may serve as the key of what is derived for its kind of asker. A Scope is immutable.
 type Scope struct {
-	// Networks are the IDs of the networks that the asker is on, sorted.
+	// Networks are the IDs of the networks on which the asker reaches others, sorted.
 	Networks []string
+	// Host says that the asker is the host itself: it alone reaches what listens on a loopback address.
+	Host bool
 	// Everything says that nothing is known of the asker's networks, or that it wants to see all addresses.
 	Everything bool
 }
@@ -31,29 +35,77 @@ type Scope struct {
 var AllNetworks = &Scope{Everything: true}
 
 // Reach returns the addresses of an endpoint that an asker can reach: those on a network that it is on, in the order of
-// the instance's preference, then those that anybody can reach, then the host's, where its ports are published. It is
-// nil if there is none.
+// the instance's preference, then those that anybody can reach, then the host's, if a port is published there or the
+// instance has no network but the host's. It is nil if there is none.
 func (s *Scope) Reach(e *Endpoint) []Address {
 	all := e.Reach()
-	if s.Everything || !slices.ContainsFunc(all, s.beyond) {
+	if s.Everything {
+		return all
+	}
+	onHost := answersOnHost(e, all)
+	if s.inOrder(all, onHost) {
 		return all
 	}
 	var reached []Address
-	for _, a := range all {
-		if !s.beyond(a) {
-			reached = append(reached, a)
+	for want := near; want < beyond; want++ {
+		for _, a := range all {
+			if s.distance(a, onHost) == want {
+				reached = append(reached, a)
+			}
 		}
 	}
 	return reached
 }
 
-// beyond tells whether an address is on a network that the asker is not on.
-func (s *Scope) beyond(a Address) bool {
-	if a.Network == "" || a.Network == NetworkHost {
-		return false
+// distance is how far an address is from an asker.
+type distance uint8
+
+const (
+	near   distance = iota // on a network that the asker is on
+	open                   // on no network in particular
+	atHost                 // on the host, where ports are published
+	beyond                 // where the asker cannot reach it
+)
+
+func (s *Scope) distance(a Address, onHost bool) distance {
+	switch {
+	case a.IP.Unmap().IsLoopback() && !s.Host:
+		return beyond
+	case a.Network == "":
+		return open
+	case a.Network == NetworkHost && onHost:
+		return atHost
+	case a.Network != NetworkHost && s.On(networkKey(a)):
+		return near
+	default:
+		return beyond
 	}
-	_, on := slices.BinarySearch(s.Networks, networkKey(a))
-	return !on
+}
+
+// inOrder tells whether an asker can reach all of the addresses, and they stand from near to far.
+func (s *Scope) inOrder(all []Address, onHost bool) bool {
+	last := near
+	for _, a := range all {
+		d := s.distance(a, onHost)
+		if d == beyond || d < last {
+			return false
+		}
+		last = d
+	}
+	return true
+}
+
+// On tells whether the asker is on a network, given by its ID.
+func (s *Scope) On(network string) bool {
+	_, on := slices.BinarySearch(s.Networks, network)
+	return on
+}
+
+// answersOnHost tells whether anything of an endpoint answers at the host's address: a published port, or all of it if
+// it has no other network.
+func answersOnHost(e *Endpoint, all []Address) bool {
+	return slices.ContainsFunc(e.Ports, func(p Port) bool { return p.Published != 0 }) ||
+		!slices.ContainsFunc(all, func(a Address) bool { return a.Network != NetworkHost })
 }
 
 // networkKey identifies the network of an address: by its ID, or its name where it has none.
@@ -67,10 +119,10 @@ func networkKey(a Address) string {
 // networks is what a View knows of the networks of its host.
 type networks struct {
 	list []Network
+	// isolated are the IDs of the networks on which only the host reaches anybody.
+	isolated map[string]bool
 	// host is the scope of the host itself: it reaches all networks on which it has an address.
 	host *Scope
-	// outside is the scope of an asker on no known network.
-	outside *Scope
 
 	mu       sync.RWMutex
 	interned map[string]*Scope
@@ -80,20 +132,21 @@ type networks struct {
 const maxScopes = 4096
 
 func newNetworks(list []Network) *networks {
-	n := &networks{list: list, interned: make(map[string]*Scope)}
-	var own []string
+	n := &networks{list: list, isolated: make(map[string]bool), interned: make(map[string]*Scope)}
+	n.host = &Scope{Host: true}
 	for _, network := range list {
+		n.isolated[network.ID] = network.Isolated
 		if len(network.Gateways) > 0 {
-			own = append(own, network.ID)
+			n.host.Networks = append(n.host.Networks, network.ID)
 		}
 	}
-	n.outside = n.scope(nil)
-	n.host = n.scope(own)
+	slices.Sort(n.host.Networks)
 	return n
 }
 
-// scope returns the one scope of a set of networks.
+// scope returns the one scope of whoever is on a set of networks.
 func (n *networks) scope(ids []string) *Scope {
+	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
 	key := strings.Join(ids, "\x00")
@@ -131,7 +184,7 @@ func (v *View) HostScope() *Scope {
 // itself, of a container on it, or of anybody else on one of its networks. A container counts as on all of its networks,
 // one that is not registered yet as on the network that its address is of.
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
-	ip = ip.Unmap()
+	ip = ip.Unmap().WithZone("")
 	if ip.IsLoopback() {
 		return v.HostScope()
 	}

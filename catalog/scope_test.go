@@ -1,0 +1,202 @@
+package catalog
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// hostNetworks are two bridges, one on which nobody reaches anybody, and an overlay without an address of the host.
+func hostNetworks() []Network {
+	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
+	return []Network{
+		{ID: "A", Name: "front", Subnets: []netip.Prefix{prefix("10.1.0.0/24")}, Gateways: []netip.Addr{addr("10.1.0.1")}},
+		{ID: "B", Name: "Back", Subnets: []netip.Prefix{prefix("10.2.0.0/24"), prefix("fd02::/64")},
+			Gateways: []netip.Addr{addr("10.2.0.1"), addr("fd02::1")}},
+		{ID: "G", Name: "gw", Subnets: []netip.Prefix{prefix("10.3.0.0/24")}, Gateways: []netip.Addr{addr("10.3.0.1")}, Isolated: true},
+		{ID: "O", Name: "over", Subnets: []netip.Prefix{prefix("10.9.0.0/24")}},
+		// Its range holds those of A and B.
+		{ID: "W", Name: "wide", Subnets: []netip.Prefix{prefix("10.0.0.0/14")}},
+	}
+}
+
+// at is an address "network/ip"; the network's ID is its name.
+func at(text string, names ...string) Address {
+	network, ip, _ := strings.Cut(text, "/")
+	a := Address{Network: network, IP: netip.MustParseAddr(ip), Names: names}
+	if network != "" && network != NetworkHost {
+		a.NetworkID = network
+	}
+	return a
+}
+
+func container(id string, published uint16, addresses ...Address) Change {
+	return Change{Type: RecordInstance, Name: "n1", ID: id, Instance: &Instance{ID: id, Node: "n1", Service: "s",
+		Ports: []Port{{Number: 80, Published: published}}, Addresses: addresses}}
+}
+
+func scopedView(changes ...Change) *View {
+	v := NewView()
+	v.SetNetworks(hostNetworks())
+	n := &Node{Name: "n1", Addresses: []Address{at("host/192.0.2.7")}, Owner: Owner{Kind: OwnerPermanent}}
+	v.Load(1, append(changes, Change{Type: RecordNode, Name: "n1", Node: n}))
+	return v
+}
+
+func TestScopeOf(t *testing.T) {
+	v := scopedView(
+		container("one", 0, at("A/10.1.0.2")),
+		container("two", 0, at("A/10.1.0.3"), at("B/10.2.0.3"), at("host/192.0.2.7")),
+		container("over", 0, at("O/10.9.0.2"), at("G/10.3.0.2")),
+		container("hosted", 0, at("host/192.0.2.7")),
+		Change{Type: RecordInstance, Name: "n2", ID: "far", Instance: &Instance{ID: "far", Node: "n2", Service: "s",
+			Addresses: []Address{at("X/10.1.0.9")}}},
+	)
+	for _, test := range []struct{ name, ip, want string }{
+		{"loopback", "127.0.0.1", "host A B G"},
+		{"loopback, IPv6", "::1", "host A B G"},
+		{"a gateway", "10.1.0.1", "host A B G"},
+		{"a gateway, mapped", "::ffff:10.1.0.1", "host A B G"},
+		{"the node", "192.0.2.7", "host A B G"},
+		{"one network", "10.1.0.2", "A"},
+		{"two networks, by the first", "10.1.0.3", "A B"},
+		{"two networks, by the second", "10.2.0.3", "A B"},
+		{"isolated network does not count", "10.3.0.2", "O"},
+		{"not registered, by subnet", "10.2.0.77", "B W"},
+		{"not registered, IPv6 with a zone", "fd02::9%eth0", "B"},
+		{"overlapping subnets", "10.1.0.77", "A W"},
+		{"container of another node", "10.1.0.9", "A W"},
+		{"not registered on the isolated one", "10.3.0.77", "W"},
+		{"outsider", "198.51.100.1", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			got := v.ScopeOf("n1", netip.MustParseAddr(test.ip))
+			text := strings.Join(got.Networks, " ")
+			if got.Host {
+				text = "host " + text
+			}
+			if text != test.want || got.Everything {
+				t.Errorf("%+v, want %q", got, test.want)
+			}
+			if again := v.ScopeOf("N1", netip.MustParseAddr(test.ip)); again != got {
+				t.Errorf("the same asker has another scope the next time")
+			}
+		})
+	}
+}
+
+func TestScopeWithoutNetworks(t *testing.T) {
+	v := NewView()
+	for _, ip := range []string{"127.0.0.1", "10.1.0.2"} {
+		if got := v.ScopeOf("n1", netip.MustParseAddr(ip)); got != AllNetworks {
+			t.Errorf("%s: %+v, want everything, for nothing is known", ip, got)
+		}
+	}
+	v.SetNetworks(hostNetworks())
+	if got := v.HostScope(); got == AllNetworks || got != v.ScopeOf("", netip.MustParseAddr("::1")) {
+		t.Errorf("%+v after networks are known", got)
+	}
+}
+
+func TestReach(t *testing.T) {
+	own := &Scope{Networks: []string{"A", "B"}}
+	host := &Scope{Networks: []string{"A"}, Host: true}
+	for _, test := range []struct {
+		name      string
+		scope     *Scope
+		published uint16
+		addresses []Address
+		want      string
+	}{
+		{"shared", own, 0, []Address{at("A/10.1.0.2")}, "10.1.0.2"},
+		{"the shared ones, in order", own, 0, []Address{at("B/10.2.0.2"), at("O/10.9.0.2"), at("A/10.1.0.2")}, "10.2.0.2 10.1.0.2"},
+		{"none shared", own, 0, []Address{at("O/10.9.0.2")}, ""},
+		{"published as the last resort", own, 8080, []Address{at("host/192.0.2.7"), at("A/10.1.0.2")}, "10.1.0.2 192.0.2.7"},
+		{"published, none shared", own, 8080, []Address{at("O/10.9.0.2"), at("host/192.0.2.7")}, "192.0.2.7"},
+		{"not published, none shared", own, 0, []Address{at("O/10.9.0.2"), at("host/192.0.2.7")}, ""},
+		{"not published, shared", own, 0, []Address{at("A/10.1.0.2"), at("host/192.0.2.7")}, "10.1.0.2"},
+		{"host mode", own, 0, []Address{at("host/192.0.2.7")}, "192.0.2.7"},
+		{"of the node", own, 0, nil, "192.0.2.7"},
+		{"anybody's", own, 0, []Address{at("/198.51.100.2")}, "198.51.100.2"},
+		{"by name", own, 0, []Address{{Host: "db.example.com"}}, "db.example.com"},
+		{"network without an ID", own, 0, []Address{{Network: "A", IP: netip.MustParseAddr("10.1.0.2")}}, "10.1.0.2"},
+		{"loopback is the host's", own, 8080, []Address{at("host/127.0.0.1")}, ""},
+		{"loopback, mapped", own, 0, []Address{at("/::ffff:127.0.0.1")}, ""},
+		{"loopback for the host", host, 8080, []Address{at("B/10.2.0.2"), at("host/127.0.0.1")}, "127.0.0.1"},
+		{"a bridge for the host", host, 8080, []Address{at("A/10.1.0.2"), at("host/127.0.0.1")}, "10.1.0.2 127.0.0.1"},
+		{"published for an outsider", &Scope{}, 8080, []Address{at("A/10.1.0.2"), at("host/192.0.2.7")}, "192.0.2.7"},
+		{"everything, as it is", AllNetworks, 0, []Address{at("O/10.9.0.2"), at("host/127.0.0.1")}, "10.9.0.2 127.0.0.1"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			v := scopedView(container("c", test.published, test.addresses...))
+			var got []string
+			for _, a := range test.scope.Reach(v.Instance("n1", "c")) {
+				got = append(got, a.String())
+			}
+			if text := strings.Join(got, " "); text != test.want {
+				t.Errorf("reached at %q, want %q", text, test.want)
+			}
+		})
+	}
+}
+
+func TestByName(t *testing.T) {
+	v := scopedView(
+		container("db-1", 0, at("A/10.1.0.2", "db", "DB-1"), at("B/10.2.0.2", "store")),
+		container("db-2", 0, at("A/10.1.0.3", "db")),
+	)
+	ids := func(network, name string) (list []string) {
+		for _, e := range v.ByName(network, name) {
+			list = append(list, e.ID)
+		}
+		slices.Sort(list)
+		return list
+	}
+	check := func(network, name string, want ...string) {
+		t.Helper()
+		if diff := cmp.Diff(want, ids(network, name)); diff != "" {
+			t.Errorf("%s on %s: %s", name, network, diff)
+		}
+	}
+	check("A", "db", "db-1", "db-2")
+	check("A", "db-1", "db-1")
+	check("B", "STORE", "db-1")
+	check("B", "db")
+	check("A", "store")
+
+	// An alias that goes, and a container that goes.
+	v.Apply(2, []Change{container("db-1", 0, at("A/10.1.0.2", "db-1"))})
+	check("A", "db", "db-2")
+	check("A", "db-1", "db-1")
+	check("B", "store")
+	v.Apply(3, []Change{{Type: RecordInstance, Name: "n1", ID: "db-2"}})
+	check("A", "db")
+}
+
+func TestNetworkByNameOrID(t *testing.T) {
+	v := scopedView()
+	for name, want := range map[string]string{"A": "A", "front": "A", "FRONT": "A", "back": "B", "b": "", "nosuch": ""} {
+		got, ok := v.Network(name)
+		if got.ID != want || ok != (want != "") {
+			t.Errorf("network %s is %q, %v", name, got.ID, ok)
+		}
+	}
+}
+
+// TestManyScopes holds that askers past the bound still get what they can reach.
+func TestManyScopes(t *testing.T) {
+	n := newNetworks(hostNetworks())
+	for i := range maxScopes + 10 {
+		ids := []string{fmt.Sprint("x", i), "A"}
+		if got := n.scope(ids); !got.On("A") || !got.On(fmt.Sprint("x", i)) || got.On("B") {
+			t.Fatalf("scope %d is %+v", i, got)
+		}
+	}
+	if len(n.interned) > maxScopes {
+		t.Errorf("%d scopes are kept", len(n.interned))
+	}
+}
