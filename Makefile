@@ -8,7 +8,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 FUZZTIME ?= 30s
 export CGO_ENABLED := 0
 
-.PHONY: all build run test lint check cover vuln fuzz bench image clean
+.PHONY: all build run test lint check cover vuln fuzz bench microbench image clean
 
 all: build
 
@@ -51,8 +51,13 @@ vuln:
 fuzz:
 	scripts/fuzz $(FUZZTIME)
 
-## bench: the benchmarks
-bench:
+## bench: Koine against its peers, in one table; BENCH takes the flags of ./bench
+bench: build
+	@scripts/install-tools dnsperf wrk
+	$(GO) run ./bench $(BENCH)
+
+## microbench: the benchmarks of single packages
+microbench:
 	$(GO) test -run '^$$' -bench . -benchmem ./catalog ./dns ./api ./registry
 
 ## image: the container image, FROM scratch

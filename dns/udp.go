@@ -3,10 +3,10 @@ package dns
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"net/netip"
 	"runtime"
-	"slices"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
@@ -16,28 +16,81 @@ import (
 // udpReaders is how many goroutines read the UDP socket.
 func udpReaders() int { return runtime.GOMAXPROCS(0) }
 
+// batchSize is how many datagrams one system call reads or sends at most. One that comes alone waits for no others.
+const batchSize = 32
+
+// udpBatch is the datagrams of one read and the replies to them. Its buffers are used again.
+type udpBatch struct {
+	conn    *ipv4.PacketConn // sends and receives for IPv6 sockets as well
+	in, out []ipv4.Message
+	// replies are the buffers that the replies are packed into, one for each datagram of a read.
+	replies [batchSize][]byte
+}
+
+func newUDPBatch(conn *net.UDPConn) *udpBatch {
+	b := &udpBatch{conn: ipv4.NewPacketConn(conn), in: make([]ipv4.Message, batchSize)}
+	for i := range b.in {
+		b.in[i].Buffers = [][]byte{make([]byte, maxRequest)}
+		b.in[i].OOB = make([]byte, 128)
+		b.replies[i] = make([]byte, 0, maxUDP)
+	}
+	b.out = make([]ipv4.Message, 0, batchSize)
+	for i := range batchSize {
+		b.out[:batchSize][i].Buffers = make([][]byte, 1)
+	}
+	return b
+}
+
+// add has a reply to a datagram sent with the others.
+func (b *udpBatch) add(reply []byte, request *ipv4.Message) {
+	b.out = b.out[:len(b.out)+1]
+	m := &b.out[len(b.out)-1]
+	m.Buffers[0], m.OOB, m.Addr = reply, replySource(request.OOB[:request.NN]), request.Addr
+}
+
+// flush sends the replies. One that cannot be sent is lost, as any may be; the asker asks again.
+func (b *udpBatch) flush(log *slog.Logger) {
+	for rest := b.out; len(rest) > 0; {
+		n, err := b.conn.WriteBatch(rest, 0)
+		if err != nil {
+			log.Debug("send dns reply", "to", rest[0].Addr, "error", err)
+			n = 1 // it is the first one's
+		}
+		rest = rest[max(n, 1):]
+	}
+	b.out = b.out[:0]
+}
+
 // serveUDP answers datagrams until the socket is closed.
 func (s *Server) serveUDP(ctx context.Context) error {
-	w := s.newWorker()
-	in, oob := make([]byte, maxRequest), make([]byte, 128)
+	w, b := s.newWorker(), newUDPBatch(s.udp)
 	for {
-		n, oobn, _, from, err := s.udp.ReadMsgUDPAddrPort(in, oob)
+		n, err := b.conn.ReadBatch(b.in, 0)
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err != nil {
 			return fmt.Errorf("read udp: %w", err)
 		}
-		reply, out := w.answer(in[:n], false)
-		if out != nil {
-			reply = s.startOutbound(ctx, w, out, from, replySource(oob[:oobn]))
+		for i := range n {
+			w.out = b.replies[i]
+			s.answerDatagram(ctx, w, b, &b.in[i])
+			b.replies[i] = w.out // it may have grown
 		}
-		if reply == nil {
-			continue
-		}
-		s.metrics.count(&w.req, reply)
-		s.send(reply, replySource(oob[:oobn]), from)
+		b.flush(s.log)
 	}
+}
+
+func (s *Server) answerDatagram(ctx context.Context, w *worker, b *udpBatch, m *ipv4.Message) {
+	reply, out := w.answer(m.Buffers[0][:m.N], false)
+	if out != nil {
+		reply = s.startOutbound(ctx, w, out, m.Addr.(*net.UDPAddr).AddrPort(), replySource(m.OOB[:m.NN]))
+	}
+	if reply == nil {
+		return
+	}
+	s.metrics.count(&w.req, reply)
+	b.add(reply, m)
 }
 
 // startOutbound has a query finished by a goroutine of its own. If too many are at it, or the query is one that this
@@ -49,7 +102,6 @@ func (s *Server) startOutbound(ctx context.Context, w *worker, out *outbound, fr
 	if !s.admit() {
 		return w.failure(&out.req, 0)
 	}
-	oob = slices.Clone(oob)
 	s.running.Go(func() {
 		defer s.leave()
 		reply := s.finish(ctx, out)
