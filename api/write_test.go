@@ -78,7 +78,7 @@ func TestPutInstanceRefuses(t *testing.T) {
 		{`{"service":"w","permanent":true,"address":"a","addresses":[{"host":"b"}]}`, 400, "both address and addresses"},
 		{`{"service":"w","permanent":true,"port":65536}`, 400, "field port"},
 		{`{"service":"not a name","permanent":true}`, 400, "service name"},
-		{`{"service":"w","permanent":true,"checks":[{"name":"no target"}]}`, 400, "set one of http, tcp, args and ttl"},
+		{`{"service":"w","permanent":true,"checks":[{"name":"no target"}]}`, 400, "set one of http, tcp, udp"},
 		{`{"service":"w","permanent":true,"checks":[{"args":["rm"]}]}`, 403, "--enable-script-checks"},
 		{`{"service":"w","permanent":true,"checks":[{"type":"tcp","tcp":":1","args":["rm"]}]}`, 403, "scripts are not accepted"},
 		{`{"service":"w","permanent":true,"meta":{"k":"` + strings.Repeat("x", maxBody) + `"}}`, 413, "more than 1048576 bytes"},

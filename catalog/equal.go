@@ -29,7 +29,11 @@ func (d *Definition) Equal(e *Definition) bool {
 		d.TLSServerName == e.TLSServerName && d.TLSSkipVerify == e.TLSSkipVerify && d.TCP == e.TCP && d.TTL == e.TTL &&
 		d.Interval == e.Interval && d.Timeout == e.Timeout && d.SuccessBeforePassing == e.SuccessBeforePassing &&
 		d.FailuresBeforeWarning == e.FailuresBeforeWarning && d.FailuresBeforeCritical == e.FailuresBeforeCritical &&
-		d.InitialStatus == e.InitialStatus && slices.Equal(d.Args, e.Args) &&
+		d.InitialStatus == e.InitialStatus && slices.Equal(d.Args, e.Args) && d.Container == e.Container &&
+		d.UDP == e.UDP && d.UDPPayload == e.UDPPayload && d.UDPReply == e.UDPReply &&
+		d.GRPC == e.GRPC && d.GRPCUseTLS == e.GRPCUseTLS && d.H2Ping == e.H2Ping && d.H2PingPlain == e.H2PingPlain &&
+		d.AliasService == e.AliasService && d.AliasNode == e.AliasNode &&
+		d.FlapThreshold == e.FlapThreshold && d.DeregisterAfter == e.DeregisterAfter &&
 		maps.EqualFunc(d.Header, e.Header, slices.Equal[[]string])
 }
 

@@ -74,7 +74,7 @@ func TestValidate(t *testing.T) {
 		{"zone that is not text", func(_ *NodeState, i *Instance, _ *Check) { i.Locality.Zone = "\xff" }, "not UTF-8"},
 		{"long network", func(_ *NodeState, i *Instance, _ *Check) { i.Addresses[0].NetworkID = long }, "255 are allowed"},
 		{"check without id", func(_ *NodeState, _ *Instance, c *Check) { c.ID = "" }, "check has no id"},
-		{"check type", func(_ *NodeState, _ *Instance, c *Check) { c.Type = "" }, "set one of http, tcp, args and ttl"},
+		{"check type", func(_ *NodeState, _ *Instance, c *Check) { c.Type = "" }, "set one of http, tcp, udp"},
 		{"check target", func(_ *NodeState, _ *Instance, c *Check) { c.HTTP = "" }, "does not say what to check"},
 		{"check status", func(_ *NodeState, _ *Instance, c *Check) { c.Status = "up" }, "use passing, warning or critical"},
 		{"check initial status", func(_ *NodeState, _ *Instance, c *Check) { c.InitialStatus = "up" }, "use passing, warning or critical"},

@@ -12,6 +12,13 @@
 //   - tcp: a connection is made and closed.
 //   - script: exit code 0 passes, 1 warns, all else is critical. The command runs in a process group of its own and
 //     the whole group is killed when the command ends or its time is up, so a run leaves nothing behind.
+//   - udp: a datagram is sent. An answer passes, "port unreachable" is critical, and silence passes unless the check asks
+//     for an answer.
+//   - grpc: gRPC's health service is asked. SERVING passes, all else is critical.
+//   - h2ping: an HTTP/2 connection is opened and a PING sent. Its answer passes.
+//   - exec: like a script, but inside a container, through an Execer.
+//   - alias: the status of an instance, a service or a node of the catalog. It is not polled but looked at whenever the
+//     View changes, and holds at once, without thresholds: what it stands for has had its own.
 //   - ttl: the application pushes its status; without a push within the TTL the check turns critical. What the
 //     application says holds at once: thresholds do not apply.
 //   - docker: not run here; whoever declares it declares its status.
@@ -22,4 +29,8 @@
 //
 // Only a change of status is reported, with the output of the run that changed it. The first outcome of a check of
 // which no outcome is stored is reported whatever it is, so that a check that was critical from the start says why.
+//
+// A check that goes to and from critical too often flaps: Flaps gives it a score, and a check with a FlapThreshold is held
+// critical while the score is too high. An instance whose check has been critical for its DeregisterAfter is handed to a
+// Deregisterer.
 package health

@@ -2,7 +2,6 @@ package health
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
@@ -77,10 +76,7 @@ func newClient(def *catalog.Definition) *http.Client {
 			DisableKeepAlives:      true,
 			ForceAttemptHTTP2:      true,
 			MaxResponseHeaderBytes: maxResponseHeader,
-			TLSClientConfig: &tls.Config{
-				ServerName:         def.TLSServerName,
-				InsecureSkipVerify: def.TLSSkipVerify, // the declaration asks for it
-			},
+			TLSClientConfig:        tlsConfig(def),
 		},
 		CheckRedirect: followSameHost,
 	}

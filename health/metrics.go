@@ -14,6 +14,9 @@ type metrics struct {
 	runs     *prometheus.CounterVec
 	duration *prometheus.HistogramVec
 	reports  *prometheus.CounterVec
+	removals *prometheus.CounterVec
+	score    *prometheus.GaugeVec
+	damped   prometheus.Gauge
 }
 
 // newMetrics makes the metrics and registers them, unless registry is nil.
@@ -32,11 +35,21 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "koine_health_reports_total", Help: "Reports of changes of status by result.",
 		}, []string{"result"}),
+		removals: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "koine_health_deregistrations_total", Help: "Instances deregistered after their check, by result.",
+		}, []string{"result"}),
+		score: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "koine_health_flap_score", Help: "Flap score in percent of checks with a threshold or a score above 0.",
+		}, []string{"node", "check"}),
+		damped: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "koine_health_damped", Help: "Checks that are held critical because they flap.",
+		}),
 	}
+	m.removals.WithLabelValues("ok") // there from the start, so that its rate is seen from the first
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.checks, m.runs, m.duration, m.reports} {
+	for _, c := range []prometheus.Collector{m.checks, m.runs, m.duration, m.reports, m.removals, m.score, m.damped} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register health metrics: %w", err)
 		}
@@ -49,10 +62,38 @@ func (m *metrics) ran(t catalog.CheckType, result catalog.Status, took time.Dura
 	m.duration.WithLabelValues(string(t)).Observe(took.Seconds())
 }
 
-func (m *metrics) reported(err error) {
-	result := "ok"
+func (m *metrics) reported(err error) { m.reports.WithLabelValues(resultOf(err)).Inc() }
+
+func (m *metrics) removed(err error) { m.removals.WithLabelValues(resultOf(err)).Inc() }
+
+func resultOf(err error) string {
 	if err != nil {
-		result = "error"
+		return "error"
 	}
-	m.reports.WithLabelValues(result).Inc()
+	return "ok"
+}
+
+// flap notes a check's flap score. Checks that never flap and set no threshold have no series: there may be many.
+func (m *metrics) flap(k key, e *entry) {
+	if e.state.Damped != e.counted {
+		e.counted = e.state.Damped
+		if e.counted {
+			m.damped.Inc()
+		} else {
+			m.damped.Dec()
+		}
+	}
+	if e.state.Flaps == 0 && e.check.FlapThreshold == 0 {
+		m.score.DeleteLabelValues(k.node, k.id)
+		return
+	}
+	m.score.WithLabelValues(k.node, k.id).Set(e.state.Flaps.Score())
+}
+
+// forget takes back what flap has noted; e may be nil.
+func (m *metrics) forget(k key, e *entry) {
+	m.score.DeleteLabelValues(k.node, k.id)
+	if e != nil && e.counted {
+		m.damped.Dec()
+	}
 }

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -12,7 +13,8 @@ import (
 
 // probers runs checks for real.
 type probers struct {
-	scripts bool
+	scripts    bool
+	containers Execer
 }
 
 func (p *probers) probe(ctx context.Context, def *catalog.Definition) Result {
@@ -21,6 +23,14 @@ func (p *probers) probe(ctx context.Context, def *catalog.Definition) Result {
 		return probeHTTP(ctx, def)
 	case catalog.CheckTCP:
 		return probeTCP(ctx, def)
+	case catalog.CheckUDP:
+		return probeUDP(ctx, def)
+	case catalog.CheckGRPC:
+		return probeGRPC(ctx, def)
+	case catalog.CheckH2Ping:
+		return probeH2Ping(ctx, def)
+	case catalog.CheckExec:
+		return probeExec(ctx, p.containers, def)
 	case catalog.CheckScript:
 		if !p.scripts {
 			return critical("script checks are off: start koine with --enable-script-checks to run this one")
@@ -38,6 +48,14 @@ func probeTCP(ctx context.Context, def *catalog.Definition) Result {
 	// The check is over once the connection stands: how it ends tells nothing.
 	_ = conn.Close()
 	return Result{catalog.Passing, "TCP connect " + def.TCP + ": success"}
+}
+
+// tlsConfig returns how a check's server is dialled with TLS.
+func tlsConfig(def *catalog.Definition) *tls.Config {
+	return &tls.Config{
+		ServerName:         def.TLSServerName,
+		InsecureSkipVerify: def.TLSSkipVerify, // the declaration asks for it
+	}
 }
 
 func critical(format string, args ...any) Result {

@@ -149,5 +149,5 @@ func TestTCP(t *testing.T) {
 }
 
 func TestUnknownType(t *testing.T) {
-	expect(t, probe(t, catalog.Definition{Type: "grpc"}), catalog.Critical, `type "grpc"`)
+	expect(t, probe(t, catalog.Definition{Type: "gopher"}), catalog.Critical, `type "gopher"`)
 }

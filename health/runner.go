@@ -38,8 +38,16 @@ type prober interface {
 // Config says how a Runner works. Only Reporter must be set.
 type Config struct {
 	Reporter Reporter
-	// EnableScripts lets script checks run; without it they are critical with an output that says so.
+	// EnableScripts lets script checks run, and commands in any container; without it they are critical with an output
+	// that says so, but for commands in the very container that the check's instance is.
 	EnableScripts bool
+	// View is what alias checks look at, and tells who owns an instance; with nil, aliases stay as they begin, no
+	// instance is deregistered, and commands run in containers only with EnableScripts.
+	View View
+	// Execer runs commands in containers; with nil, checks that need one are critical.
+	Execer Execer
+	// Deregisterer removes instances whose checks have been critical for too long; nil keeps them.
+	Deregisterer Deregisterer
 	// MaxConcurrent is how many probes may be under way at a time; 0 means 256. Checks that fall due beyond that wait
 	// for a free place, and leave out the runs that they missed.
 	MaxConcurrent int
@@ -57,12 +65,14 @@ type Runner struct {
 	prober  prober
 
 	// probes is the timetable of the checks that are run, expiries that of the TTL checks, reports that of the
-	// outcomes that the Reporter has not taken yet.
-	probes, expiries, reports *dispatcher
+	// outcomes that the Reporter has not taken yet, removals that of the instances to be deregistered.
+	probes, expiries, reports, removals *dispatcher
 
 	// mu guards entries and what they point at. It is taken before a dispatcher's own lock, never after.
 	mu      sync.Mutex
 	entries map[key]*entry
+	// aliases are those of the entries that are alias checks.
+	aliases map[key]*entry
 }
 
 // entry is a check of the desired set.
@@ -76,6 +86,11 @@ type entry struct {
 	// pending is the newest outcome that the Reporter has not taken; attempts is how often it has refused it.
 	pending  *outcome
 	attempts int
+	// removing tells that the instance's deregistration is planned; refused is how often it has failed.
+	removing bool
+	refused  int
+	// counted tells that the entry is counted among the damped checks.
+	counted bool
 }
 
 type outcome struct {
@@ -100,11 +115,12 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, log: cfg.Logger, metrics: m, entries: make(map[key]*entry),
-		prober: &probers{scripts: cfg.EnableScripts},
+		aliases: make(map[key]*entry), prober: &probers{scripts: cfg.EnableScripts, containers: cfg.Execer},
 	}
 	r.probes = newDispatcher(cfg.MaxConcurrent, r.runProbe)
 	r.expiries = newDispatcher(1, r.expire)
 	r.reports = newDispatcher(reportWidth, r.report)
+	r.removals = newDispatcher(deregisterWidth, r.deregister)
 	return r, nil
 }
 
@@ -112,9 +128,10 @@ func New(cfg Config) (*Runner, error) {
 // reported by then are forgotten: whoever runs the checks next comes to its own. Run may be called once. It returns nil.
 func (r *Runner) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
-	for _, d := range []*dispatcher{r.probes, r.expiries, r.reports} {
+	for _, d := range []*dispatcher{r.probes, r.expiries, r.reports, r.removals} {
 		loops.Go(func() { d.run(ctx) })
 	}
+	loops.Go(func() { r.followAliases(ctx) })
 	loops.Wait()
 	return nil
 }
@@ -155,9 +172,15 @@ func (r *Runner) Set(checks []*catalog.Check) {
 func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
 	e := &entry{check: check, state: Begin(check, now)}
 	r.entries[k] = e
-	if check.Type == catalog.CheckTTL {
+	r.metrics.flap(k, e)
+	switch check.Type {
+	case catalog.CheckTTL:
 		e.deadline = now.Add(time.Duration(check.TTL))
 		r.expiries.schedule(k, e.deadline)
+		return
+	case catalog.CheckAlias:
+		r.aliases[k] = e
+		r.lookAtAlias(k, e, now)
 		return
 	}
 	e.slot = now.Add(time.Duration(rand.Float64() * float64(min(interval(check), firstWithin))))
@@ -169,7 +192,10 @@ func (r *Runner) stop(k key) {
 	r.probes.remove(k)
 	r.expiries.remove(k)
 	r.reports.remove(k)
+	r.removals.remove(k)
+	r.metrics.forget(k, r.entries[k])
 	delete(r.entries, k)
+	delete(r.aliases, k)
 }
 
 // repair reports a running check's outcome again if the store holds another one. It is called with mu held.
@@ -218,7 +244,7 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 		return time.Time{}
 	}
 	started := time.Now()
-	result := r.probeOnce(ctx, &e.check.Definition)
+	result := r.probeOnce(ctx, e.check)
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -232,10 +258,25 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	return at
 }
 
-func (r *Runner) probeOnce(ctx context.Context, def *catalog.Definition) Result {
-	ctx, cancel := context.WithTimeout(ctx, def.Timeout.Or(catalog.DefaultTimeout))
+func (r *Runner) probeOnce(ctx context.Context, check *catalog.Check) Result {
+	if check.Type == catalog.CheckExec && !r.mayExec(check) {
+		return critical("commands run in other containers than the checked one only with --enable-script-checks")
+	}
+	ctx, cancel := context.WithTimeout(ctx, check.Timeout.Or(catalog.DefaultTimeout))
 	defer cancel()
-	return r.prober.probe(ctx, def)
+	return r.prober.probe(ctx, &check.Definition)
+}
+
+// Flap returns how much a check flaps, in percent of the changes that its last runs could have made, and whether it is
+// held critical for that. Both are zero for a check that is not run here.
+func (r *Runner) Flap(node, id string) (score float64, damped bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.entries[key{node, id}]
+	if !ok {
+		return 0, false
+	}
+	return e.state.Flaps.Score(), e.state.Damped
 }
 
 // expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not.
@@ -256,14 +297,18 @@ func (r *Runner) expire(_ context.Context, k key) time.Time {
 
 // step applies a result to a check and has a change reported. It is called with mu held.
 func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
-	before := e.state.Status
+	before := e.state
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
+	if before.Flaps != state.Flaps {
+		r.metrics.flap(k, e)
+	}
+	r.plan(k, e)
 	if !changed {
 		return
 	}
 	r.log.Info("check changed", "node", k.node, "check", k.id, "instance", e.check.Instance,
-		"from", before, "to", state.Status)
+		"from", before.Status, "to", state.Status, "flapping", state.Damped)
 	r.tell(k, e)
 }
 

@@ -1,6 +1,7 @@
 package health
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -20,11 +21,18 @@ type State struct {
 	Output string
 	// Since is when Status last changed.
 	Since time.Time
+	// Begun is when the check was begun here: what it was before is hearsay.
+	Begun time.Time
 	// Successes counts the results in a row that were not critical, Failures those that were. One of them is 0.
 	Successes, Failures int
 	// Settled tells that an outcome is stored for the check. The first outcome of a check that is not settled counts
 	// as a change.
 	Settled bool
+	// Flaps is where the flap score comes from.
+	Flaps Flaps
+	// Damped tells that the check is held critical because it flaps; Beneath is its status but for that.
+	Damped  bool
+	Beneath catalog.Status
 }
 
 // Begin returns the state in which a check starts: its stored status if it has one, else its initial status. A stored
@@ -32,7 +40,7 @@ type State struct {
 func Begin(check *catalog.Check, now time.Time) State {
 	if check.Status.Valid() {
 		return State{
-			Status: check.Status, Output: check.Output, Since: check.Since,
+			Status: check.Status, Output: check.Output, Since: check.Since, Begun: now,
 			Settled: check.Status == catalog.Passing || check.Output != "",
 		}
 	}
@@ -40,7 +48,15 @@ func Begin(check *catalog.Check, now time.Time) State {
 	if !status.Valid() {
 		status = catalog.Critical
 	}
-	return State{Status: status, Since: now}
+	return State{Status: status, Since: now, Begun: now}
+}
+
+// undamped returns the status that thresholds alone make of the results.
+func (s State) undamped() catalog.Status {
+	if s.Damped {
+		return s.Beneath
+	}
+	return s.Status
 }
 
 // Step returns the state after a result, and whether that is a change to be reported.
@@ -48,25 +64,61 @@ func Begin(check *catalog.Check, now time.Time) State {
 // A critical result counts towards FailuresBeforeCritical and FailuresBeforeWarning, every other one towards
 // SuccessBeforePassing: a warning leaves critical as slowly as a pass does, because an instance that warns is answered
 // again. A check that is not critical turns warning at once on a warning. A failure never makes a status better.
+//
+// With a FlapThreshold, a check that goes to and fro too often is damped: critical whatever its results are.
 func (s State) Step(def *catalog.Definition, r Result, now time.Time) (State, bool) {
 	if !r.Status.Valid() {
 		r.Status = catalog.Critical
 	}
-	next := s
-	if r.Status == catalog.Critical {
-		next.Successes, next.Failures = 0, min(s.Failures, maxCount)+1
-	} else {
-		next.Successes, next.Failures = min(s.Successes, maxCount)+1, 0
+	next := s.count(r.Status)
+	status := next.judge(def, r.Status)
+	ran := s.Successes+s.Failures > 0 // the status before the first run was no outcome of a run
+	next.Flaps = s.Flaps.Next(ran && flips(s.undamped(), status))
+	next.Damped = damps(def.FlapThreshold, s.Damped, next.Flaps.Score())
+	next.Status, next.Beneath = status, ""
+	if next.Damped {
+		next.Status, next.Beneath = catalog.Critical, status
 	}
-	next.Status = next.judge(def, r.Status)
-	changed := next.Status != s.Status
-	if changed {
+	if next.Status != s.Status {
 		next.Since = now
-	} else if s.Settled || r.Status != next.Status {
+	} else if next.Damped == s.Damped && (s.Settled || r.Status != next.Status) {
 		return next, false
 	}
-	next.Output, next.Settled = CutOutput(r.Output), true
+	next.Output, next.Settled = CutOutput(next.explain(def, r.Output)), true
 	return next, true
+}
+
+// count returns the state with one result more.
+func (s State) count(latest catalog.Status) State {
+	if latest == catalog.Critical {
+		s.Successes, s.Failures = 0, min(s.Failures, maxCount)+1
+	} else {
+		s.Successes, s.Failures = min(s.Successes, maxCount)+1, 0
+	}
+	return s
+}
+
+// explain returns a result's output, behind the reason why a damped check is critical all the same.
+func (s State) explain(def *catalog.Definition, output string) string {
+	if !s.Damped {
+		return output
+	}
+	return fmt.Sprintf("flapping: score %.0f %%, held critical until it is below %g %%; last run:\n%s",
+		s.Flaps.Score(), releaseShare*float64(def.FlapThreshold), output)
+}
+
+// DeregisterAt returns when the check's instance is to be deregistered; false if it is not. Only what was seen here
+// counts: a run must have failed, and the time before Begun does not count, for nobody looked. A check that is critical
+// only because it flaps keeps its instance.
+func (s State) DeregisterAt(def *catalog.Definition) (time.Time, bool) {
+	if def.DeregisterAfter <= 0 || s.Failures == 0 || s.Damped || s.Status != catalog.Critical {
+		return time.Time{}, false
+	}
+	from := s.Since
+	if from.Before(s.Begun) {
+		from = s.Begun
+	}
+	return from.Add(time.Duration(def.DeregisterAfter)), true
 }
 
 // maxCount keeps the counters of a check that runs for years from overflowing.
@@ -74,7 +126,7 @@ const maxCount = 1 << 30
 
 // judge returns the status that the counters and the latest result make of the current one.
 func (s State) judge(def *catalog.Definition, latest catalog.Status) catalog.Status {
-	if def.Type == catalog.CheckTTL {
+	if def.Type == catalog.CheckTTL || def.Type == catalog.CheckAlias {
 		return latest
 	}
 	switch {
@@ -83,9 +135,9 @@ func (s State) judge(def *catalog.Definition, latest catalog.Status) catalog.Sta
 	case s.Successes >= max(def.SuccessBeforePassing, 1):
 		return latest
 	case latest == catalog.Warning:
-		return s.Status.Worse(catalog.Warning)
+		return s.undamped().Worse(catalog.Warning)
 	}
-	return s.Status
+	return s.undamped()
 }
 
 // fail returns the status after Failures failures in a row.
@@ -94,7 +146,7 @@ func (s State) fail(def *catalog.Definition) catalog.Status {
 	case s.Failures >= max(def.FailuresBeforeCritical, 1):
 		return catalog.Critical
 	case def.FailuresBeforeWarning > 0 && s.Failures >= def.FailuresBeforeWarning:
-		return s.Status.Worse(catalog.Warning)
+		return s.undamped().Worse(catalog.Warning)
 	}
-	return s.Status
+	return s.undamped()
 }

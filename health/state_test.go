@@ -74,7 +74,7 @@ func TestStepKeepsOutputAndTimeOfTheChange(t *testing.T) {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
 	}
 	s, changed = s.Step(def, Result{"odd", "third"}, t3)
-	want = State{Status: catalog.Critical, Output: "third", Since: t3, Failures: 1, Settled: true}
+	want = State{Status: catalog.Critical, Output: "third", Since: t3, Failures: 1, Settled: true, Flaps: 1}
 	if diff := cmp.Diff(want, s); !changed || diff != "" {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
 	}
@@ -87,14 +87,14 @@ func TestBegin(t *testing.T) {
 		check catalog.Check
 		want  State
 	}{
-		{"nothing said", catalog.Check{}, State{Status: catalog.Critical, Since: now}},
+		{"nothing said", catalog.Check{}, State{Status: catalog.Critical, Since: now, Begun: now}},
 		{"initial status", catalog.Check{Definition: catalog.Definition{InitialStatus: catalog.Warning}},
-			State{Status: catalog.Warning, Since: now}},
+			State{Status: catalog.Warning, Since: now, Begun: now}},
 		{"stored status wins", catalog.Check{Status: catalog.Passing, Output: "ok", Since: then,
 			Definition: catalog.Definition{InitialStatus: catalog.Warning}},
-			State{Status: catalog.Passing, Output: "ok", Since: then, Settled: true}},
+			State{Status: catalog.Passing, Output: "ok", Since: then, Begun: now, Settled: true}},
 		{"stored without a reason", catalog.Check{Status: catalog.Critical, Since: then},
-			State{Status: catalog.Critical, Since: then}},
+			State{Status: catalog.Critical, Since: then, Begun: now}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -1,0 +1,84 @@
+package catalog
+
+import (
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+)
+
+// TestDefinitionEqual sets each field in turn: none may be forgotten in the comparison.
+func TestDefinitionEqual(t *testing.T) {
+	fields := reflect.TypeFor[Definition]()
+	for i := range fields.NumField() {
+		var a, b Definition
+		switch f := reflect.ValueOf(&a).Elem().Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Int, reflect.Int64:
+			f.SetInt(1)
+		case reflect.Slice:
+			f.Set(reflect.ValueOf([]string{"x"}))
+		case reflect.Map:
+			f.Set(reflect.ValueOf(map[string][]string{"x": {"y"}}))
+		default:
+			t.Fatalf("field %s is of kind %s", fields.Field(i).Name, f.Kind())
+		}
+		if a.Equal(&b) || b.Equal(&a) || !a.Equal(&a) {
+			t.Errorf("field %s does not count", fields.Field(i).Name)
+		}
+	}
+}
+
+func TestDefinitionTargets(t *testing.T) {
+	tests := []struct {
+		d    Definition
+		want CheckType
+	}{
+		{Definition{UDP: "a:1"}, CheckUDP}, {Definition{GRPC: "a:1"}, CheckGRPC}, {Definition{H2Ping: "a:1"}, CheckH2Ping},
+		{Definition{Args: []string{"x"}, Container: "c"}, CheckExec}, {Definition{Container: "c"}, ""},
+		{Definition{AliasService: "db"}, CheckAlias}, {Definition{AliasNode: "n"}, CheckAlias},
+		{Definition{AliasService: "db", AliasNode: "n"}, CheckAlias}, {Definition{UDP: "a:1", TCP: "a:1"}, ""},
+	}
+	for _, test := range tests {
+		d := test.d
+		if d.InferType(); d.Type != test.want {
+			t.Errorf("%+v: type %q, want %q", test.d, d.Type, test.want)
+		}
+		if err := d.validate("check"); (err == nil) != (test.want != "") {
+			t.Errorf("%+v: %v", d, err)
+		}
+	}
+}
+
+func TestDefinitionIsRefused(t *testing.T) {
+	tests := []struct {
+		d    Definition
+		want string
+	}{
+		{Definition{Type: CheckScript, Args: []string{"x"}, Container: "c"}, "does not say what to check"},
+		{Definition{Type: CheckExec, Args: []string{"x"}}, "does not say what to check"},
+		{Definition{Type: CheckUDP, TCP: "a:1"}, "does not say what to check"},
+		{Definition{Type: CheckTCP, TCP: "a:1", FlapThreshold: 101}, "0 to 100"},
+		{Definition{Type: CheckTCP, TCP: "a:1", FlapThreshold: -1}, "0 to 100"},
+		{Definition{Type: CheckAlias, AliasNode: "n", FlapThreshold: 30}, "no flap_threshold"},
+		{Definition{Type: CheckDocker, FlapThreshold: 30}, "no flap_threshold"},
+		{Definition{Type: CheckTCP, TCP: "a:1", DeregisterAfter: Duration(time.Second - 1)}, "at least 1s"},
+		{Definition{Type: CheckTCP, TCP: "a:1", DeregisterAfter: -1}, "at least 1s"},
+		{Definition{Type: CheckUDP, UDP: "a:1", UDPPayload: "\xff"}, "UTF-8"},
+		{Definition{Type: CheckGRPC, GRPC: strings.Repeat("x", MaxText+1)}, "are allowed"},
+		{Definition{Type: "h3"}, "set one of http, tcp, udp, grpc, h2ping"},
+	}
+	for _, test := range tests {
+		err := test.d.validate("check c")
+		if err == nil || KindOf(err) != KindInvalid || !strings.Contains(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.d, err, test.want)
+		}
+	}
+	fine := Definition{Type: CheckTCP, TCP: "a:1", FlapThreshold: 100, DeregisterAfter: Duration(time.Second)}
+	if err := fine.validate("check c"); err != nil {
+		t.Error(err)
+	}
+}

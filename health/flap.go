@@ -1,0 +1,54 @@
+package health
+
+import "github.com/koine-sd/koine/catalog"
+
+const (
+	// flapWindow is how many runs the flap score looks back on.
+	flapWindow = 20
+	// A change in the newest run of the window weighs newestWeight, one in the oldest oldestWeight, those between them
+	// evenly between; together they weigh flapWindow.
+	newestWeight, oldestWeight = 1.2, 0.8
+	// releaseShare is the part of the threshold below which a damped check is released.
+	releaseShare = 0.5
+)
+
+// Flaps remembers in which of a check's last flapWindow runs it went critical or came back from that, the newest in bit
+// 0. Changes between passing and warning are none: the instance is answered either way.
+type Flaps uint32
+
+// Next returns the history with one run more.
+func (f Flaps) Next(changed bool) Flaps {
+	f = f << 1 & (1<<flapWindow - 1)
+	if changed {
+		f |= 1
+	}
+	return f
+}
+
+// Score returns how much the check flaps, in percent: 0 for one that never changes, 100 for one that changes in every
+// run. A run that has not been counts as one without a change.
+func (f Flaps) Score() float64 {
+	score := 0.0
+	for run := range flapWindow {
+		if f&(1<<run) != 0 {
+			score += newestWeight - (newestWeight-oldestWeight)*float64(run)/(flapWindow-1)
+		}
+	}
+	return score * 100 / flapWindow
+}
+
+// flips tells whether a change of status is one that counts for the score.
+func flips(from, to catalog.Status) bool {
+	return (from == catalog.Critical) != (to == catalog.Critical)
+}
+
+// damps tells whether a check is held critical: from the threshold on, until the score is below half of it.
+func damps(threshold int, damped bool, score float64) bool {
+	switch {
+	case threshold <= 0:
+		return false
+	case damped:
+		return score >= releaseShare*float64(threshold)
+	}
+	return score >= float64(threshold)
+}

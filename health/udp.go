@@ -1,0 +1,64 @@
+package health
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// refusalWait is how long a refusal is waited for where silence passes: on a network that works it comes back as fast
+	// as an answer would, and a run that waited for its whole timeout would keep others from running.
+	refusalWait = time.Second
+	// defaultPayload is the datagram of a check that gives none. One that is empty would not even reach some servers.
+	defaultPayload = "\n"
+)
+
+// probeUDP sends one datagram. Any answer passes; that nobody listens there (ICMP "port unreachable") is critical.
+// Silence tells nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless
+// the check says that an answer must come.
+func probeUDP(ctx context.Context, def *catalog.Definition) Result {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", def.UDP)
+	if err != nil {
+		return critical("UDP %s: %s", def.UDP, reason(err, def))
+	}
+	defer func() { _ = conn.Close() }()
+	// The run's end, be it by timeout or because the check is gone, ends the wait for an answer.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
+	answer, err := exchange(conn, def)
+	silent := errors.Is(err, os.ErrDeadlineExceeded)
+	switch {
+	case err == nil:
+		return Result{catalog.Passing, fmt.Sprintf("UDP %s: answered\n%s", def.UDP, answer)}
+	case silent && !def.UDPReply:
+		return Result{catalog.Passing, "UDP " + def.UDP + ": sent, and not refused"}
+	case silent:
+		return critical("UDP %s: no answer: %s", def.UDP, reason(err, def))
+	}
+	return critical("UDP %s: %v", def.UDP, err)
+}
+
+// exchange sends the datagram and returns the head of the answer.
+func exchange(conn net.Conn, def *catalog.Definition) ([]byte, error) {
+	if !def.UDPReply {
+		if err := conn.SetReadDeadline(time.Now().Add(min(refusalWait, def.Timeout.Or(catalog.DefaultTimeout)))); err != nil {
+			return nil, err
+		}
+	}
+	payload := def.UDPPayload
+	if payload == "" {
+		payload = defaultPayload
+	}
+	if _, err := conn.Write([]byte(payload)); err != nil {
+		return nil, err
+	}
+	answer := make([]byte, headSize)
+	n, err := conn.Read(answer)
+	return answer[:n], err
+}
