@@ -24,16 +24,10 @@ const (
 	minFree = 160 << 20
 )
 
-// claimDir makes the directory if need be, and locks it for this process until the file is closed.
+// claimDir makes the directory if need be, locks it for this process until the file is closed, and sees to it that the
+// store has room there.
 func claimDir(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be made: %v", dir, reason(err)).
-			WithHint("choose another with --data-dir")
-	}
-	if err := checkForeign(dir); err != nil {
-		return nil, err
-	}
-	lock, err := lockMarker(dir)
+	lock, err := Claim(dir)
 	if err != nil {
 		return nil, err
 	}
@@ -41,6 +35,19 @@ func claimDir(dir string) (*os.File, error) {
 		return nil, errors.Join(err, lock.Close())
 	}
 	return lock, nil
+}
+
+// Claim makes a data directory if need be, and locks it for this process until the file is closed. Its errors name the
+// way out: they are of KindConflict for a directory that is somebody else's or in use.
+func Claim(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be made: %v", dir, reason(err)).
+			WithHint("choose another with --data-dir")
+	}
+	if err := checkForeign(dir); err != nil {
+		return nil, err
+	}
+	return lockMarker(dir)
 }
 
 // checkForeign refuses a directory that holds files but not Koine's marker: they belong to somebody else.

@@ -42,6 +42,9 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	failures := make(chan error, 1)
 	server, err := start(ctx, cfg, failures)
+	if err != nil && ctx.Err() != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
 	if err != nil {
 		return nil, errors.Join(explain(cfg, err), lock.Close())
 	}
@@ -77,12 +80,24 @@ func start(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, e
 		if o.err != nil {
 			return nil, o.err
 		}
-		return o.server, awaitReady(ctx, o.server, failures)
-	case err := <-failures:
+		if err := awaitReady(ctx, o.server, failures); err != nil {
+			return nil, errors.Join(err, stop(o.server))
+		}
+		return o.server, nil
+	case err := <-failures: // the goroutine that met it has ended
 		return nil, err
 	case <-ctx.Done():
-		return nil, context.Cause(ctx)
 	}
+	select {
+	case o := <-started:
+		if o.err == nil {
+			return nil, errors.Join(context.Cause(ctx), stop(o.server))
+		}
+	case err := <-failures:
+		return nil, errors.Join(context.Cause(ctx), err)
+	case <-time.After(closeTimeout):
+	}
+	return nil, context.Cause(ctx)
 }
 
 func awaitReady(ctx context.Context, server *embed.Etcd, failures <-chan error) error {
@@ -94,7 +109,6 @@ func awaitReady(ctx context.Context, server *embed.Etcd, failures <-chan error) 
 	case err := <-server.Err():
 		return err
 	case <-ctx.Done():
-		server.Close()
 		return context.Cause(ctx)
 	}
 }
@@ -136,18 +150,25 @@ func (e *embedded) run(ctx context.Context, client maintainer, logger *slog.Logg
 }
 
 // closeTimeout bounds the stop of a server whose goroutines a fatal error may have ended.
-const closeTimeout = 3 * time.Second
+const closeTimeout = 2 * time.Second
 
-func (e *embedded) close() error {
+func stop(server *embed.Etcd) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.server.Close()
+		server.Close()
 	}()
 	select {
 	case <-done:
-		return e.lock.Close()
+		return nil
 	case <-time.After(closeTimeout):
 		return catalog.Errorf(catalog.KindUnavailable, "store did not stop within %v", closeTimeout)
 	}
+}
+
+func (e *embedded) close() error {
+	if err := stop(e.server); err != nil {
+		return err // the directory stays locked: somebody still writes to it
+	}
+	return e.lock.Close()
 }

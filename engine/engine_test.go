@@ -1,6 +1,8 @@
 package engine_test
 
 import (
+	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"strings"
@@ -128,6 +130,25 @@ func TestOpenNamesTheWayOut(t *testing.T) {
 				t.Errorf("error %q is more than a line", err)
 			}
 		})
+	}
+}
+
+// TestOpenThatIsToldToStopLeavesNothingRunning opens a directory that an open that was told to stop has just left.
+func TestOpenThatIsToldToStopLeavesNothingRunning(t *testing.T) {
+	dir := t.TempDir()
+	stopped, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 3 {
+		if _, err := engine.Open(stopped, engine.Config{Dir: dir}); !errors.Is(err, context.Canceled) {
+			t.Fatalf("opened as %v, want that it was told to stop", err)
+		}
+	}
+	e, err := engine.Open(t.Context(), engine.Config{Dir: dir})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := e.Close(); err != nil {
+		t.Error(err)
 	}
 }
 
