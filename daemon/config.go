@@ -8,8 +8,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/google/uuid"
-
 	"github.com/koine-sd/koine/catalog"
 )
 
@@ -118,19 +116,6 @@ func (c Config) dockerHost() (string, bool) {
 
 // forwards tells whether names outside Koine's domains are asked of others.
 func (c Config) forwards() bool { return len(c.Upstreams) != 1 || c.Upstreams[0] != Off }
-
-// machineID is where systemd keeps the host's identity.
-const machineID = "/etc/machine-id"
-
-// temporaryID is the node's identity where no data directory keeps one: the same for the same host and name, so that a
-// process that comes back is known.
-func temporaryID(node string) string {
-	machine, err := os.ReadFile(machineID)
-	if err != nil || len(strings.TrimSpace(string(machine))) == 0 {
-		return uuid.NewString()
-	}
-	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
-}
 
 // listenError names the flag for an address that cannot be listened on.
 func listenError(door, flag, address string, err error) error {

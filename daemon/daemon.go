@@ -3,15 +3,10 @@ package daemon
 import (
 	"context"
 	"errors"
-	"fmt"
-	"io/fs"
 	"net"
 	"net/netip"
 	"os"
-	"path/filepath"
-	"strings"
 
-	"github.com/google/uuid"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
@@ -138,10 +133,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
-	id, err := d.nodeID(dir, temporary)
+	id, release, err := d.identity(dir, temporary)
 	if err != nil {
 		return err
 	}
+	defer release()
 	reg, err := registry.New(registry.Config{
 		Client: store.Client, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
 		Logger: d.cfg.Logger.With("part", "registry"), Metrics: d.metrics,
@@ -295,32 +291,6 @@ func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 		return "", false, catalog.Errorf(catalog.KindInvalid, "no temporary directory: %v", err).WithHint("choose one with --data-dir")
 	}
 	return dir, true, nil
-}
-
-// idFile keeps the node's identity in the data directory.
-const idFile = "node-id"
-
-// nodeID returns the node's identity: kept with its data, or derived from the host where nothing is kept.
-func (d *Daemon) nodeID(dir string, temporary bool) (string, error) {
-	if temporary {
-		return temporaryID(d.cfg.Node), nil
-	}
-	path := filepath.Join(dir, idFile)
-	kept, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(kept)); err == nil && id != "" {
-		return id, nil
-	}
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", fmt.Errorf("read node id: %w", err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil { // an engine elsewhere has not made it
-		return "", fmt.Errorf("make data directory: %w", err)
-	}
-	id := uuid.NewString()
-	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
-		return "", fmt.Errorf("keep node id: %w", err)
-	}
-	return id, nil
 }
 
 // announce says in one line what is open, once the answers are true.

@@ -1,0 +1,88 @@
+package daemon
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/google/uuid"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/engine"
+)
+
+// idFile keeps the node's identity in the data directory.
+const idFile = "node-id"
+
+// identity returns the node's identity: kept with its data, or derived from the host where nothing is kept. Until release
+// is called no other process on this host has the same one: two that declare one node would undo each other's work.
+func (d *Daemon) identity(dir string, temporary bool) (id string, release func(), err error) {
+	elsewhere := d.cfg.Engine != "" && d.cfg.Engine != "embedded"
+	release = func() {}
+	switch {
+	case temporary && elsewhere:
+		id = temporaryID(d.cfg.Node)
+		release, err = claimID(d.cfg.Node, id)
+		return id, release, err
+	case temporary:
+		return temporaryID(d.cfg.Node), release, nil
+	case elsewhere: // an embedded engine has claimed its directory
+		claim, err := engine.Claim(dir)
+		if err != nil {
+			return "", nil, err
+		}
+		release = func() { claim.Close() }
+	}
+	if id, err = keptID(filepath.Join(dir, idFile)); err != nil {
+		release()
+	}
+	return id, release, err
+}
+
+// keptID returns the identity that a file keeps, or a new one that it keeps from now on.
+func keptID(path string) (string, error) {
+	kept, err := os.ReadFile(path)
+	if id := strings.TrimSpace(string(kept)); err == nil && id != "" {
+		return id, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", fmt.Errorf("read node id: %w", err)
+	}
+	id := uuid.NewString()
+	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+		return "", fmt.Errorf("keep node id: %w", err)
+	}
+	return id, nil
+}
+
+// machineID is where systemd keeps the host's identity.
+const machineID = "/etc/machine-id"
+
+// temporaryID is the node's identity where no data directory keeps one: the same for the same host and name, so that a
+// process that comes back is known.
+func temporaryID(node string) string {
+	machine, err := os.ReadFile(machineID)
+	if err != nil || len(strings.TrimSpace(string(machine))) == 0 {
+		return uuid.NewString()
+	}
+	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
+}
+
+// claimID takes a derived identity for this process, by the name of a socket in Linux's abstract namespace: it goes with
+// the process, however that ends, and leaves no file. Processes in other network namespaces are not seen.
+func claimID(node, id string) (release func(), err error) {
+	if runtime.GOOS != "linux" {
+		return func() {}, nil
+	}
+	listener, err := net.Listen("unix", "@koine-node-"+id)
+	if err != nil {
+		return nil, catalog.Errorf(catalog.KindConflict, "node %s is run by another process of this host", node).
+			WithHint("give this one another name with --node")
+	}
+	return func() { listener.Close() }, nil
+}

@@ -1,0 +1,79 @@
+package daemon
+
+import (
+	"context"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/engine"
+	"github.com/koine-sd/koine/engine/enginetest"
+)
+
+func TestSecondProcessOfANodeIsRefused(t *testing.T) {
+	for name, dir := range map[string]string{"without a data directory": "", "of one data directory": t.TempDir()} {
+		t.Run(name, func(t *testing.T) {
+			cfg := Config{
+				Node: "twice", HTTP: Off, DNS: Off, Docker: Off, DataDir: dir, Engine: engine.Scheme + enginetest.Etcd(t),
+			}
+			first := runDaemon(t, cfg)
+			second, err := New(cfg)
+			if err != nil {
+				t.Fatal(err)
+			}
+			err = second.Run(t.Context())
+			if catalog.KindOf(err) != catalog.KindConflict || !strings.Contains(err.Error(), "another") {
+				t.Errorf("the second ran as %v, want a conflict that names the way out", err)
+			}
+			if node := first.View().Node("twice"); node == nil || !node.Alive {
+				t.Errorf("the first is %+v, want it alive", node)
+			}
+			cfg.Node, cfg.DataDir = "other", ""
+			runDaemon(t, cfg) // another node may share the store
+		})
+	}
+}
+
+func TestIdentityIsKeptWithTheData(t *testing.T) {
+	dir := t.TempDir()
+	identity := func() string {
+		d := &Daemon{cfg: Config{Node: "n1", Engine: "etcd://elsewhere"}}
+		id, release, err := d.identity(dir, false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		release()
+		return id
+	}
+	first := identity()
+	if again := identity(); first == "" || again != first {
+		t.Errorf("identity %q, then %q", first, again)
+	}
+	if err := os.Truncate(filepath.Join(dir, idFile), 0); err != nil {
+		t.Fatal(err)
+	}
+	if fresh := identity(); fresh == "" || fresh != identity() {
+		t.Errorf("identity %q after the file was lost", fresh)
+	}
+}
+
+func TestAPlaceForAnotherEngineIsAPlaceForTheEmbedded(t *testing.T) {
+	dir := t.TempDir()
+	ctx, cancel := context.WithCancel(t.Context())
+	d, err := New(Config{Node: "n1", HTTP: Off, DNS: Off, Docker: Off, DataDir: dir, Engine: engine.Scheme + enginetest.Etcd(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	if err := d.View().WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: Off, Docker: Off, DataDir: dir})
+}
