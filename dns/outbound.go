@@ -102,7 +102,7 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, depth 
 	}
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	w.req.tcp = true
+	w.req.tcp, w.req.scope = true, req.scope
 	if _, ok := w.req.parse(packed); !ok {
 		return nil, nil
 	}

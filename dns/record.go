@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sort"
 
 	"github.com/miekg/dns"
@@ -158,8 +159,8 @@ type reach struct {
 	published bool
 }
 
-// reachOf picks, from the addresses of an instance or a node, those that an asker is given: on the network of the first
-// one, the first of each family. It is the one place where that is decided, so that who asks can come to matter here.
+// reachOf picks, from the addresses at which an asker reaches an instance or a node, those that it is given: on the
+// network of the first one, the first of each family.
 func reachOf(addresses []catalog.Address) (r reach) {
 	if len(addresses) == 0 {
 		return r
@@ -185,6 +186,18 @@ func reachOf(addresses []catalog.Address) (r reach) {
 		r.host = firstHost(addresses, preferred)
 	}
 	return r
+}
+
+// port returns the number under which a port answers there; false if it does not, for it is not published.
+func (r *reach) port(e *catalog.Endpoint, p *catalog.Port) (number uint16, ok bool) {
+	switch {
+	case !r.published:
+		return p.Number, true
+	case p.Published != 0:
+		return p.Published, true
+	default: // a host's own service answers under its own number
+		return p.Number, !slices.ContainsFunc(e.Reach(), func(a catalog.Address) bool { return a.Network != catalog.NetworkHost })
+	}
 }
 
 // firstHost returns the first host name on the preferred network that can stand in a message, or nil.

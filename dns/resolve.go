@@ -28,16 +28,19 @@ func (s *Server) resolve(req *request) plan {
 		if !s.view.Ready() {
 			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 		}
-		set, rcode := s.resolveName(z, parseName(below, s.datacenter), req.qtype)
+		set, rcode := s.resolveName(z, parseName(below, s.datacenter), req)
 		return plan{rcode: rcode, zone: z, set: set}
 	}
 	if ip, ok := parseReverse(req.labels); ok && (req.qtype == dns.TypePTR || req.qtype == dns.TypeANY) {
 		if !s.view.Ready() {
 			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 		}
-		if set := s.pointers(ip); set != nil {
+		if set := s.pointers(ip, req.scope); set != nil {
 			return plan{zone: s.zones[0], set: set}
 		}
+	}
+	if a, ok := s.resolveNeighbour(req); ok {
+		return a
 	}
 	if s.upstream == nil || req.flags&flagRD == 0 {
 		return plan{rcode: dns.RcodeRefused}
@@ -46,7 +49,8 @@ func (s *Server) resolve(req *request) plan {
 }
 
 // resolveName answers for a name below a zone. No set with RcodeSuccess means that the name has others.
-func (s *Server) resolveName(z *zone, n name, qtype uint16) (*recordSet, int) {
+func (s *Server) resolveName(z *zone, n name, req *request) (*recordSet, int) {
+	qtype := req.qtype
 	switch n.kind {
 	case nameApex:
 		return s.resolveApex(z, qtype), dns.RcodeSuccess
@@ -55,7 +59,7 @@ func (s *Server) resolveName(z *zone, n name, qtype uint16) (*recordSet, int) {
 	case nameServer:
 		return addressesOf(s.ownAddresses()).find(qtype), dns.RcodeSuccess
 	case nameService, nameProtocol:
-		return s.resolveService(n, qtype)
+		return s.resolveService(n, req)
 	case nameNode:
 		return s.resolveNode(n.node, qtype)
 	case nameAddress:
@@ -79,7 +83,7 @@ func (s *Server) resolveApex(z *zone, qtype uint16) *recordSet {
 	}
 }
 
-func (s *Server) resolveService(n name, qtype uint16) (*recordSet, int) {
+func (s *Server) resolveService(n name, req *request) (*recordSet, int) {
 	service := s.view.Service(n.service)
 	if service == nil || len(service.Endpoints) == 0 {
 		// A lone label that begins with '_' also stands above RFC 2782 names.
@@ -91,11 +95,11 @@ func (s *Server) resolveService(n name, qtype uint16) (*recordSet, int) {
 	if n.kind == nameProtocol {
 		return nil, dns.RcodeSuccess
 	}
-	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(n.want)
+	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(req.scope, n.want)
 	if sets == nil {
 		return nil, dns.RcodeNameError
 	}
-	return sets.find(qtype), dns.RcodeSuccess
+	return sets.find(req.qtype), dns.RcodeSuccess
 }
 
 func (s *Server) resolveNode(node string, qtype uint16) (*recordSet, int) {

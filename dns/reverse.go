@@ -49,8 +49,11 @@ func (m *nodeMap) add(node *catalog.NodeSnapshot) {
 }
 
 // pointers returns the PTR records of an address: the node's that has it, or those of the services whose instances
-// have it. Unhealthy instances count only if no other has the address. It returns nil if the View does not know it.
-func (s *Server) pointers(ip netip.Addr) *recordSet {
+// have it, or for an asker on its network the containers' own names there. Unhealthy instances count only if no other has the address. It returns nil if the View does not know it.
+func (s *Server) pointers(ip netip.Addr, asker *catalog.Scope) *recordSet {
+	if set := s.neighbourPointers(ip, asker); set != nil {
+		return set
+	}
 	z := s.zones[0]
 	var b setBuilder
 	for _, node := range s.nodes.names(ip) {

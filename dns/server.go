@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -48,8 +49,21 @@ type Config struct {
 // maxConns is how many TCP connections may be open at once; more are closed as they come.
 const maxConns = 1024
 
-// Server is the name server.
+// Server is the name server, at one address or several.
 type Server struct {
+	*shared
+
+	udp *net.UDPConn
+	tcp *net.TCPListener
+
+	// also are servers at further addresses; they share everything with this one but their sockets.
+	also []*Server
+	// running counts the goroutines of Run.
+	running sync.WaitGroup
+}
+
+// shared is what a name server has once, however many addresses it listens on.
+type shared struct {
 	view       *catalog.View
 	slot       catalog.Slot
 	zones      []*zone
@@ -61,15 +75,13 @@ type Server struct {
 	upstream   *forwarder // nil if nothing is forwarded
 	metrics    *metrics
 	log        *slog.Logger
-
-	udp *net.UDPConn
-	tcp *net.TCPListener
+	// bare is the zone in which the bare names of containers stand: the root, as an asker on their networks sees it.
+	bare *zone
 
 	workers sync.Pool
 	// outbound has a place for each query that is with the upstreams, conns for each TCP connection.
 	outbound, conns chan struct{}
-	// running counts the goroutines of Run.
-	running sync.WaitGroup
+	guests          guests
 }
 
 // New returns a server that listens nowhere yet. It returns an error of catalog.KindInvalid for a name or an upstream
@@ -91,12 +103,13 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Server{
+	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream,
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
-	}
+		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
+	}}
 	s.nodes.view = cfg.View
 	for _, ip := range cfg.NodeAddresses {
 		s.own = append(s.own, catalog.Address{IP: ip})
@@ -147,17 +160,26 @@ func (c *Config) validate() error {
 	return catalog.ValidateName("datacenter", c.Datacenter)
 }
 
-// Listen binds UDP and TCP on one port of addr; with port 0, on any that is free for both. It returns an error that
-// names the address if the port is taken, and one of catalog.KindInvalid if an upstream is the server itself.
+// Listen binds UDP and TCP on one port of addr; with port 0, on any that is free for both. It may be called again for
+// further addresses before Run. It returns an error that names the address if the port is taken, and one of
+// catalog.KindInvalid if an upstream is the server itself; nothing is bound then.
 func (s *Server) Listen(addr string) error {
-	if err := s.bind(addr); err != nil {
+	at := s
+	if s.udp != nil {
+		at = &Server{shared: s.shared}
+	}
+	if err := at.bind(addr); err != nil {
+		s.Close()
 		return fmt.Errorf("listen for dns on %s: %w", addr, err)
+	}
+	if at != s {
+		s.also = append(s.also, at)
 	}
 	if s.upstream == nil {
 		return nil
 	}
-	if err := s.upstream.refuse(s.Addr(), s.log); err != nil {
-		s.close()
+	if err := s.upstream.refuse(at.Addr(), s.log); err != nil {
+		s.Close()
 		return err
 	}
 	if len(s.upstream.servers) == 0 {
@@ -188,6 +210,7 @@ func (s *Server) bind(addr string) (err error) {
 			s.udp.Close()
 		}
 		s.tcp.Close()
+		s.udp, s.tcp = nil, nil
 		if wanted.Port != 0 {
 			break
 		}
@@ -195,20 +218,38 @@ func (s *Server) bind(addr string) (err error) {
 	return err
 }
 
-// Addr returns the address that Listen bound.
+// Addr returns the address that Listen bound first.
 func (s *Server) Addr() netip.AddrPort {
 	addr := s.udp.LocalAddr().(*net.UDPAddr).AddrPort()
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
-func (s *Server) close() {
-	s.udp.Close()
-	s.tcp.Close()
+// Close closes what Listen has bound, for a server that is never run.
+func (s *Server) Close() {
+	for _, at := range append(s.also, s) {
+		if at.udp != nil {
+			at.udp.Close()
+			at.tcp.Close()
+		}
+	}
 }
 
 // Run answers until the context ends, and then returns nil once all of its goroutines have. If a socket fails it
 // returns the reason. Listen must have succeeded before.
 func (s *Server) Run(ctx context.Context) error {
+	all, ctx := errgroup.WithContext(ctx)
+	for _, at := range append([]*Server{s}, s.also...) {
+		all.Go(func() error { return at.serve(ctx) })
+	}
+	all.Go(func() error {
+		s.runGuests(ctx)
+		return nil
+	})
+	return all.Wait()
+}
+
+// serve answers at one address until the context ends or a socket fails.
+func (s *Server) serve(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	failed := make(chan error, 1)
@@ -228,7 +269,8 @@ func (s *Server) Run(ctx context.Context) error {
 	}
 	serve(s.serveTCP)
 	<-ctx.Done()
-	s.close()
+	s.udp.Close()
+	s.tcp.Close()
 	s.running.Wait()
 	select {
 	case err := <-failed:

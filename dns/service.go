@@ -5,6 +5,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/miekg/dns"
 
@@ -16,8 +17,39 @@ type serviceAnswers struct {
 	healthy []*catalog.Endpoint
 	// known are the selectors that an instance answers to, healthy or not; those of a tag or a port have no other field.
 	known map[selector]struct{}
-	// sets holds *serviceSets by selector, only for those in known, each made when it is first asked for.
+	// scopes are the answers for the kinds of asker that have asked, the latest last; the list is replaced as a whole.
+	scopes atomic.Pointer[[]*scopedAnswers]
+}
+
+// scopedAnswers is the answers for one kind of asker.
+type scopedAnswers struct {
+	scope *catalog.Scope
+	// sets holds *serviceSets by selector, only for those that are known, each made when it is first asked for.
 	sets sync.Map
+}
+
+// maxScoped is for how many kinds of asker a snapshot keeps answers; past it the eldest are forgotten.
+const maxScoped = 32
+
+// within returns the answers for one kind of asker.
+func (a *serviceAnswers) within(scope *catalog.Scope) *scopedAnswers {
+	for {
+		current := a.scopes.Load()
+		var list []*scopedAnswers
+		if current != nil {
+			list = *current
+		}
+		for _, one := range list {
+			if one.scope == scope {
+				return one
+			}
+		}
+		fresh := &scopedAnswers{scope: scope}
+		longer := append(slices.Clone(list[max(0, len(list)+1-maxScoped):]), fresh)
+		if a.scopes.CompareAndSwap(current, &longer) {
+			return fresh
+		}
+	}
 }
 
 // serviceSets is the records of one service under one selector.
@@ -64,19 +96,21 @@ func (a *serviceAnswers) addPort(p catalog.Port) {
 	}
 }
 
-// find returns the records under a selector, or nil if no instance answers to it, healthy or not.
-func (a *serviceAnswers) find(want selector) *serviceSets {
+// find returns the records under a selector for an asker, or nil if no instance answers to it, healthy or not.
+func (a *serviceAnswers) find(scope *catalog.Scope, want selector) *serviceSets {
 	if _, ok := a.known[want]; !ok {
 		return nil
 	}
-	if sets, ok := a.sets.Load(want); ok {
+	answers := a.within(scope)
+	if sets, ok := answers.sets.Load(want); ok {
 		return sets.(*serviceSets)
 	}
-	sets, _ := a.sets.LoadOrStore(want, a.build(want))
+	sets, _ := answers.sets.LoadOrStore(want, a.build(scope, want))
 	return sets.(*serviceSets)
 }
 
-func (a *serviceAnswers) build(want selector) *serviceSets {
+// build makes the records of the healthy instances that an asker can reach.
+func (a *serviceAnswers) build(scope *catalog.Scope, want selector) *serviceSets {
 	var addresses addressBuilder
 	var srv setBuilder
 	var chosen []*catalog.Endpoint
@@ -85,17 +119,19 @@ func (a *serviceAnswers) build(want selector) *serviceSets {
 		if !ok {
 			continue
 		}
+		reached := scope.Reach(e)
+		if len(reached) == 0 && len(e.Reach()) > 0 {
+			continue // it is somewhere, but not for this asker
+		}
 		chosen = append(chosen, e)
-		at, weight := reachOf(e.Reach()), weightOf(e)
+		at, weight := reachOf(reached), weightOf(e)
 		addresses.add(at, weight)
 		if port == nil {
 			continue
 		}
-		number := port.Number
-		if at.published && port.Published != 0 {
-			number = port.Published
+		if number, ok := at.port(e, port); ok {
+			srv.addSRV(at, number, weight)
 		}
-		srv.addSRV(at, number, weight)
 	}
 	return &serviceSets{
 		addressSets: addresses.build(),

@@ -60,6 +60,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer stop()
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
+	w.req.scope = s.scopeOf(conn.RemoteAddr())
 	var in, frame []byte
 	for {
 		msg, err := readFrame(conn, in)

@@ -6,6 +6,8 @@ import (
 	"slices"
 
 	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 // worker answers one message at a time. Its buffers are used again, so that an answer from the View costs next to no
@@ -33,6 +35,7 @@ func (s *Server) newWorker() *worker {
 		picker: picker{rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))},
 		out:    make([]byte, 0, maxUDP),
 		glued:  make(map[netip.Addr]struct{}),
+		req:    request{scope: catalog.AllNetworks},
 	}
 }
 
