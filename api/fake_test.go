@@ -108,6 +108,31 @@ func (f *store) Push(_ context.Context, node, check string, status catalog.Statu
 	return f.called("push", node, check, string(status), output)
 }
 
+func (f *store) Drain(_ context.Context, d catalog.Drain) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.called("drain", d.Service, d.Node, d.Instance, d.Reason); err != nil {
+		return 0, err
+	}
+	return f.applyLocked(drainChange(&d, &d)), nil
+}
+
+func (f *store) Undrain(_ context.Context, d catalog.Drain) (uint64, error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if err := f.called("undrain", d.Service, d.Node, d.Instance); err != nil {
+		return 0, err
+	}
+	return f.applyLocked(drainChange(&d, nil)), nil
+}
+
+func drainChange(target, order *catalog.Drain) catalog.Change {
+	if target.Service != "" {
+		return catalog.Change{Type: catalog.RecordDrain, ID: target.Service, Drain: order}
+	}
+	return catalog.Change{Type: catalog.RecordDrain, Name: target.Node, ID: target.Instance, Drain: order}
+}
+
 func (f *store) Barrier(context.Context) (uint64, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -184,7 +209,7 @@ func newBed(t *testing.T, adjust ...func(*Config)) *bed {
 func serveView(t *testing.T, view *catalog.View, adjust ...func(*Config)) *bed {
 	t.Helper()
 	b := &bed{store: &store{view: view}}
-	cfg := Config{View: view, Registrar: b.store, Nodes: b.store, Pusher: b.store, Barrier: b.store, Node: "n1", Version: "v0"}
+	cfg := Config{View: view, Registrar: b.store, Nodes: b.store, Drainer: b.store, Pusher: b.store, Barrier: b.store, Node: "n1", Version: "v0"}
 	for _, f := range adjust {
 		f(&cfg)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
@@ -80,6 +81,9 @@ func TestDocumentHasEveryField(t *testing.T) {
 		"Event": client.Event{}, "Health": client.Health{}, "Written": client.Written{}, "CheckPush": client.CheckPush{},
 		"Declaration": client.Declaration{}, "CheckDeclaration": client.CheckDeclaration{},
 		"NodeDeclaration": client.NodeDeclaration{}, "Error": client.ErrorBody{},
+		"Explanation": client.Explanation{}, "ExplanationList": client.ExplanationList{}, "DoorView": client.DoorView{},
+		"DrainOrder": client.DrainOrder{}, "Drain": catalog.Drain{}, "DrainList": client.DrainList{},
+		"Address": catalog.Address{},
 	} {
 		fields := fieldsOf(reflect.TypeOf(value))
 		var documented []string

@@ -51,6 +51,11 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/checks/{check}", handle: s.putCheck, unready: true},
 		{method: "PUT", path: "/nodes/{node}/checks/{check}", handle: s.putCheck, unready: true},
 
+		{method: "GET", path: "/drains", handle: s.listDrains},
+		{method: "PUT", path: "/drains", handle: s.putDrain, unready: true},
+		{method: "DELETE", path: "/drains", handle: s.deleteDrain, unready: true},
+		{method: "GET", path: "/explain", handle: s.explain},
+
 		{method: "GET", path: "/health", handle: s.health},
 		{method: "GET", path: "/openapi.json", handle: s.openAPI, unready: true},
 	}

@@ -35,6 +35,12 @@ type Pusher interface {
 	Push(ctx context.Context, node, check string, status catalog.Status, output string) error
 }
 
+// Drainer takes orders to drain, and takes them back.
+type Drainer interface {
+	Drain(ctx context.Context, d catalog.Drain) (revision uint64, err error)
+	Undrain(ctx context.Context, d catalog.Drain) (revision uint64, err error)
+}
+
 // Barrier returns a revision that is not older than the call: the one at which a linearizable read may be answered.
 type Barrier interface {
 	Barrier(ctx context.Context) (revision uint64, err error)
@@ -43,9 +49,10 @@ type Barrier interface {
 // Config is what a Server is made of. View is required.
 type Config struct {
 	View *catalog.View
-	// Registrar, Nodes and Pusher take the writes; where one is nil, its writes are refused as unavailable.
+	// Registrar, Nodes, Drainer and Pusher take the writes; where one is nil, its writes are refused as unavailable.
 	Registrar Registrar
 	Nodes     NodeSyncer
+	Drainer   Drainer
 	Pusher    Pusher
 	// Barrier makes reads with ?consistent possible; it may be nil.
 	Barrier Barrier

@@ -518,12 +518,18 @@ func randomChange(rnd *rand.Rand) Change {
 	node := []string{"n", "N"}[rnd.IntN(2)] + fmt.Sprint(rnd.IntN(4))
 	id := fmt.Sprint("i", rnd.IntN(8))
 	gone := rnd.IntN(4) == 0
-	switch rnd.IntN(5) {
+	switch rnd.IntN(6) {
 	case 0:
 		if gone {
 			return Change{Type: RecordNode, Name: node}
 		}
 		return putNode(node)
+	case 5:
+		c := randomDrain(rnd, node, id)
+		if rnd.IntN(2) == 0 {
+			c.Drain = nil
+		}
+		return c
 	case 1:
 		return session(node, map[bool]string{true: "", false: "s"}[gone])
 	case 2:
@@ -548,6 +554,18 @@ func randomChange(rnd *rand.Rand) Change {
 	}
 }
 
+func randomDrain(rnd *rand.Rand, node, id string) Change {
+	switch rnd.IntN(3) {
+	case 0:
+		service := fmt.Sprint("svc", rnd.IntN(3))
+		return Change{Type: RecordDrain, ID: service, Drain: &Drain{Service: service}}
+	case 1:
+		return Change{Type: RecordDrain, Name: node, Drain: &Drain{Node: node}}
+	default:
+		return Change{Type: RecordDrain, Name: node, ID: id, Drain: &Drain{Node: node, Instance: id}}
+	}
+}
+
 // model is the slow and obvious View.
 type model struct{ all map[string]Change }
 
@@ -556,7 +574,7 @@ func newModel() *model { return &model{all: make(map[string]Change)} }
 func (m *model) apply(c Change) {
 	c.Name = fold(c.Name)
 	key := fmt.Sprint(c.Type, c.Name, "/", c.ID)
-	if c.Node == nil && c.Session == "" && c.Instance == nil && c.Check == nil {
+	if c.Node == nil && c.Session == "" && c.Instance == nil && c.Check == nil && c.Drain == nil {
 		delete(m.all, key)
 		return
 	}
@@ -586,7 +604,12 @@ func (m *model) answers() []string {
 				status = status.Worse(k.Check.Status)
 			}
 		}
-		healthy := status != Critical && c.Instance.Drain == ""
+		drained := c.Instance.Drain != ""
+		for _, d := range m.all {
+			drained = drained || d.Drain != nil && (d.Drain.Service == c.Instance.Service ||
+				strings.EqualFold(d.Drain.Node, c.Name) && (d.Drain.Instance == "" || d.Drain.Instance == c.ID))
+		}
+		healthy := status != Critical && !drained
 		lines = append(lines, fmt.Sprint(c.Instance.Service, " ", c.Name, "/", c.ID, " ", status, " ", healthy),
 			fmt.Sprint(c.Instance.Addresses[0].IP, " ", c.Name, "/", c.ID), fmt.Sprint(c.Name, " has ", c.ID))
 	}

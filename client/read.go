@@ -144,3 +144,15 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	_, err := c.call(ctx, http.MethodGet, "/health", nil, nil, &health)
 	return health, err
 }
+
+// Explain says of each instance of a service, or with an ID, what is known of it and who sees it. The asker is an instance
+// or an IP address; empty means the host of the server.
+func (c *Client) Explain(ctx context.Context, name, asker string) ([]Explanation, error) {
+	query := url.Values{"name": {name}}
+	if asker != "" {
+		query.Set("as", asker)
+	}
+	var list ExplanationList
+	_, err := c.call(ctx, http.MethodGet, pathOf("explain"), query, nil, &list)
+	return list.Explanations, err
+}

@@ -163,6 +163,51 @@ type Written struct {
 	Revision uint64 `json:"revision"`
 }
 
+// DrainOrder takes a service, or a node, or an instance out of the answers.
+type DrainOrder struct {
+	Service string `json:"service,omitempty"`
+	// Node alone is all of its instances. An instance without a node is one of the server's own.
+	Node     string `json:"node,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Reason   string `json:"reason,omitempty"`
+}
+
+// DrainList is the orders in force.
+type DrainList struct {
+	Drains []catalog.Drain `json:"drains"`
+}
+
+// Explanation says of one instance what is known, and who sees it.
+type Explanation struct {
+	Instance
+	// NamedBy is the rule that gave the instance its service's name, where its source tells.
+	NamedBy string `json:"named_by,omitempty"`
+	// KeptBy says what keeps the instance registered.
+	KeptBy string `json:"kept_by"`
+	// Drained is the reason why it takes no traffic; empty while it does.
+	Drained string `json:"drained,omitempty"`
+	// Doors are the ways in which it can be found.
+	Doors []DoorView `json:"doors"`
+}
+
+// DoorView says whether an instance is found through one door.
+type DoorView struct {
+	// Door is "http" or "dns".
+	Door string `json:"door"`
+	// Names are those under which it is found there.
+	Names []string `json:"names"`
+	// Visible tells whether the asker is given the instance; Why says why not.
+	Visible bool   `json:"visible"`
+	Why     string `json:"why,omitempty"`
+	// Addresses are those that the asker is given, or would be.
+	Addresses []string `json:"addresses,omitempty"`
+}
+
+// ExplanationList is the answer to a question why.
+type ExplanationList struct {
+	Explanations []Explanation `json:"explanations"`
+}
+
 // CheckPush is the outcome of a TTL check as its application tells it.
 type CheckPush struct {
 	Status catalog.Status `json:"status"`

@@ -3,6 +3,7 @@ package client
 import (
 	"context"
 	"net/http"
+	"net/url"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -78,4 +79,33 @@ func (c *Client) PushCheck(ctx context.Context, node, check string, status catal
 	}
 	_, err := c.call(ctx, http.MethodPut, target, nil, CheckPush{Status: status, Output: output}, nil)
 	return err
+}
+
+// Drain takes a service, a node or an instance out of the answers, until Undrain. Of an instance, an empty node means the
+// server's own.
+func (c *Client) Drain(ctx context.Context, d catalog.Drain) (revision uint64, err error) {
+	order := DrainOrder{Service: d.Service, Node: d.Node, Instance: d.Instance, Reason: d.Reason}
+	var written Written
+	_, err = c.call(ctx, http.MethodPut, pathOf("drains"), nil, order, &written)
+	return written.Revision, err
+}
+
+// Undrain takes an order back. The error is of KindNotFound if there is none for what d names.
+func (c *Client) Undrain(ctx context.Context, d catalog.Drain) (revision uint64, err error) {
+	query := make(url.Values)
+	for name, value := range map[string]string{"service": d.Service, "node": d.Node, "instance": d.Instance} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	var written Written
+	_, err = c.call(ctx, http.MethodDelete, pathOf("drains"), query, nil, &written)
+	return written.Revision, err
+}
+
+// Drains returns the orders in force.
+func (c *Client) Drains(ctx context.Context) ([]catalog.Drain, error) {
+	var list DrainList
+	_, err := c.call(ctx, http.MethodGet, pathOf("drains"), nil, nil, &list)
+	return list.Drains, err
 }

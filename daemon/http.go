@@ -19,7 +19,7 @@ import (
 // serveHTTP makes the one mux for everything that is HTTP, and returns what serves it.
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
-		View: d.view, Registrar: reg, Nodes: reg, Barrier: reg,
+		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
 		Pusher: &pusher{checks: checks, view: d.view, node: d.cfg.Node},
 		Node:   d.cfg.Node, Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "api"),

@@ -7,6 +7,7 @@
 //	koine/alive/<node>           the node's session, under its lease: one node failing costs this one key
 //	koine/instance/<node>/<id>   an instance, under its own lease if it has one
 //	koine/check/<node>/<check>   a check, its definition and last outcome, under its instance's lease
+//	koine/drain/…                orders to drain: service/<service>, node/<node> or instance/<node>/<id>
 //	koine/sync/<node>            written with every change of the node's declared state, for the conditions of the next
 //
 // Names are path-escaped, those of nodes in lower case; values are JSON with a format version. Renewals of sessions and

@@ -21,6 +21,7 @@ const (
 	instancePrefix = Root + "instance/"
 	checkPrefix    = Root + "check/"
 	syncPrefix     = Root + "sync/"
+	drainPrefix    = Root + "drain/"
 )
 
 // format is the version of the values written. A reader refuses what it does not know.
@@ -68,6 +69,10 @@ type (
 	syncRecord struct {
 		V int `json:"v"`
 	}
+	drainRecord struct {
+		V int `json:"v"`
+		*catalog.Drain
+	}
 )
 
 func encode(record any) string {
@@ -100,6 +105,9 @@ func keyOf(key string) (catalog.Change, error) {
 		return c, fmt.Errorf("key %q is not below %s", key, Root)
 	}
 	kind, rest, _ := strings.Cut(rest, "/")
+	if kind == "drain" {
+		return drainOf(key, rest)
+	}
 	name, id, nested := strings.Cut(rest, "/")
 	types := map[string]catalog.RecordType{
 		"node": catalog.RecordNode, "alive": catalog.RecordSession,
@@ -143,6 +151,10 @@ func decode(key string, value []byte) (catalog.Change, error) {
 		r := checkRecord{Check: new(catalog.Check)}
 		err = json.Unmarshal(value, &r)
 		version, c.Check = r.V, r.Check
+	case catalog.RecordDrain:
+		r := drainRecord{Drain: new(catalog.Drain)}
+		err = json.Unmarshal(value, &r)
+		version, c.Drain = r.V, r.Drain
 	}
 	if err != nil {
 		return c, fmt.Errorf("value of %q: %w", key, err)
@@ -165,6 +177,8 @@ func consistent(key string, c *catalog.Change) error {
 		ok = c.Instance != nil && strings.EqualFold(c.Instance.Node, c.Name) && c.Instance.ID == c.ID
 	case catalog.RecordCheck:
 		ok = c.Check != nil && strings.EqualFold(c.Check.Node, c.Name) && c.Check.ID == c.ID
+	case catalog.RecordDrain:
+		ok = c.Drain != nil && drainKey(c.Drain) == key
 	}
 	if !ok {
 		return fmt.Errorf("value of %q belongs to another key", key)

@@ -1,0 +1,74 @@
+package api
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// listDrains answers GET /drains: the orders in force.
+func (s *Server) listDrains(w http.ResponseWriter, r *http.Request) error {
+	if _, err := s.readParams(r); err != nil {
+		return err
+	}
+	s.stamp(w, s.view.Revision(), 0)
+	list := client.DrainList{Drains: []catalog.Drain{}}
+	for _, d := range s.view.Drains() {
+		list.Drains = append(list.Drains, *d)
+	}
+	slices.SortFunc(list.Drains, func(a, b catalog.Drain) int {
+		return strings.Compare(a.Service+"/"+a.Node+"/"+a.Instance, b.Service+"/"+b.Node+"/"+b.Instance)
+	})
+	return s.writeJSON(w, list)
+}
+
+// putDrain answers PUT /drains: an order to take a service, a node or an instance out of the answers.
+func (s *Server) putDrain(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Drainer == nil {
+		return noWrites("drains")
+	}
+	body, err := readBody(w, r, maxBody)
+	if err != nil {
+		return err
+	}
+	var order client.DrainOrder
+	if err := decodeStrict(body, &order); err != nil {
+		return err
+	}
+	d := s.order(order.Service, order.Node, order.Instance)
+	d.Reason, d.Since = order.Reason, time.Now().UTC().Truncate(time.Second)
+	revision, err := s.cfg.Drainer.Drain(r.Context(), d)
+	if err != nil {
+		return err
+	}
+	return s.written(w, revision)
+}
+
+// order returns an order for what is named; an instance without a node is one of the server's own.
+func (s *Server) order(service, node, instance string) catalog.Drain {
+	if instance != "" && node == "" {
+		node = s.cfg.Node
+	}
+	return catalog.Drain{Service: service, Node: node, Instance: instance}
+}
+
+// deleteDrain answers DELETE /drains: the end of an order.
+func (s *Server) deleteDrain(w http.ResponseWriter, r *http.Request) error {
+	if s.cfg.Drainer == nil {
+		return noWrites("drains")
+	}
+	values, err := params(r, "service", "node", "instance")
+	if err != nil {
+		return err
+	}
+	d := s.order(values.Get("service"), values.Get("node"), values.Get("instance"))
+	revision, err := s.cfg.Drainer.Undrain(r.Context(), d)
+	if err != nil {
+		return err
+	}
+	return s.written(w, revision)
+}

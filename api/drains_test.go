@@ -1,0 +1,106 @@
+package api
+
+import (
+	"encoding/json"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+func TestDrains(t *testing.T) {
+	b := newBed(t)
+	if _, err := b.client.Drain(t.Context(), catalog.Drain{Instance: "a", Reason: "new disk"}); err != nil {
+		t.Fatal(err)
+	}
+	if got := ids(t, b.get(t, "/services/web").body); got != "" {
+		t.Errorf("web has %q with its one healthy instance drained", got)
+	}
+	drains, err := b.client.Drains(t.Context())
+	if err != nil || len(drains) != 1 || drains[0].Node != "n1" || drains[0].Instance != "a" || drains[0].Since.IsZero() {
+		t.Errorf("orders %+v, %v; want that of a on the server's own node", drains, err)
+	}
+	if _, err := b.client.Drain(t.Context(), catalog.Drain{Service: "db"}); err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range []catalog.Drain{{Instance: "a", Node: "n1"}, {Service: "db"}} {
+		if _, err := b.client.Undrain(t.Context(), d); err != nil {
+			t.Errorf("undrain %+v: %v", d, err)
+		}
+	}
+	if got := ids(t, b.get(t, "/services/web").body); got != "a" {
+		t.Errorf("web has %q after the order was taken back", got)
+	}
+	if got := b.do(t, "PUT", "/drains", `{"instans":"a"}`); got.code != 400 || !strings.Contains(got.body, "instans") {
+		t.Errorf("an order with an unknown field: %d %s", got.code, got.body)
+	}
+	if got := b.do(t, "DELETE", "/drains?color=red", ""); got.code != 400 {
+		t.Errorf("an order by color: %d %s", got.code, got.body)
+	}
+	readOnly := newBed(t, func(c *Config) { c.Drainer = nil })
+	for _, method := range []string{"PUT", "DELETE"} {
+		if got := readOnly.do(t, method, "/drains", "{}"); got.code != 503 {
+			t.Errorf("%s without a drainer: %d %s", method, got.code, got.body)
+		}
+	}
+}
+
+func TestExplain(t *testing.T) {
+	b := newBed(t)
+	container := instance("web", "c1")
+	container.Owner = catalog.Owner{Kind: catalog.OwnerContainer, ID: "0123456789abcdef"}
+	container.Extras = map[string]json.RawMessage{"docker": json.RawMessage(`{"named_by":"label koine.name"}`)}
+	container.Addresses = []catalog.Address{{Network: "front", NetworkID: "f", IP: netip.MustParseAddr("10.80.0.2")}}
+	container.Tags = []string{"blue", "not a label"}
+	other := instance("api", "c2")
+	other.Addresses = []catalog.Address{{Network: "back", NetworkID: "b", IP: netip.MustParseAddr("10.81.0.2")}}
+	leased := instance("api", "lease")
+	leased.Owner = catalog.Owner{Kind: catalog.OwnerLease, TTL: 1e9}
+	b.apply(instanceChange(container), instanceChange(other), instanceChange(leased))
+	b.view.SetNetworks([]catalog.Network{
+		{ID: "f", Name: "front", Subnets: []netip.Prefix{netip.MustParsePrefix("10.80.0.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("10.80.0.1")}},
+		{ID: "b", Name: "back", Subnets: []netip.Prefix{netip.MustParsePrefix("10.81.0.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("10.81.0.1")}},
+	})
+	one := func(name, as string) client.Explanation {
+		t.Helper()
+		list, err := b.client.Explain(t.Context(), name, as)
+		if err != nil || len(list) != 1 {
+			t.Fatalf("explain %s as %s: %+v, %v; want one", name, as, list, err)
+		}
+		return list[0]
+	}
+	x := one("c1", "")
+	if x.NamedBy != "label koine.name" || !strings.Contains(x.KeptBy, "container 0123456789ab, and the session of node n1") {
+		t.Errorf("named by %q, kept by %q", x.NamedBy, x.KeptBy)
+	}
+	if dns := x.Doors[1]; dns.Door != "dns" || !dns.Visible || len(dns.Names) != 2 || dns.Addresses[0] != "10.80.0.2" {
+		t.Errorf("the host is told %+v", dns)
+	}
+	for as, visible := range map[string]bool{"c2": false, "10.80.0.9": true, "10.81.0.9": false, "192.0.2.1": false} {
+		dns := one("c1", as).Doors[1]
+		if dns.Visible != visible || visible != (dns.Why == "") {
+			t.Errorf("%s is told %+v, want visible %v and why", as, dns, visible)
+		}
+		if !visible && !strings.Contains(dns.Why, "it is on front") {
+			t.Errorf("%s is told %q", as, dns.Why)
+		}
+	}
+	if got := one("b", "").Doors[1]; got.Visible || got.Why == "" {
+		t.Errorf("a critical instance: %+v", got)
+	}
+	if got := one("lease", "").KeptBy; got != "a lease of 1s that its owner renews" {
+		t.Errorf("kept by %q", got)
+	}
+	if list, err := b.client.Explain(t.Context(), "web", ""); err != nil || len(list) != 3 {
+		t.Errorf("service web: %+v, %v; want its three instances", list, err)
+	}
+	for query, code := range map[string]int{
+		"": 400, "?name=nobody": 404, "?name=web&as=nobody": 404, "?name=web&for=me": 400,
+	} {
+		if got := b.get(t, "/explain"+query); got.code != code {
+			t.Errorf("%q: %d %s, want %d", query, got.code, got.body, code)
+		}
+	}
+}

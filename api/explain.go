@@ -1,0 +1,140 @@
+package api
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/netip"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// explain answers GET /explain: of each instance of a service, or with an ID, what is known and who sees it.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
+	values, err := s.readParams(r, "name", "as")
+	if err != nil {
+		return err
+	}
+	name := values.Get("name")
+	if name == "" {
+		return catalog.Errorf(catalog.KindInvalid, "nothing to explain").WithHint("add ?name= with a service or an instance")
+	}
+	scope, err := s.asker(values.Get("as"))
+	if err != nil {
+		return err
+	}
+	revision := s.view.Revision()
+	list := client.ExplanationList{}
+	for _, e := range s.named(name) {
+		list.Explanations = append(list.Explanations, s.explanation(e, scope))
+	}
+	if len(list.Explanations) == 0 {
+		return catalog.Errorf(catalog.KindNotFound, "no service and no instance %.100s", name).
+			WithHint("it was never registered, or has been removed: ask the log of the node that it should run on")
+	}
+	s.stamp(w, revision, 0)
+	return s.writeJSON(w, list)
+}
+
+// named returns the instances of a service and those with an ID, each once.
+func (s *Server) named(name string) []*catalog.Endpoint {
+	var list []*catalog.Endpoint
+	service := s.view.Service(name)
+	if service != nil {
+		list = append(list, service.Endpoints...)
+	}
+	for _, node := range s.view.Nodes() {
+		if e := node.Endpoint(name); e != nil && (service == nil || !strings.EqualFold(e.Service, name)) {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// asker returns the scope of who asks: an IP address, an instance, or nobody in particular, which is the host.
+func (s *Server) asker(as string) (*catalog.Scope, error) {
+	if as == "" {
+		return s.view.HostScope(), nil
+	}
+	if ip, err := netip.ParseAddr(as); err == nil {
+		return s.view.ScopeOf(s.cfg.Node, ip), nil
+	}
+	for _, node := range s.view.Nodes() {
+		if e := node.Endpoint(as); e != nil {
+			return s.view.ScopeOfInstance(e), nil
+		}
+	}
+	return nil, catalog.Errorf(catalog.KindNotFound, "no instance %.100s that could ask", as).
+		WithHint("name an instance or an IP address")
+}
+
+func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.Explanation {
+	x := client.Explanation{
+		Instance: instanceOf(e, true), NamedBy: namedBy(e.Instance), KeptBy: keptBy(e), Drained: e.Drained,
+	}
+	reach := scope.Reach(e)
+	var addresses []string
+	for _, a := range reach {
+		addresses = append(addresses, a.String())
+	}
+	names := []string{e.Service + ".service.koine"}
+	for _, tag := range e.Tags {
+		if catalog.ValidateName("tag", tag) == nil {
+			names = append(names, tag+"."+names[0])
+		}
+	}
+	x.Doors = []client.DoorView{
+		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: e.Healthy(), Why: e.WhyNot(), Addresses: addresses},
+		{Door: "dns", Names: names, Visible: e.Healthy() && len(reach) > 0, Why: whyUnseen(e, scope, reach), Addresses: addresses},
+	}
+	return x
+}
+
+// namedBy returns the rule by which a source named the instance's service, where it has noted one.
+func namedBy(i *catalog.Instance) string {
+	var noted struct {
+		NamedBy string `json:"named_by"`
+	}
+	if json.Unmarshal(i.Extras[i.Source], &noted) != nil {
+		return ""
+	}
+	return noted.NamedBy
+}
+
+// keptBy says what keeps an instance registered.
+func keptBy(e *catalog.Endpoint) string {
+	session := "the session of node " + e.Instance.Node
+	switch e.Owner.Kind {
+	case catalog.OwnerContainer:
+		return "container " + e.Owner.ID[:min(12, len(e.Owner.ID))] + ", and " + session
+	case catalog.OwnerLease:
+		return "a lease of " + e.Owner.TTL.String() + " that its owner renews"
+	case catalog.OwnerPermanent:
+		return "nobody: it is permanent"
+	default:
+		return session
+	}
+}
+
+// whyUnseen says why an asker is not given an instance by DNS.
+func whyUnseen(e *catalog.Endpoint, scope *catalog.Scope, reach []catalog.Address) string {
+	if !e.Healthy() {
+		return e.WhyNot()
+	}
+	if len(reach) > 0 {
+		return ""
+	}
+	if len(e.Reach()) == 0 {
+		return "it has no address"
+	}
+	var networks []string
+	for _, a := range e.Reach() {
+		networks = append(networks, a.Network)
+	}
+	why := "it is on " + strings.Join(networks, ", ") + ", and publishes no port; the asker is on "
+	if len(scope.Networks) == 0 {
+		return why + "no network known here"
+	}
+	return why + "other networks"
+}

@@ -1,0 +1,117 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"net/url"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// drainKey is the key of an order: koine/drain/service/<service>, koine/drain/node/<node> or
+// koine/drain/instance/<node>/<id>.
+func drainKey(d *catalog.Drain) string {
+	switch {
+	case d.Service != "":
+		return drainPrefix + "service/" + place(d.Service)
+	case d.Instance != "":
+		return drainPrefix + "instance/" + place(d.Node) + "/" + url.PathEscape(d.Instance)
+	default:
+		return drainPrefix + "node/" + place(d.Node)
+	}
+}
+
+// drainOf tells which order a key names, by what follows koine/drain/ in it.
+func drainOf(key, rest string) (catalog.Change, error) {
+	c := catalog.Change{Type: catalog.RecordDrain}
+	parts := strings.Split(rest, "/")
+	for i, part := range parts {
+		text, err := url.PathUnescape(part)
+		if err != nil {
+			return c, fmt.Errorf("key %q: %w", key, err)
+		}
+		parts[i] = text
+	}
+	switch {
+	case len(parts) == 2 && parts[0] == "service":
+		c.ID = parts[1]
+	case len(parts) == 2 && parts[0] == "node":
+		c.Name = parts[1]
+	case len(parts) == 3 && parts[0] == "instance":
+		c.Name, c.ID = parts[1], parts[2]
+	default:
+		return c, fmt.Errorf("key %q names no record", key)
+	}
+	return c, nil
+}
+
+// Drain takes what an order names out of the answers, until Undrain. The same order again writes nothing. The error is of
+// KindInvalid for an order that names nothing or too much, and of KindNotFound if there is nothing of that name.
+func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
+	if err := d.Validate(); err != nil {
+		return 0, err
+	}
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(revision uint64) (*write, error) {
+		if err := r.drainable(&d); err != nil {
+			return nil, err
+		}
+		if before := r.findDrain(&d); before != nil && before.Reason == d.Reason {
+			return nil, nil
+		}
+		w := &write{}
+		w.unchangedSince(drainKey(&d), revision)
+		w.put(drainKey(&d), encode(drainRecord{V: format, Drain: &d}))
+		return w, nil
+	})
+}
+
+// drainable tells whether what an order names is there.
+func (r *Registry) drainable(d *catalog.Drain) error {
+	switch {
+	case d.Service != "":
+		if s := r.view.Service(d.Service); s == nil || len(s.Endpoints) == 0 {
+			return catalog.Errorf(catalog.KindNotFound, "no service %s", d.Service)
+		}
+	case d.Instance != "":
+		if r.view.Instance(d.Node, d.Instance) == nil {
+			return noInstance(d.Node, d.Instance)
+		}
+	case r.view.Node(d.Node) == nil:
+		return noNode(d.Node)
+	}
+	return nil
+}
+
+// findDrain returns the order in force for what another one names; nil if there is none.
+func (r *Registry) findDrain(d *catalog.Drain) *catalog.Drain {
+	for _, other := range r.view.Drains() {
+		if drainKey(other) == drainKey(d) {
+			return other
+		}
+	}
+	return nil
+}
+
+// Undrain takes an order back. Its reason and time do not matter. The error is of KindNotFound if there is no such order.
+func (r *Registry) Undrain(ctx context.Context, d catalog.Drain) (uint64, error) {
+	if err := d.Validate(); err != nil {
+		return 0, err
+	}
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(revision uint64) (*write, error) {
+		if r.findDrain(&d) == nil {
+			return nil, catalog.Errorf(catalog.KindNotFound, "there is no such drain").
+				WithHint("see koine drain, without a name, for those in force")
+		}
+		w := &write{}
+		w.unchangedSince(drainKey(&d), revision)
+		w.delete(drainKey(&d))
+		return w, nil
+	})
+}
