@@ -13,7 +13,7 @@ import (
 )
 
 // networkAddresses returns a container's addresses on its networks: the preferred network first, then user-defined ones
-// by name, then the default bridge, and last the network that Swarm's mesh uses for itself.
+// by name, then the default bridge, and last those that Swarm uses for itself.
 func networkAddresses(c *container.InspectResponse, preferred string) (addresses []catalog.Address) {
 	if c.NetworkSettings == nil {
 		return nil
@@ -24,8 +24,10 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 			return 0
 		case network.NetworkBridge:
 			return 2
-		case "ingress":
+		case ingressNetwork:
 			return 3
+		case gatewayBridge:
+			return 4
 		default:
 			return 1
 		}
@@ -40,7 +42,9 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 		}
 		for _, ip := range []netip.Addr{endpoint.IPAddress, endpoint.GlobalIPv6Address} {
 			if ip.IsValid() && !ip.IsUnspecified() && len(addresses) < catalog.MaxAddresses {
-				addresses = append(addresses, catalog.Address{Network: name, NetworkID: endpoint.NetworkID, IP: ip})
+				addresses = append(addresses, catalog.Address{
+					Network: name, NetworkID: endpoint.NetworkID, IP: ip, Names: namesOn(c, name, endpoint),
+				})
 			}
 		}
 	}
@@ -112,6 +116,11 @@ func locateShared(c *container.InspectResponse, s *said, o options) (place, stri
 	p, skip := locate(peer, &said{koine: map[string]setting{"network": s.koine["network"]}}, o)
 	if skip != "" {
 		return p, "of the container whose network it shares: " + skip
+	}
+	for i, a := range p.addresses {
+		if len(a.Names) > 0 {
+			p.addresses[i].Names = namesOn(c, a.Network, nil)
+		}
 	}
 	p.ports = exposed(c)
 	if len(p.ports) == 0 {

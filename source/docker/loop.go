@@ -245,6 +245,7 @@ func (s *Source) look(ctx context.Context, id string) look {
 		return look{id: id, err: fmt.Errorf("inspect %s: the engine's answer is incomplete", id)}
 	}
 	if !c.HostConfig.NetworkMode.IsContainer() {
+		s.seeNetworks(ctx, c)
 		return look{id: id, c: c}
 	}
 	peer, err := s.engine.ContainerInspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer(), client.ContainerInspectOptions{})
@@ -254,5 +255,12 @@ func (s *Source) look(ctx context.Context, id string) look {
 	case err != nil:
 		return look{id: id, err: fmt.Errorf("inspect the container whose network it shares: %w", err)}
 	}
+	s.seeNetworks(ctx, &peer.Container)
 	return look{id: id, c: c, peer: &peer.Container}
+}
+
+// seeNetworks makes the networks of a container known, and completes its addresses on them.
+func (s *Source) seeNetworks(ctx context.Context, c *container.InspectResponse) {
+	s.nets.know(ctx, c)
+	s.nets.addGateway(ctx, c)
 }

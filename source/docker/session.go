@@ -85,6 +85,7 @@ func (s *Source) follow(ctx context.Context, in *inbox, last *time.Time) (answer
 	silence.Stop()
 	first := make(chan struct{})
 	children.Go(func() { s.relist(ctx, in, first, cancel) })
+	children.Go(func() { s.nets.run(ctx) })
 	for {
 		select {
 		case m := <-stream.Messages:
@@ -92,7 +93,9 @@ func (s *Source) follow(ctx context.Context, in *inbox, last *time.Time) (answer
 			if at.After(*last) {
 				*last = at
 			}
-			if followed(m.Action) && !in.event(m, at.After(connected)) {
+			if lifecycle(m) {
+				s.nets.changed()
+			} else if followed(m.Action) && !in.event(m, at.After(connected)) {
 				return true, errTooMany
 			}
 		case err, ok := <-stream.Err:
@@ -115,10 +118,11 @@ func isClosed(c <-chan struct{}) bool {
 	}
 }
 
-// relist hands on the list of all running containers, now and every minute. It closes first after the first list, and
+// relist hands on the networks and the list of all running containers, now and every minute. It closes first after the first list, and
 // ends the session if the engine does not give one.
 func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, cancel context.CancelCauseFunc) {
 	for n := 0; ; n++ {
+		s.nets.refresh(ctx)
 		ids, err := s.list(ctx)
 		if err != nil {
 			cancel(fmt.Errorf("list containers: %w", err))

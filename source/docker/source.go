@@ -48,6 +48,9 @@ type Config struct {
 	HostAddresses []catalog.Address
 	// EnableScripts allows script checks in labels: whoever may start a container may then run commands on the host.
 	EnableScripts bool
+	// Networks is given the engine's networks whenever they change, and before a container on a new one is declared. It
+	// must not block for long. It may be nil.
+	Networks func([]catalog.Network)
 	// Sink takes what is declared.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is asked once, when Run starts, so that
@@ -64,6 +67,7 @@ type Source struct {
 	cfg     Config
 	engine  Engine
 	owned   *client.Client
+	nets    *networks
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -84,6 +88,7 @@ func New(cfg Config) (*Source, error) {
 		}
 		s.engine, s.owned = owned, owned
 	}
+	s.nets = newNetworks(cfg, s.engine, s.log)
 	var err error
 	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err

@@ -1,0 +1,59 @@
+package docker
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Swarm's own networks. On neither of them do containers find one another.
+const (
+	ingressNetwork = "ingress"
+	// gatewayBridge connects the containers of overlay networks to their host, under addresses of its own.
+	gatewayBridge = "docker_gwbridge"
+)
+
+// namesOn returns the names under which others on a network find a container, its own first: what Docker's name server
+// knows, and the same on the default bridge, where that knows nothing. The endpoint is nil for a container in the network
+// of another one.
+func namesOn(c *container.InspectResponse, name string, endpoint *network.EndpointSettings) (names []string) {
+	if name == ingressNetwork || name == gatewayBridge {
+		return nil
+	}
+	add := func(list ...string) {
+		for _, text := range list {
+			twice := func(other string) bool { return strings.EqualFold(text, other) }
+			if isHostName(text) && !slices.ContainsFunc(names, twice) && len(names) < catalog.MaxNames {
+				names = append(names, text)
+			}
+		}
+	}
+	add(containerName(c), shortID(c.ID))
+	if endpoint != nil {
+		add(c.Config.Hostname) // Docker makes it the short id where nobody gave one
+		add(endpoint.Aliases...)
+		add(endpoint.DNSNames...)
+	}
+	add(c.Config.Labels["com.docker.compose.service"])
+	if service := c.Config.Labels["com.docker.swarm.service.name"]; service != "" {
+		add(service, "tasks."+service)
+	}
+	return names
+}
+
+// isHostName tells whether a text can be asked for: labels as the catalog has them, joined by dots.
+func isHostName(text string) bool {
+	if text == "" || len(text) > 253 {
+		return false
+	}
+	for label := range strings.SplitSeq(text, ".") {
+		if catalog.ValidateName("host", label) != nil {
+			return false
+		}
+	}
+	return true
+}

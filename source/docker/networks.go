@@ -1,0 +1,211 @@
+package docker
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/events"
+	"github.com/moby/moby/api/types/network"
+	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// networkEngine is an Engine that tells of its networks, as *client.Client does.
+type networkEngine interface {
+	NetworkList(ctx context.Context, options client.NetworkListOptions) (client.NetworkListResult, error)
+	NetworkInspect(ctx context.Context, id string, options client.NetworkInspectOptions) (client.NetworkInspectResult, error)
+}
+
+// networks is what is known of the engine's networks. They are handed on whenever they change, and before a container
+// on a new one is declared. An engine that does not tell of them, for whoever stands before it forbids that, is followed
+// all the same: nothing is handed on then.
+type networks struct {
+	engine networkEngine // nil if it does not tell
+	hand   func([]catalog.Network)
+	log    *slog.Logger
+	// wake has a place for one signal that a network has come or gone.
+	wake chan struct{}
+
+	mu sync.Mutex
+	// drivers are the drivers of the networks by ID; nil before the first list.
+	drivers map[string]string
+	handed  []catalog.Network
+	// refused is set after a failure, until the next list is asked for at its time.
+	refused, told bool
+}
+
+func newNetworks(cfg Config, engine Engine, log *slog.Logger) *networks {
+	n := &networks{hand: cfg.Networks, log: log, wake: make(chan struct{}, 1)}
+	n.engine, _ = engine.(networkEngine)
+	return n
+}
+
+// lifecycle tells whether an event is that a network came, changed or went.
+func lifecycle(m events.Message) bool {
+	switch m.Action {
+	case events.ActionCreate, events.ActionDestroy, events.ActionRemove, events.ActionUpdate:
+		return m.Type == events.NetworkEventType
+	default:
+		return false
+	}
+}
+
+// changed notes such an event.
+func (n *networks) changed() {
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run lists the networks again whenever they have changed, until ctx ends.
+func (n *networks) run(ctx context.Context) {
+	for {
+		select {
+		case <-n.wake:
+			n.refresh(ctx)
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// refresh lists the networks and hands them on if they differ from before.
+func (n *networks) refresh(ctx context.Context) {
+	if n.engine == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.list(ctx)
+}
+
+// know lists the networks if a container is on one that is not known yet.
+func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
+	if n.engine == nil || c.NetworkSettings == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, endpoint := range c.NetworkSettings.Networks {
+		if endpoint == nil || endpoint.NetworkID == "" || n.refused {
+			continue
+		}
+		if _, known := n.drivers[endpoint.NetworkID]; !known {
+			n.list(ctx)
+			return
+		}
+	}
+}
+
+// list is called with mu held, so that what is handed on is never older than what was before.
+func (n *networks) list(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	defer cancel()
+	result, err := n.engine.NetworkList(ctx, client.NetworkListOptions{})
+	n.refused = err != nil
+	if err != nil {
+		if !n.told && ctx.Err() == nil {
+			n.log.Warn("docker networks cannot be listed: what is known of them stays", "error", err)
+		}
+		n.told = true
+		return
+	}
+	n.told = false
+	n.drivers = make(map[string]string, len(result.Items))
+	var list []catalog.Network
+	for _, item := range result.Items {
+		n.drivers[item.ID] = item.Driver
+		if item.Driver != "host" && item.Driver != "null" {
+			list = append(list, networkOf(item.Network))
+		}
+	}
+	slices.SortFunc(list, func(a, b catalog.Network) int { return strings.Compare(a.ID, b.ID) })
+	if n.hand == nil || n.handed != nil && slices.EqualFunc(n.handed, list, sameNetwork) {
+		return
+	}
+	n.handed = append([]catalog.Network{}, list...)
+	n.hand(list)
+}
+
+func sameNetwork(a, b catalog.Network) bool {
+	return a.ID == b.ID && a.Name == b.Name && a.Isolated == b.Isolated &&
+		slices.Equal(a.Subnets, b.Subnets) && slices.Equal(a.Gateways, b.Gateways)
+}
+
+// networkOf returns an engine's network as the catalog has it. Only on a bridge does the host have an address: the
+// gateway of a macvlan network is a router elsewhere, and that of an overlay nobody's.
+func networkOf(n network.Network) catalog.Network {
+	c := catalog.Network{ID: n.ID, Name: n.Name, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false"}
+	for _, config := range n.IPAM.Config {
+		if !config.Subnet.IsValid() {
+			continue
+		}
+		c.Subnets = append(c.Subnets, config.Subnet.Masked())
+		if n.Driver == network.NetworkBridge {
+			c.Gateways = append(c.Gateways, gatewayOf(config))
+		}
+	}
+	return c
+}
+
+// gatewayOf returns the host's address in a subnet: where the engine does not name it, it is the first one.
+func gatewayOf(config network.IPAMConfig) netip.Addr {
+	switch {
+	case config.Gateway.IsValid():
+		return config.Gateway.Unmap()
+	case config.IPRange.IsValid():
+		return firstOf(config.IPRange)
+	default:
+		return firstOf(config.Subnet)
+	}
+}
+
+func firstOf(prefix netip.Prefix) netip.Addr {
+	if first := prefix.Masked().Addr(); first.IsValid() {
+		return first.Next()
+	}
+	return netip.Addr{}
+}
+
+// addGateway gives a container on an overlay network its address on the bridge that connects it with the host: it is the
+// one that its queries come from, and at which the host reaches it. Docker's inspection leaves it out.
+func (n *networks) addGateway(ctx context.Context, c *container.InspectResponse) {
+	if !n.onOverlay(c) {
+		return
+	}
+	result, err := n.engine.NetworkInspect(ctx, gatewayBridge, client.NetworkInspectOptions{})
+	if err != nil {
+		n.log.Debug("no bridge to the host", "container", containerName(c), "error", err)
+		return
+	}
+	endpoint, ok := result.Network.Containers[c.ID]
+	if !ok {
+		return
+	}
+	c.NetworkSettings.Networks = maps.Clone(c.NetworkSettings.Networks)
+	c.NetworkSettings.Networks[gatewayBridge] = &network.EndpointSettings{
+		NetworkID: result.Network.ID, IPAddress: endpoint.IPv4Address.Addr(),
+	}
+}
+
+func (n *networks) onOverlay(c *container.InspectResponse) bool {
+	if n.engine == nil || c.NetworkSettings == nil {
+		return false
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, endpoint := range c.NetworkSettings.Networks {
+		if endpoint != nil && n.drivers[endpoint.NetworkID] == "overlay" {
+			return true
+		}
+	}
+	return false
+}
