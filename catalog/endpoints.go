@@ -33,11 +33,7 @@ func replaceEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
 	out := make([]*Endpoint, len(list), len(list)+len(changes))
 	copy(out, list)
 	for _, c := range changes {
-		e := c.new
-		if e == nil {
-			e = c.old
-		}
-		i, found := slices.BinarySearchFunc(out, e, compareEndpoints)
+		i, found := slices.BinarySearchFunc(out, c.subject(), compareEndpoints)
 		switch {
 		case c.new == nil && found:
 			out = slices.Delete(out, i, i+1)
@@ -50,31 +46,34 @@ func replaceEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
 	return out
 }
 
-// mergeEndpoints does what replaceEndpoints does for many changes in one pass. The last change of an endpoint counts.
+// mergeEndpoints does what replaceEndpoints does for many changes in one pass: what lies between two of them is copied as
+// it stands. The last change of an endpoint counts.
 func mergeEndpoints(list []*Endpoint, changes []endpointChange) []*Endpoint {
-	type key struct{ node, id string }
-	keyOf := func(e *Endpoint) key { return key{fold(e.Node), e.ID} }
-	latest := make(map[key]*Endpoint, len(changes))
-	for _, c := range changes {
+	ordered := slices.Clone(changes)
+	slices.SortStableFunc(ordered, func(a, b endpointChange) int { return compareEndpoints(a.subject(), b.subject()) })
+	out := make([]*Endpoint, 0, len(list)+len(ordered))
+	for n, c := range ordered {
+		if n+1 < len(ordered) && compareEndpoints(c.subject(), ordered[n+1].subject()) == 0 {
+			continue
+		}
+		i, found := slices.BinarySearchFunc(list, c.subject(), compareEndpoints)
+		out, list = append(out, list[:i]...), list[i:]
+		if found {
+			list = list[1:]
+		}
 		if c.new != nil {
-			latest[keyOf(c.new)] = c.new
-		} else {
-			latest[keyOf(c.old)] = nil
+			out = append(out, c.new)
 		}
 	}
-	out := make([]*Endpoint, 0, len(list)+len(latest))
-	for _, e := range list {
-		if _, changed := latest[keyOf(e)]; !changed {
-			out = append(out, e)
-		}
+	return slices.Clip(append(out, list...))
+}
+
+// subject returns the endpoint as it is after the change or, if that has removed it, as it was before.
+func (c endpointChange) subject() *Endpoint {
+	if c.new != nil {
+		return c.new
 	}
-	for _, e := range latest {
-		if e != nil {
-			out = append(out, e)
-		}
-	}
-	slices.SortFunc(out, compareEndpoints)
-	return slices.Clip(out)
+	return c.old
 }
 
 // compareEndpoints orders by node and ID. Records of one node may spell its name in different letter case.

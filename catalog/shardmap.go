@@ -15,8 +15,8 @@ type shardMap[K comparable, V any] struct {
 	size   atomic.Int64
 }
 
-// shardCount keeps a shard at about a hundred entries for 100,000 services, so that a write copies a few KB at most.
-const shardCount = 1024
+// shardCount keeps a shard at a few dozen entries for 500,000 of them, so that a write copies a few KB at most.
+const shardCount = 1 << 14
 
 func newShardMap[K comparable, V any]() *shardMap[K, V] {
 	return &shardMap[K, V]{seed: maphash.MakeSeed()}
