@@ -101,12 +101,7 @@ var suites = []struct {
 	{"size", measureSize},
 }
 
-func names() (list string) {
-	for _, s := range []string{"dns", "http", "register", "sync", "watch", "size"} {
-		list += s + " "
-	}
-	return list
-}
+func names() string { return "dns, http, register, sync, watch, size" }
 
 // measure runs the suites that are wanted. What one has found is printed even if a later one fails.
 func measure(ctx context.Context, cfg *config) error {

@@ -4,12 +4,11 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"time"
-
-	"os/exec"
 )
 
 // sample is the outcome of one measurement of a server under load.
