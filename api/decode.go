@@ -144,7 +144,7 @@ func ownerOf(noun string, kind catalog.OwnerKind, ttl catalog.Duration, permanen
 func registrationOf(d *client.Declaration, node string, owner catalog.Owner) (catalog.Registration, error) {
 	r := catalog.Registration{Instance: catalog.Instance{
 		ID: d.ID, Node: node, Service: d.Service, Ports: d.Ports, Addresses: d.Addresses, Tags: d.Tags, Meta: d.Meta,
-		Weight: d.Weight, Locality: d.Locality, Source: d.Source, Owner: owner, Drain: d.Drain, Extras: d.Extras,
+		Weight: d.Weight, MinHealthy: d.MinHealthy, Locality: d.Locality, Source: d.Source, Owner: owner, Drain: d.Drain, Extras: d.Extras,
 	}}
 	i := &r.Instance
 	if i.Source == "" {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/koine-sd/koine/catalog"
@@ -84,11 +85,29 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 			names = append(names, tag+"."+names[0])
 		}
 	}
+	given, why := s.given(e)
 	x.Doors = []client.DoorView{
-		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: e.Healthy(), Why: e.WhyNot(), Addresses: addresses},
-		{Door: "dns", Names: names, Visible: e.Healthy() && len(reach) > 0, Why: whyUnseen(e, scope, reach), Addresses: addresses},
+		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: given, Why: why, Addresses: addresses},
+		{Door: "dns", Names: names, Visible: given, Why: why, Addresses: addresses},
+	}
+	if given && len(reach) == 0 {
+		x.Doors[1].Visible, x.Doors[1].Why = false, whyUnreached(e, scope)
 	}
 	return x
+}
+
+// given tells whether an instance is given to askers, and if not, why not, or if in spite of its health, why.
+func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
+	service := s.view.Service(e.Service)
+	if service == nil || !slices.ContainsFunc(service.Healthy, func(other *catalog.Endpoint) bool {
+		return other.ID == e.ID && other.Instance.Node == e.Instance.Node
+	}) {
+		return false, e.WhyNot()
+	}
+	if why = e.WhyNot(); why != "" {
+		why += "; answered all the same, because the service is below its min_healthy"
+	}
+	return true, why
 }
 
 // namedBy returns the rule by which a source named the instance's service, where it has noted one.
@@ -117,14 +136,8 @@ func keptBy(e *catalog.Endpoint) string {
 	}
 }
 
-// whyUnseen says why an asker is not given an instance by DNS.
-func whyUnseen(e *catalog.Endpoint, scope *catalog.Scope, reach []catalog.Address) string {
-	if !e.Healthy() {
-		return e.WhyNot()
-	}
-	if len(reach) > 0 {
-		return ""
-	}
+// whyUnreached says why an asker has no address of an instance.
+func whyUnreached(e *catalog.Endpoint, scope *catalog.Scope) string {
 	if len(e.Reach()) == 0 {
 		return "it has no address"
 	}

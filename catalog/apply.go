@@ -337,7 +337,7 @@ func (v *View) publishServices(b *batch) (keys, changed []string) {
 			old = before.Endpoints
 		}
 		after.Endpoints = replaceEndpoints(old, changes)
-		after.Healthy = healthy(after.Endpoints)
+		after.Healthy, after.BelowFloor = answered(after.Endpoints)
 		put[name] = after
 		if before != nil && !slices.ContainsFunc(changes, endpointChange.visible) {
 			after.Index = before.Index

@@ -5,6 +5,29 @@ import (
 	"strings"
 )
 
+// answered returns the endpoints of a service that are given to askers: the healthy ones, or all that take traffic if the
+// healthy ones among them are fewer than the floor asks for.
+func answered(all []*Endpoint) (list []*Endpoint, belowFloor bool) {
+	list = healthy(all)
+	floor, taking := 0, 0
+	for _, e := range all {
+		floor = max(floor, e.MinHealthy)
+		if e.Drained == "" {
+			taking++
+		}
+	}
+	if len(list)*100 >= floor*taking {
+		return list, false
+	}
+	list = make([]*Endpoint, 0, taking)
+	for _, e := range all {
+		if e.Drained == "" {
+			list = append(list, e)
+		}
+	}
+	return list, true
+}
+
 // healthy returns the healthy ones of a list: the list itself if all are.
 func healthy(all []*Endpoint) []*Endpoint {
 	n := 0

@@ -9,7 +9,7 @@ import (
 
 // Equal tells whether two instances are the same in every field.
 func (i *Instance) Equal(j *Instance) bool {
-	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight &&
+	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight && i.MinHealthy == j.MinHealthy &&
 		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
 		slices.Equal(i.Ports, j.Ports) && slices.EqualFunc(i.Addresses, j.Addresses, Address.Equal) &&
 		slices.Equal(i.Tags, j.Tags) &&

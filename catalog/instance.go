@@ -24,6 +24,9 @@ type Instance struct {
 	Meta map[string]string `json:"meta,omitempty"`
 	// Weight is the share of traffic relative to other instances of the service; 0 means 1.
 	Weight int `json:"weight,omitempty"`
+	// MinHealthy is the service's floor in percent: while fewer of the instances that take traffic are healthy, all of them
+	// are answered, because a mass failure is more likely one of the checks. The largest among the instances counts.
+	MinHealthy int `json:"min_healthy,omitempty"`
 	// Locality is where it runs; empty means where its node is.
 	Locality Locality `json:"locality,omitzero"`
 	// Source says through which door it came: "docker", "file", "http", …

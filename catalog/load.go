@@ -67,7 +67,7 @@ func (v *View) rewind(revision uint64) {
 	services := make(map[string]*Service)
 	for name, s := range v.services.all() {
 		if s.Index > revision {
-			services[name] = &Service{Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy}
+			services[name] = &Service{Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy, BelowFloor: s.BelowFloor}
 		}
 	}
 	v.services.update(services, nil)

@@ -94,8 +94,11 @@ type Service struct {
 	Index uint64
 	// Endpoints are all of its instances, by node and ID.
 	Endpoints []*Endpoint
-	// Healthy are those of Endpoints that are given to askers, in the same order.
+	// Healthy are those of Endpoints that are given to askers, in the same order. Below the floor they are all that take
+	// traffic.
 	Healthy []*Endpoint
+	// BelowFloor tells that fewer instances are healthy than the service's floor asks for.
+	BelowFloor bool
 
 	derived [slots]atomic.Pointer[any]
 }

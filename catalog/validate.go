@@ -130,6 +130,9 @@ func (i *Instance) Validate() error {
 	if i.Weight < 0 || i.Weight > MaxWeight {
 		return Errorf(KindInvalid, "%s has weight %d: 0 to %d are allowed", noun, i.Weight, MaxWeight)
 	}
+	if i.MinHealthy < 0 || i.MinHealthy > 100 {
+		return Errorf(KindInvalid, "%s has a min_healthy of %d: 0 to 100 percent are allowed", noun, i.MinHealthy)
+	}
 	if err := validateText(noun+" drain reason", i.Drain, MaxMetaValue); err != nil {
 		return err
 	}

@@ -15,16 +15,18 @@ type Declaration struct {
 	Port  uint16         `json:"port,omitempty"`
 	Ports []catalog.Port `json:"ports,omitempty"`
 	// Address is short for one address in Addresses: an IP address or a host name.
-	Address   string                     `json:"address,omitempty"`
-	Addresses []catalog.Address          `json:"addresses,omitempty"`
-	Tags      []string                   `json:"tags,omitempty"`
-	Meta      map[string]string          `json:"meta,omitempty"`
-	Weight    int                        `json:"weight,omitempty"`
-	Locality  catalog.Locality           `json:"locality,omitzero"`
-	Source    string                     `json:"source,omitempty"`
-	Drain     string                     `json:"drain,omitempty"`
-	Extras    map[string]json.RawMessage `json:"extras,omitempty"`
-	Checks    []CheckDeclaration         `json:"checks,omitempty"`
+	Address   string            `json:"address,omitempty"`
+	Addresses []catalog.Address `json:"addresses,omitempty"`
+	Tags      []string          `json:"tags,omitempty"`
+	Meta      map[string]string `json:"meta,omitempty"`
+	Weight    int               `json:"weight,omitempty"`
+	// MinHealthy is the service's floor in percent: below it all instances that take traffic are answered.
+	MinHealthy int                        `json:"min_healthy,omitempty"`
+	Locality   catalog.Locality           `json:"locality,omitzero"`
+	Source     string                     `json:"source,omitempty"`
+	Drain      string                     `json:"drain,omitempty"`
+	Extras     map[string]json.RawMessage `json:"extras,omitempty"`
+	Checks     []CheckDeclaration         `json:"checks,omitempty"`
 
 	// TTL is how long the instance lives without being renewed; Permanent means until somebody removes it. An instance
 	// by itself has exactly one of them, one within a node's state has neither: it lives with its node.
@@ -67,7 +69,7 @@ func declare(r *catalog.Registration) Declaration {
 	i := &r.Instance
 	d := Declaration{
 		ID: i.ID, Service: i.Service, Ports: i.Ports, Addresses: i.Addresses, Tags: i.Tags, Meta: i.Meta,
-		Weight: i.Weight, Locality: i.Locality, Source: i.Source, Drain: i.Drain, Extras: i.Extras,
+		Weight: i.Weight, MinHealthy: i.MinHealthy, Locality: i.Locality, Source: i.Source, Drain: i.Drain, Extras: i.Extras,
 		Checks: declareChecks(r.Checks),
 	}
 	switch i.Owner.Kind {

@@ -196,7 +196,7 @@ type DoorView struct {
 	Door string `json:"door"`
 	// Names are those under which it is found there.
 	Names []string `json:"names"`
-	// Visible tells whether the asker is given the instance; Why says why not.
+	// Visible tells whether the asker is given the instance; Why says why not, or why in spite of its health.
 	Visible bool   `json:"visible"`
 	Why     string `json:"why,omitempty"`
 	// Addresses are those that the asker is given, or would be.

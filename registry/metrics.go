@@ -3,6 +3,8 @@ package registry
 import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 type metrics struct {
@@ -13,9 +15,10 @@ type metrics struct {
 	reloads  prometheus.Counter
 	purged   prometheus.Counter
 	revision prometheus.GaugeFunc
+	floor    prometheus.GaugeFunc
 }
 
-func newMetrics(reg prometheus.Registerer, revision func() uint64) *metrics {
+func newMetrics(reg prometheus.Registerer, view *catalog.View) *metrics {
 	f := promauto.With(reg)
 	return &metrics{
 		commits: f.NewHistogram(prometheus.HistogramOpts{
@@ -40,6 +43,18 @@ func newMetrics(reg prometheus.Registerer, revision func() uint64) *metrics {
 		}),
 		revision: f.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "koine_view_revision", Help: "Store revision that the view has reached.",
-		}, func() float64 { return float64(revision()) }),
+		}, func() float64 { return float64(view.Revision()) }),
+		floor: f.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "koine_services_below_floor", Help: "Services with fewer healthy instances than their min_healthy asks for.",
+		}, func() float64 { return float64(belowFloor(view)) }),
 	}
+}
+
+func belowFloor(view *catalog.View) (n int) {
+	for _, s := range view.Services() {
+		if s.BelowFloor {
+			n++
+		}
+	}
+	return n
 }

@@ -355,7 +355,7 @@ func (s stuckTxn) Commit() (*clientv3.TxnResponse, error) {
 func newCommitter(kv clientv3.KV) *committer {
 	return &committer{
 		kv: kv, width: 4, maxBytes: 1 << 20, queue: make(chan *write, queueSize), stopped: make(chan struct{}),
-		metrics: newMetrics(nil, func() uint64 { return 0 }),
+		metrics: newMetrics(nil, catalog.NewView()),
 	}
 }
 

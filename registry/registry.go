@@ -51,7 +51,7 @@ func New(cfg Config) (*Registry, error) {
 	if cfg.MaxBytes == 0 {
 		cfg.MaxBytes = 1 << 20
 	}
-	m := newMetrics(cfg.Metrics, cfg.View.Revision)
+	m := newMetrics(cfg.Metrics, cfg.View)
 	return &Registry{
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		writes: &committer{

@@ -79,7 +79,10 @@ func describe(b *strings.Builder, x *client.Explanation) {
 	for _, d := range x.Doors {
 		seen := "visible"
 		if !d.Visible {
-			seen = "not visible: " + d.Why
+			seen = "not " + seen
+		}
+		if d.Why != "" {
+			seen += ": " + d.Why
 		}
 		line(d.Door, "%s: %s", strings.Join(d.Names, " "), seen)
 	}

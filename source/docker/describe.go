@@ -22,6 +22,8 @@ type options struct {
 	node          string
 	hostAddresses []catalog.Address
 	scripts       bool
+	// container is the id of the described container, in which its own checks may run commands.
+	container string
 	// peer is the container whose network the described one shares, nil if it is not there.
 	peer *container.InspectResponse
 }
@@ -52,6 +54,7 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	if !running(c) {
 		return description{skip: "it is not running"}, nil
 	}
+	o.container = c.ID
 	s := read(c.Config.Env, c.Config.Labels)
 	if v, ok := s.ignored(); ok {
 		return description{skip: fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)}, nil
@@ -88,17 +91,18 @@ func instanceOf(c *container.InspectResponse, s *said, o options, addresses []ca
 	name, rule := serviceName(c, s)
 	main := mainPort(ports)
 	i := catalog.Instance{
-		ID:        s.instanceID(c, main),
-		Node:      o.node,
-		Service:   name,
-		Ports:     ports,
-		Addresses: addresses,
-		Tags:      s.tags(ports),
-		Meta:      s.meta(main),
-		Weight:    s.number("weight", catalog.MaxWeight),
-		Locality:  catalog.Locality{Region: s.koine["region"].value, Zone: s.koine["zone"].value},
-		Source:    sourceName,
-		Owner:     catalog.Owner{Kind: catalog.OwnerContainer, ID: c.ID},
+		ID:         s.instanceID(c, main),
+		Node:       o.node,
+		Service:    name,
+		Ports:      ports,
+		Addresses:  addresses,
+		Tags:       s.tags(ports),
+		Meta:       s.meta(main),
+		Weight:     s.number("weight", catalog.MaxWeight),
+		MinHealthy: s.number("min_healthy", 100),
+		Locality:   catalog.Locality{Region: s.koine["region"].value, Zone: s.koine["zone"].value},
+		Source:     sourceName,
+		Owner:      catalog.Owner{Kind: catalog.OwnerContainer, ID: c.ID},
 	}
 	if c.State.Paused {
 		i.Drain = "paused"
@@ -240,7 +244,7 @@ func (s *said) number(key string, limit int) int {
 func (s *said) unknown() {
 	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
 		switch key {
-		case "name", "id", "tags", "weight", "ignore", "network", "ports", "zone", "region":
+		case "name", "id", "tags", "weight", "min_healthy", "ignore", "network", "ports", "zone", "region":
 			continue
 		}
 		if !strings.HasPrefix(key, "meta.") && !strings.HasPrefix(key, "check.") {
