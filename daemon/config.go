@@ -28,8 +28,10 @@ type Config struct {
 	DataDir string
 	// ConfigDir is the directory of definition files; empty means none.
 	ConfigDir string
-	// HTTP and DNS are the doors' addresses, host:port, or Off.
-	HTTP, DNS string
+	// HTTP is the HTTP door's address, host:port, or Off.
+	HTTP string
+	// DNS is the DNS door's addresses by commas, host:port, Bridge and "bridge:NETWORK", or Off.
+	DNS string
 	// Docker is the engine's address, Auto, or Off; empty means Auto.
 	Docker string
 	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.

@@ -28,6 +28,7 @@ type Daemon struct {
 	metrics *prometheus.Registry
 	http    net.Listener
 	dns     *dns.Server
+	bridges []string // the networks on whose gateways DNS listens, "" for all
 	files   *files.Source
 	reload  chan struct{}
 }
@@ -51,25 +52,6 @@ func New(cfg Config) (*Daemon, error) {
 		}
 	}
 	return d, nil
-}
-
-func (d *Daemon) listenDNS() error {
-	upstreams := d.cfg.Upstreams
-	if !d.cfg.forwards() {
-		upstreams = nil
-	}
-	server, err := dns.New(dns.Config{
-		View: d.view, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
-		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
-	})
-	if err != nil {
-		return err
-	}
-	if err := server.Listen(d.cfg.DNS); err != nil {
-		return listenError("DNS", "--dns", d.cfg.DNS, err)
-	}
-	d.dns = server
-	return nil
 }
 
 func (d *Daemon) closeDoors() error {
@@ -241,9 +223,9 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 	if address, ok := d.cfg.dockerHost(); ok {
 		source, err := docker.New(docker.Config{
 			Host: address, Node: d.cfg.Node, HostAddresses: d.cfg.node("").Addresses, Sink: host,
-			EnableScripts: d.cfg.EnableScriptChecks,
-			Adopt:         func() []catalog.Registration { return host.Held(sourceDocker) },
-			Logger:        d.cfg.Logger.With("part", "docker"), Metrics: d.metrics,
+			EnableScripts: d.cfg.EnableScriptChecks, Networks: d.setNetworks,
+			Adopt:  func() []catalog.Registration { return host.Held(sourceDocker) },
+			Logger: d.cfg.Logger.With("part", "docker"), Metrics: d.metrics,
 		})
 		if err != nil {
 			return nil, err

@@ -218,6 +218,9 @@ func (s *Server) bind(addr string) (err error) {
 	return err
 }
 
+// Listens tells whether Listen has bound an address.
+func (s *Server) Listens() bool { return s.udp != nil }
+
 // Addr returns the address that Listen bound first.
 func (s *Server) Addr() netip.AddrPort {
 	addr := s.udp.LocalAddr().(*net.UDPAddr).AddrPort()

@@ -40,7 +40,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files, JSON or YAML")
 	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address for the doors whose own flag names none")
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
-	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS address, UDP and TCP, or off (default 127.0.0.1:8600)")
+	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, or off (default this host's own)")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
@@ -67,7 +67,7 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	if cfg.HTTP, err = door(cmd, "http", f.bind, "8500"); err != nil {
 		return cfg, err
 	}
-	if cfg.DNS, err = door(cmd, "dns", f.bind, "8600"); err != nil {
+	if cfg.DNS, err = dnsDoors(f.cfg.DNS, f.bind); err != nil {
 		return cfg, err
 	}
 	if err := checkDocker(cfg.Docker); err != nil {
@@ -124,12 +124,13 @@ func warnOfScripts(cfg daemon.Config) {
 // door returns a door's address: what its flag says, completed by --bind and the usual port.
 func door(cmd *cobra.Command, flag, bind, port string) (string, error) {
 	value, err := cmd.Flags().GetString(flag)
-	if err != nil {
-		return "", err
+	if err != nil || value == daemon.Off {
+		return value, err
 	}
-	if value == daemon.Off {
-		return value, nil
-	}
+	return completeAddress(flag, value, bind, port)
+}
+
+func completeAddress(flag, value, bind, port string) (string, error) {
 	if value == "" {
 		return net.JoinHostPort(bind, port), nil
 	}
@@ -141,6 +142,32 @@ func door(cmd *cobra.Command, flag, bind, port string) (string, error) {
 		host = bind
 	}
 	return net.JoinHostPort(host, given), nil
+}
+
+// dnsDoors returns the addresses of --dns, each completed. Where it names bridges only, the usual one stands first.
+func dnsDoors(value, bind string) (string, error) {
+	if value == daemon.Off {
+		return value, nil
+	}
+	var places []string
+	plain := false
+	for place := range strings.SplitSeq(value, ",") {
+		place = strings.TrimSpace(place)
+		if place == daemon.Bridge || strings.HasPrefix(place, daemon.Bridge+":") && place != daemon.Bridge+":" {
+			places = append(places, place)
+			continue
+		}
+		address, err := completeAddress("dns", place, bind, "8600")
+		if err != nil {
+			return "", err
+		}
+		plain = true
+		places = append(places, address)
+	}
+	if !plain {
+		places = append([]string{net.JoinHostPort(bind, "8600")}, places...)
+	}
+	return strings.Join(places, ","), nil
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {

@@ -1,0 +1,80 @@
+package daemon
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/dns"
+)
+
+// Bridge in Config.DNS stands for the gateways of all bridge networks of the Docker engine, "bridge:NETWORK" for that of
+// one, by its name or ID.
+const Bridge = "bridge"
+
+// bridgePort is where containers ask: a resolv.conf names no port.
+const bridgePort = 53
+
+// listenDNS binds the addresses of Config.DNS. Those of bridges come when the engine has told of its networks.
+func (d *Daemon) listenDNS() error {
+	upstreams := d.cfg.Upstreams
+	if !d.cfg.forwards() {
+		upstreams = nil
+	}
+	server, err := dns.New(dns.Config{
+		View: d.view, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
+		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
+	})
+	if err != nil {
+		return err
+	}
+	for place := range strings.SplitSeq(d.cfg.DNS, ",") {
+		if bridge, ok := parseBridge(place); ok {
+			d.bridges = append(d.bridges, bridge)
+			continue
+		}
+		if err := server.Listen(place); err != nil {
+			return listenError("DNS", "--dns", place, err)
+		}
+	}
+	if !server.Listens() {
+		return catalog.Errorf(catalog.KindInvalid, "DNS door has no address beside those of bridges").
+			WithHint("add one to --dns: 127.0.0.1:8600,%s", Bridge)
+	}
+	d.dns = server
+	return nil
+}
+
+// parseBridge returns the network of "bridge:NETWORK", "" for "bridge" alone, and false for anything else.
+func parseBridge(place string) (network string, ok bool) {
+	if place == Bridge {
+		return "", true
+	}
+	network, ok = strings.CutPrefix(place, Bridge+":")
+	return network, ok && network != ""
+}
+
+// setNetworks has the answers depend on the networks of this host, and the DNS door listen on those that it is to.
+func (d *Daemon) setNetworks(list []catalog.Network) {
+	d.view.SetNetworks(list)
+	if d.dns != nil && len(d.bridges) > 0 {
+		d.dns.ListenAlso(gateways(list, d.bridges))
+	}
+}
+
+// gateways returns where to listen on the networks that are wanted, by name or ID; "" wants all.
+func gateways(list []catalog.Network, wanted []string) (addrs []netip.AddrPort) {
+	for _, network := range list {
+		wants := func(name string) bool {
+			return name == "" || name == network.ID || strings.EqualFold(name, network.Name)
+		}
+		if !slices.ContainsFunc(wanted, wants) {
+			continue
+		}
+		for _, ip := range network.Gateways {
+			addrs = append(addrs, netip.AddrPortFrom(ip, bridgePort))
+		}
+	}
+	return addrs
+}
