@@ -1,6 +1,7 @@
 package api
 
 import (
+	"github.com/koine-sd/koine/catalog"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,7 +11,7 @@ import (
 // BenchmarkLookup compares a lookup with a server that answers the same bytes without any thought.
 func BenchmarkLookup(b *testing.B) {
 	f, s := newOffline(b)
-	body := s.bodyOf(f.view.Service("web")).healthy.bytes
+	body := s.bodyOf(f.view.Service("web"), catalog.AllNetworks).healthy.bytes
 	constant := http.NewServeMux()
 	constant.HandleFunc("GET "+root+"/services/{name}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

@@ -37,13 +37,9 @@ type body struct {
 
 type span struct{ from, to int }
 
-// bodyOf returns the encoded form of a snapshot.
-func (s *Server) bodyOf(service *catalog.Service) *serviceBody {
-	return service.Derived(s.bodies, s.deriveBody).(*serviceBody)
-}
-
-func (s *Server) encodeService(service *catalog.Service) any {
-	b := &serviceBody{
+// encodeService encodes a snapshot for an asker.
+func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) serviceBody {
+	b := serviceBody{
 		index: []string{strconv.FormatUint(service.Index, 10)},
 		spans: make([]span, 0, len(service.Endpoints)),
 	}
@@ -54,13 +50,13 @@ func (s *Server) encodeService(service *catalog.Service) any {
 			buffer.WriteByte(',')
 		}
 		from := buffer.Len()
-		s.encodeInstance(buffer, encoder, e, false)
+		s.encodeInstance(buffer, encoder, e, scope)
 		b.spans = append(b.spans, span{from, buffer.Len()})
 	}
 	b.all = s.closeBody(buffer, tail)
 	b.healthy = b.all
 	if len(service.Healthy) != len(service.Endpoints) {
-		b.healthy = s.assemble(service, b, service.Healthy)
+		b.healthy = s.assemble(service, &b, service.Healthy)
 	}
 	return b
 }
@@ -106,8 +102,8 @@ func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []
 }
 
 // selectBody returns the body for what a query wants of a snapshot.
-func (s *Server) selectBody(service *catalog.Service, q *catalog.Query) body {
-	b := s.bodyOf(service)
+func (s *Server) selectBody(service *catalog.Service, q *catalog.Query, scope *catalog.Scope) body {
+	b := s.bodyOf(service, scope)
 	if len(q.Tags) == 0 && len(q.Meta) == 0 {
 		switch q.Health {
 		case catalog.OnlyHealthy:
@@ -132,8 +128,8 @@ func newEncoder(buffer *bytes.Buffer) *json.Encoder {
 }
 
 // encodeInstance appends an instance. Extras that are not JSON are left out: one bad record must not hide a service.
-func (s *Server) encodeInstance(buffer *bytes.Buffer, encoder *json.Encoder, e *catalog.Endpoint, outputs bool) {
-	shown := instanceOf(e, outputs)
+func (s *Server) encodeInstance(buffer *bytes.Buffer, encoder *json.Encoder, e *catalog.Endpoint, scope *catalog.Scope) {
+	shown := instanceOf(e, scope, false)
 	if err := encoder.Encode(shown); err != nil {
 		s.log.Error("encode instance", "node", e.Instance.Node, "instance", e.ID, "err", err)
 		shown.Extras = nil
@@ -142,23 +138,23 @@ func (s *Server) encodeInstance(buffer *bytes.Buffer, encoder *json.Encoder, e *
 	buffer.Truncate(buffer.Len() - 1) // the encoder ends with a line break
 }
 
-// instanceOf returns an endpoint as the API shows it.
-func instanceOf(e *catalog.Endpoint, outputs bool) client.Instance {
+// instanceOf returns an endpoint as the API shows it to an asker.
+func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.Instance {
 	shown := client.Instance{
 		Instance: *e.Instance, Status: e.Status, Healthy: e.Healthy(), WhyNot: e.WhyNot(),
 		CreateRevision: e.CreateRevision, ModRevision: e.ModRevision,
 	}
-	shown.Address, shown.Port = dial(e)
+	shown.Address, shown.Port = dial(e, scope)
 	for _, c := range e.Checks {
 		shown.Checks = append(shown.Checks, checkOf(c, outputs))
 	}
 	return shown
 }
 
-// dial returns the address and port that a client would use: on an address of the host, a published port answers under
-// its published number.
-func dial(e *catalog.Endpoint) (address string, port uint16) {
-	reach := e.Reach()
+// dial returns the address and port that an asker would use: on an address of the host, a published port answers under
+// its published number. The address is empty if the asker can reach none.
+func dial(e *catalog.Endpoint, scope *catalog.Scope) (address string, port uint16) {
+	reach := scope.Reach(e)
 	if len(e.Ports) > 0 {
 		port = e.Ports[0].Number
 	}

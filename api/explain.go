@@ -72,7 +72,7 @@ func (s *Server) asker(as string) (*catalog.Scope, error) {
 
 func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.Explanation {
 	x := client.Explanation{
-		Instance: instanceOf(e, true), NamedBy: namedBy(e.Instance), KeptBy: keptBy(e), Drained: e.Drained,
+		Instance: instanceOf(e, scope, true), NamedBy: namedBy(e.Instance), KeptBy: keptBy(e), Drained: e.Drained,
 	}
 	reach := scope.Reach(e)
 	var addresses []string

@@ -17,6 +17,10 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	scope, err := s.scopeOf(r, "")
+	if err != nil {
+		return err
+	}
 	node, service, source := values.Get("node"), values.Get("service"), values.Get("source")
 	s.stamp(w, s.view.Revision(), 0)
 	w.Header()["Content-Type"] = s.jsonType
@@ -33,7 +37,7 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
 		buffer.Reset()
 		buffer.WriteString(separator)
 		separator = ","
-		s.encodeInstance(&buffer, encoder, e, false)
+		s.encodeInstance(&buffer, encoder, e, scope)
 		if _, err := out.Write(buffer.Bytes()); err != nil {
 			return nil // whom it would concern has gone
 		}
@@ -83,7 +87,11 @@ func (s *Server) getInstance(w http.ResponseWriter, r *http.Request) error {
 	if e == nil {
 		return catalog.Errorf(catalog.KindNotFound, "no instance %.300s on node %.100s", id, node)
 	}
-	return s.writeJSON(w, instanceOf(e, true))
+	scope, err := s.scopeOf(r, "")
+	if err != nil {
+		return err
+	}
+	return s.writeJSON(w, instanceOf(e, scope, true))
 }
 
 // nodeOf returns the node that the request names, or the server's own.

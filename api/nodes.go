@@ -60,9 +60,13 @@ func (s *Server) getNode(w http.ResponseWriter, r *http.Request) error {
 	if node == nil {
 		return noNode(name)
 	}
+	scope, err := s.scopeOf(r, "")
+	if err != nil {
+		return err
+	}
 	answer := client.Node{Index: node.Index, NodeSummary: nodeOf(node, true), Instances: []client.Instance{}}
 	for _, e := range node.Endpoints {
-		answer.Instances = append(answer.Instances, instanceOf(e, true))
+		answer.Instances = append(answer.Instances, instanceOf(e, scope, true))
 	}
 	s.stamp(w, revision, node.Index)
 	return s.writeJSON(w, answer)

@@ -3,9 +3,11 @@ package api
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -228,7 +230,7 @@ func TestDial(t *testing.T) {
 		"an address and no port": {host, nil, "box.lan", 0},
 	} {
 		e := &catalog.Endpoint{Instance: &catalog.Instance{Addresses: test.addresses, Ports: test.ports}}
-		if address, port := dial(e); address != test.address || port != test.port {
+		if address, port := dial(e, catalog.AllNetworks); address != test.address || port != test.port {
 			t.Errorf("%s: %s %d", name, address, port)
 		}
 	}
@@ -309,16 +311,16 @@ func TestLookupAllocations(t *testing.T) {
 
 func TestBodyIsSharedBySnapshot(t *testing.T) {
 	b := newBed(t)
-	first := b.server.bodyOf(b.view.Service("web"))
-	if b.server.bodyOf(b.view.Service("WEB")) != first {
+	first := b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks)
+	if b.server.bodyOf(b.view.Service("WEB"), catalog.AllNetworks) != first {
 		t.Error("encoded twice")
 	}
-	db := b.server.bodyOf(b.view.Service("db"))
+	db := b.server.bodyOf(b.view.Service("db"), catalog.AllNetworks)
 	if &db.all.bytes[0] != &db.healthy.bytes[0] {
 		t.Error("two bodies though all are healthy")
 	}
 	b.apply(instanceChange(instance("web", "new")))
-	if b.server.bodyOf(b.view.Service("web")) == first {
+	if b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks) == first {
 		t.Error("the old body for a new snapshot")
 	}
 }
@@ -333,4 +335,45 @@ func TestAgeOfWhatIsLastKnown(t *testing.T) {
 	if got := b.get(t, "/services/web"); got.code != http.StatusOK || got.header.Get(client.HeaderAge) != "3600" {
 		t.Errorf("%d, age %q; want an answer that says it is an hour old", got.code, got.header.Get(client.HeaderAge))
 	}
+}
+
+func TestAddressByAsker(t *testing.T) {
+	b := newBed(t)
+	front := func(i *catalog.Instance) *catalog.Instance {
+		i.Addresses = []catalog.Address{
+			{Network: "front", NetworkID: "f", IP: netip.MustParseAddr("10.80.0.2")},
+			{Network: "host", IP: netip.MustParseAddr("10.0.0.1")},
+		}
+		return i
+	}
+	b.apply(instanceChange(front(instance("shop", "s1"))))
+	gateway := func(text string) []netip.Addr { return []netip.Addr{netip.MustParseAddr(text)} }
+	b.view.SetNetworks([]catalog.Network{
+		{ID: "f", Name: "front", Gateways: gateway("10.80.0.1")}, {ID: "b", Name: "back", Gateways: gateway("10.81.0.1")},
+	})
+	for query, want := range map[string]string{
+		"": "10.80.0.2:80", "?network=front": "10.80.0.2:80", "?network=f": "10.80.0.2:80", "?network=back": "10.0.0.1:8080",
+	} {
+		service := decoded[client.Service](t, b.get(t, "/services/shop"+query).body)
+		if i := service.Instances[0]; fmt.Sprint(i.Address, ":", i.Port) != want {
+			t.Errorf("%q is told %s:%d, want %s", query, i.Address, i.Port, want)
+		}
+	}
+	if got := b.get(t, "/services/shop?network=none"); got.code != 404 || !strings.Contains(got.body, "no network") {
+		t.Errorf("an unknown network: %d %s", got.code, got.body)
+	}
+	// A change of the host's networks is a change of what is told.
+	b.view.SetNetworks([]catalog.Network{{ID: "b", Name: "back", Gateways: gateway("10.81.0.1")}})
+	service := decoded[client.Service](t, b.get(t, "/services/shop").body)
+	if got := service.Instances[0].Address; got != "10.0.0.1" {
+		t.Errorf("the host is told %s after it has left the network", got)
+	}
+}
+
+func decoded[T any](t *testing.T, body string) (value T) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(body), &value); err != nil {
+		t.Fatalf("%s: %v", body, err)
+	}
+	return value
 }

@@ -85,9 +85,9 @@ type Server struct {
 
 	bodies    catalog.Slot
 	summaries catalog.Slot
-	// deriveBody and deriveSummary are kept as values: a method value made for each request would be an allocation.
-	deriveBody, deriveSummary func(*catalog.Service) any
-	seed                      maphash.Seed
+	// deriveSummary is kept as a value: a method value made for each request would be an allocation.
+	deriveSummary func(*catalog.Service) any
+	seed          maphash.Seed
 	// jsonType is shared by all answers, which only read it.
 	jsonType []string
 	revision atomic.Pointer[revisionText]
@@ -122,7 +122,7 @@ func New(cfg Config) (*Server, error) {
 		bodies: cfg.View.Slot(), summaries: cfg.View.Slot(),
 		seed: maphash.MakeSeed(), jsonType: []string{"application/json"},
 	}
-	s.deriveBody, s.deriveSummary = s.encodeService, s.summarize
+	s.deriveSummary = s.summarize
 	s.revision.Store(&revisionText{header: []string{"0"}})
 	s.mux = s.newMux()
 	return s, nil

@@ -84,7 +84,11 @@ func (s *Server) getService(w http.ResponseWriter, r *http.Request) error {
 	if service == nil || len(service.Endpoints) == 0 {
 		return s.noService(w, revision, name)
 	}
-	b := s.bodyOf(service)
+	scope, err := s.scopeOf(r, "")
+	if err != nil {
+		return err
+	}
+	b := s.bodyOf(service, scope)
 	s.writeBody(w, max(revision, service.Index), b.index, &b.healthy)
 	return nil
 }
@@ -106,7 +110,7 @@ func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) 
 }
 
 func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name string) error {
-	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta")
+	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta", "network")
 	if err != nil {
 		return err
 	}
@@ -117,13 +121,17 @@ func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name strin
 	if err := s.awaitService(w, r, values, name); err != nil {
 		return err
 	}
+	scope, err := s.scopeOf(r, values.Get("network"))
+	if err != nil {
+		return err
+	}
 	revision := s.view.Revision()
 	service := s.view.Service(name)
 	if service == nil || len(service.Endpoints) == 0 {
 		return s.noService(w, revision, name)
 	}
-	b := s.selectBody(service, &query)
-	s.writeBody(w, max(revision, service.Index), s.bodyOf(service).index, &b)
+	b := s.selectBody(service, &query, scope)
+	s.writeBody(w, max(revision, service.Index), s.bodyOf(service, scope).index, &b)
 	return nil
 }
 

@@ -14,7 +14,7 @@ import (
 
 // watch answers GET /watch.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "service", "tag", "meta", "health", "revision")
+	values, err := params(r, "service", "tag", "meta", "health", "revision", "network")
 	if err != nil {
 		return err
 	}
@@ -30,11 +30,16 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	scope, err := s.scopeOf(r, values.Get("network"))
+	if err != nil {
+		return err
+	}
 	out := newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out}
+	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out, scope: scope}
+	watch.rescope = func() (*catalog.Scope, error) { return s.scopeOf(r, values.Get("network")) }
 	watch.begin(revision)
 	s.metrics.watchers.Inc()
 	defer s.metrics.watchers.Dec()
@@ -61,6 +66,9 @@ type watch struct {
 	// names are the services wanted; none means all.
 	names []string
 	out   *stream
+	// scope is what the watcher can reach. It is asked for anew at each look, for the host's networks come and go.
+	scope   *catalog.Scope
+	rescope func() (*catalog.Scope, error)
 
 	// position is the revision up to which nothing is missing; 0 if nothing has been sent.
 	position uint64
@@ -256,13 +264,16 @@ func (w *watch) everything(revision uint64) ([]string, error) {
 
 // look returns what there is to say of a service, nil if the client knows it already.
 func (w *watch) look(name string) *pending {
+	if scope, err := w.rescope(); err == nil { // a network that has gone leaves what was reached on it
+		w.scope = scope
+	}
 	p := &pending{index: w.view.ServiceIndex(name)}
 	service := w.view.Service(name)
 	gone := service == nil || len(service.Endpoints) == 0
 	if service == nil {
 		p.body = w.server.emptyBody(name, p.index)
 	} else {
-		p.index, p.body = service.Index, w.server.selectBody(service, &w.query)
+		p.index, p.body = service.Index, w.server.selectBody(service, &w.query, w.scope)
 	}
 	before, known := w.sent[name]
 	if known && before == p.body.sum {

@@ -4,3 +4,12 @@ package catalog
 func (v *View) ScopeOfInstance(e *Endpoint) *Scope {
 	return v.networks.Load().scope(networkKeys(e))
 }
+
+// ScopeOn returns the scope of an asker on one network of this host, given by its name or ID; false if there is none.
+func (v *View) ScopeOn(network string) (*Scope, bool) {
+	found, ok := v.Network(network)
+	if !ok {
+		return nil, false
+	}
+	return v.networks.Load().scope([]string{found.ID}), true
+}
