@@ -34,7 +34,7 @@ func TestMetrics(t *testing.T) {
 func exposed(t *testing.T) []string {
 	t.Helper()
 	files := t.TempDir()
-	definition := `{"service": {"name": "web", "check": {"tcp": "127.0.0.1:1", "interval": "10ms"}}}`
+	definition := `{"service": {"name": "web", "check": {"tcp": "127.0.0.1:1", "interval": "10ms", "flap_threshold": 50}}}`
 	if err := os.WriteFile(filepath.Join(files, "web.json"), []byte(definition), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -21,7 +22,7 @@ type wanted struct {
 }
 
 // targets are the properties that say what to check, the first found counts.
-var targets = [...]string{"http", "tcp", "script", "ttl"}
+var targets = [...]string{"http", "tcp", "udp", "grpc", "h2ping", "exec", "script", "ttl", "alias", "alias_node"}
 
 // checksOf returns the checks of a container: Docker's own, those of koine.check.* and those of SERVICE_CHECK_*.
 func checksOf(c *container.InspectResponse, s *said, o options, i *catalog.Instance, where place) (checks []catalog.Check) {
@@ -150,6 +151,9 @@ func checkSettings(from map[string]setting) map[string]setting {
 // registratorTargets are in the order in which Registrator looks for them.
 var registratorTargets = [...]string{"http", "https", "cmd", "script", "ttl", "tcp", "grpc"}
 
+// registratorProperties are those that mean the same in both, beside the targets.
+var registratorProperties = [...]string{"interval", "timeout", "initial_status", "tls_skip_verify", "grpc_use_tls"}
+
 func registratorTarget(key string) bool { return slices.Contains(registratorTargets[:], key) }
 
 func hasTarget(props map[string]setting) bool {
@@ -179,13 +183,17 @@ func (s *said) registratorCheck(name string, props map[string]setting, port uint
 			set("tcp", at, v)
 		case "ttl":
 			w.props["ttl"] = v
-		case "cmd", "script":
+		case "cmd": // it runs in the container, where the port is the container's own
+			set("exec", strings.ReplaceAll(v.value, "$SERVICE_PORT", at[1:]), v)
+		case "script":
 			set("script", dial.interpolate(v.value, port), v)
 		case "grpc":
-			s.warn(v.label, "gRPC checks are not supported")
-			return w, false
+			if !truth(v.value) {
+				return w, false
+			}
+			set("grpc", at, v)
 		}
-		for _, key := range []string{"interval", "timeout", "initial_status", "tls_skip_verify"} {
+		for _, key := range registratorProperties {
 			if v, ok := props[key]; ok {
 				w.props[key] = v
 			}
@@ -201,7 +209,7 @@ func (s *said) check(w wanted, dial dialer, o options) (catalog.Check, bool) {
 	found := false
 	for _, key := range targets {
 		v, ok := w.props[key]
-		if !ok {
+		if !ok || key == "alias_node" && check.AliasService != "" {
 			continue
 		}
 		if found {
@@ -222,7 +230,7 @@ func (s *said) check(w wanted, dial dialer, o options) (catalog.Check, bool) {
 	}
 	if !found {
 		if len(w.props) > 0 {
-			s.warn("koine.check", "check %s does not say what to check: set http, tcp, script or ttl", w.name)
+			s.warn("koine.check", "check %s does not say what to check: set one of %s", w.name, strings.Join(targets[:], ", "))
 		}
 		return check, false
 	}
@@ -243,6 +251,26 @@ func setTarget(d *catalog.Definition, key, value string, dial dialer, o options)
 		d.HTTP, err = dial.url(value)
 	case "tcp":
 		d.TCP, err = dial.hostPort(value)
+	case "udp":
+		d.UDP, err = udpTarget(dial, value)
+	case "grpc":
+		address, service, named := strings.Cut(value, "/")
+		if d.GRPC, err = dial.hostPort(address); named {
+			d.GRPC += "/" + service
+		}
+	case "h2ping":
+		d.H2Ping, err = dial.hostPort(value)
+	case "exec":
+		d.Container = o.container
+		d.Args, err = command(value)
+	case "alias", "alias_node":
+		d.Type = catalog.CheckAlias
+		if value == "" {
+			return errors.New("it names nothing")
+		}
+		if key == "alias" {
+			d.AliasService = value
+		}
 	case "script":
 		switch {
 		case value == "":
@@ -257,10 +285,50 @@ func setTarget(d *catalog.Definition, key, value string, dial dialer, o options)
 	return err
 }
 
+// udpTarget completes a port or nothing to host:port, nothing with the first port of UDP if there is one.
+func udpTarget(dial dialer, value string) (string, error) {
+	if value == "" || value == "true" {
+		for _, p := range dial.ports {
+			if p.Protocol == "udp" {
+				return dial.at(p.Number)
+			}
+		}
+	}
+	return dial.hostPort(value)
+}
+
+// command returns what is run in a container: the words of a JSON list, for images without a shell, or a line for its
+// shell.
+func command(value string) (args []string, err error) {
+	if !strings.HasPrefix(value, "[") {
+		args = []string{"/bin/sh", "-c", value}
+	} else if err := json.Unmarshal([]byte(value), &args); err != nil {
+		return nil, fmt.Errorf("%.40q is not a JSON list of words", value)
+	}
+	if value == "" || len(args) == 0 || args[0] == "" {
+		return nil, errors.New("the command is empty")
+	}
+	return args, nil
+}
+
 func setProperty(d *catalog.Definition, key, value string) (err error) {
 	value = strings.TrimSpace(value)
 	switch key {
-	case "http", "tcp", "script", "ttl":
+	case "http", "tcp", "udp", "grpc", "h2ping", "exec", "script", "ttl", "alias":
+	case "alias_node":
+		d.AliasNode = value
+	case "udp_payload":
+		d.UDPPayload = value
+	case "udp_reply":
+		d.UDPReply = truth(value)
+	case "grpc_use_tls":
+		d.GRPCUseTLS = truth(value)
+	case "h2ping_plain":
+		d.H2PingPlain = truth(value)
+	case "tls_server_name":
+		d.TLSServerName = value
+	case "flap_threshold":
+		d.FlapThreshold, err = threshold(value)
 	case "interval":
 		d.Interval, err = duration(value)
 	case "timeout":

@@ -18,6 +18,9 @@ func TestDescribeChecks(t *testing.T) {
 	script := func(text string) catalog.Definition {
 		return catalog.Definition{Type: catalog.CheckScript, Args: []string{"/bin/sh", "-c", text}}
 	}
+	exec := func(args ...string) catalog.Definition {
+		return catalog.Definition{Type: catalog.CheckExec, Container: testID, Args: args}
+	}
 	with := func(d catalog.Definition, change func(*catalog.Definition)) catalog.Definition { change(&d); return d }
 	base := expose("80", "8080")
 	tests := []struct {
@@ -68,8 +71,37 @@ func TestDescribeChecks(t *testing.T) {
 			}, 0},
 		{"label beats env", []edit{base, env("SERVICE_CHECK_TTL=10s"), labels("SERVICE_CHECK_TTL", "20s")}, map[string]catalog.Definition{"web:check": {Type: catalog.CheckTTL, TTL: seconds(20)}}, 0},
 		{"script with address", []edit{base, env("SERVICE_CHECK_SCRIPT=nc -z $SERVICE_IP $SERVICE_PORT")}, map[string]catalog.Definition{"web:check": script("nc -z 172.17.0.2 80")}, 0},
-		{"cmd", []edit{base, env("SERVICE_CHECK_CMD=/check")}, map[string]catalog.Definition{"web:check": script("/check")}, 0},
-		{"grpc", []edit{base, env("SERVICE_CHECK_GRPC=true")}, nil, 1},
+		{"cmd", []edit{base, env("SERVICE_CHECK_CMD=/check $SERVICE_PORT")}, map[string]catalog.Definition{"web:check": exec("/bin/sh", "-c", "/check 80")}, 0},
+		{"registrator grpc", []edit{base, env("SERVICE_CHECK_GRPC=true", "SERVICE_CHECK_GRPC_USE_TLS=true", "SERVICE_CHECK_TLS_SKIP_VERIFY=true")},
+			map[string]catalog.Definition{"web:check": {Type: catalog.CheckGRPC, GRPC: "172.17.0.2:80", GRPCUseTLS: true, TLSSkipVerify: true}}, 0},
+		{"registrator grpc off", []edit{base, env("SERVICE_CHECK_GRPC=false")}, nil, 0},
+		{"udp", []edit{expose("80", "53/udp"), labels("koine.check.udp", "", "koine.check.udp_payload", "ping", "koine.check.udp_reply", "true")},
+			map[string]catalog.Definition{"web:check": {Type: catalog.CheckUDP, UDP: "172.17.0.2:53", UDPPayload: "ping", UDPReply: true}}, 0},
+		{"udp port", []edit{base, labels("koine.check.udp", ":8080")}, map[string]catalog.Definition{"web:check": {Type: catalog.CheckUDP, UDP: "172.17.0.2:8080"}}, 0},
+		{"udp without a udp port", []edit{base, labels("koine.check.udp", "")}, map[string]catalog.Definition{"web:check": {Type: catalog.CheckUDP, UDP: "172.17.0.2:80"}}, 0},
+		{"grpc", []edit{base, labels("koine.check.grpc", "", "koine.check.grpc_use_tls", "true", "koine.check.tls_server_name", "shop")},
+			map[string]catalog.Definition{"web:check": {Type: catalog.CheckGRPC, GRPC: "172.17.0.2:80", GRPCUseTLS: true, TLSServerName: "shop"}}, 0},
+		{"grpc service", []edit{base, labels("koine.check.a.grpc", ":8080/shop.Cart", "koine.check.b.grpc", "/shop.Cart")},
+			map[string]catalog.Definition{
+				"web:a": {Type: catalog.CheckGRPC, GRPC: "172.17.0.2:8080/shop.Cart"},
+				"web:b": {Type: catalog.CheckGRPC, GRPC: "172.17.0.2:80/shop.Cart"},
+			}, 0},
+		{"h2ping", []edit{base, labels("koine.check.h2ping", ":8080", "koine.check.h2ping_plain", "true", "koine.check.flap_threshold", "30")},
+			map[string]catalog.Definition{"web:check": {Type: catalog.CheckH2Ping, H2Ping: "172.17.0.2:8080", H2PingPlain: true, FlapThreshold: 30}}, 0},
+		{"exec", []edit{base, labels("koine.check.exec", "curl -f localhost")}, map[string]catalog.Definition{"web:check": exec("/bin/sh", "-c", "curl -f localhost")}, 0},
+		{"exec list", []edit{base, labels("koine.check.exec", `["/program", "-healthcheck"]`)}, map[string]catalog.Definition{"web:check": exec("/program", "-healthcheck")}, 0},
+		{"bad exec", []edit{base, labels("koine.check.a.exec", " ", "koine.check.b.exec", `["x"`, "koine.check.c.exec", `[]`, "koine.check.d.exec", `[""]`)}, nil, 4},
+		{"exec in another container", []edit{base, labels("koine.check.exec", "true", "koine.check.container", "other")},
+			map[string]catalog.Definition{"web:check": exec("/bin/sh", "-c", "true")}, 1},
+		{"alias", []edit{base, labels("koine.check.a.alias", "db", "koine.check.b.alias", "db", "koine.check.b.alias_node", "n2", "koine.check.c.alias_node", "n2")},
+			map[string]catalog.Definition{
+				"web:a": {Type: catalog.CheckAlias, AliasService: "db"},
+				"web:b": {Type: catalog.CheckAlias, AliasService: "db", AliasNode: "n2"},
+				"web:c": {Type: catalog.CheckAlias, AliasNode: "n2"},
+			}, 0},
+		{"bad alias", []edit{base, labels("koine.check.alias", " ")}, nil, 1},
+		{"never deregistered", []edit{base, labels("koine.check.tcp", "", "koine.check.deregister_after", "1m")},
+			map[string]catalog.Definition{"web:check": {Type: catalog.CheckTCP, TCP: "172.17.0.2:80"}}, 1},
 		{"ttl without ports", []edit{env("SERVICE_CHECK_TTL=10s")}, map[string]catalog.Definition{"web:check": {Type: catalog.CheckTTL, TTL: seconds(10)}}, 0},
 		{"koine beats registrator", []edit{base, env("SERVICE_CHECK_TCP=true"), labels("koine.check.http", "/")}, map[string]catalog.Definition{"web:check": http("http://172.17.0.2:80/")}, 0},
 		{"host mode", []edit{mode("host"), detached, base, labels("koine.check.http", "/")}, map[string]catalog.Definition{"web:check": http("http://10.0.0.1:80/")}, 0},

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/url"
+	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -20,8 +21,6 @@ type declaredCheck struct {
 // unsupportedChecks returns the fields of Consul's checks that name a kind that Koine does not run, with that kind.
 func unsupportedChecks() map[string]string {
 	return map[string]string{
-		"grpc": "grpc", "grpc_use_tls": "grpc", "udp": "udp", "h2ping": "h2ping", "h2ping_use_tls": "h2ping",
-		"alias_node": "alias", "alias_service": "alias", "docker_container_id": "docker", "shell": "docker",
 		"tcp_use_tls": "tcp with TLS", "os_service": "os_service",
 	}
 }
@@ -30,7 +29,28 @@ func unsupportedChecks() map[string]string {
 func (d *decoder) check(n *node) (declaredCheck, error) {
 	c := declaredCheck{line: n.line, column: n.column}
 	def := &c.Definition
-	script := ""
+	words := scriptWords{shell: "sh"}
+	if err := d.checkSchema(&c, &words).read("check", n); err != nil {
+		return c, err
+	}
+	if words.script != "" {
+		if def.Args != nil {
+			return c, n.errorf("check has both script and args")
+		}
+		def.Args = []string{words.shell, "-c", words.script}
+	}
+	if err := d.settleCheck(&c.Check); err != nil {
+		return c, n.errorf("%v", err)
+	}
+	return c, nil
+}
+
+// scriptWords are what a script in one text is made into a command of.
+type scriptWords struct{ script, shell string }
+
+// checkSchema returns the fields of a check, Koine's and Consul's.
+func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
+	def := &c.Definition
 	s := schema{
 		"id": setText(&c.ID), "check_id": setText(&c.ID), "name": setText(&c.Name), "service_id": setText(&c.service),
 		"notes": setText(new(string)), "type": setText((*string)(&def.Type)),
@@ -38,32 +58,28 @@ func (d *decoder) check(n *node) (declaredCheck, error) {
 		"header": setHeader(def), "tls_server_name": setText(&def.TLSServerName),
 		"tls_skip_verify": setBool(&def.TLSSkipVerify),
 		"tcp":             setText(&def.TCP), "ttl": setDuration(&def.TTL),
-		"args": setTexts(&def.Args), "script_args": setTexts(&def.Args), "script": setText(&script),
+		"udp": setText(&def.UDP), "udp_payload": setText(&def.UDPPayload), "udp_reply": setBool(&def.UDPReply),
+		"grpc": setText(&def.GRPC), "grpc_use_tls": setBool(&def.GRPCUseTLS),
+		"h2ping": setText(&def.H2Ping), "h2ping_plain": setBool(&def.H2PingPlain), "h2ping_use_tls": setNot(&def.H2PingPlain),
+		"alias_service": setText(&def.AliasService), "alias_node": setText(&def.AliasNode),
+		"args": setTexts(&def.Args), "script_args": setTexts(&def.Args), "script": setText(&words.script),
+		"container": setText(&def.Container), "docker_container_id": setText(&def.Container), "shell": setShell(&words.shell),
 		"interval": setDuration(&def.Interval), "timeout": setDuration(&def.Timeout),
 		"status": setStatus(&def.InitialStatus), "initial_status": setStatus(&def.InitialStatus),
-		"success_before_passing":   setInt(&def.SuccessBeforePassing, maxThreshold),
-		"failures_before_warning":  setInt(&def.FailuresBeforeWarning, maxThreshold),
-		"failures_before_critical": setInt(&def.FailuresBeforeCritical, maxThreshold),
+		"success_before_passing":            setInt(&def.SuccessBeforePassing, maxThreshold),
+		"failures_before_warning":           setInt(&def.FailuresBeforeWarning, maxThreshold),
+		"failures_before_critical":          setInt(&def.FailuresBeforeCritical, maxThreshold),
+		"flap_threshold":                    setInt(&def.FlapThreshold, 100),
+		"deregister_after":                  setDuration(&def.DeregisterAfter),
+		"deregister_critical_service_after": setDuration(&def.DeregisterAfter),
 	}
-	for _, name := range []string{"deregister_critical_service_after", "output_max_size", "disable_redirects"} {
+	for _, name := range []string{"output_max_size", "disable_redirects"} {
 		s[name] = d.warn(name)
 	}
 	for name, kind := range unsupportedChecks() {
 		s[name] = refuseKind(kind)
 	}
-	if err := s.read("check", n); err != nil {
-		return c, err
-	}
-	if script != "" {
-		if def.Args != nil {
-			return c, n.errorf("check has both script and args")
-		}
-		def.Args = []string{"sh", "-c", script}
-	}
-	if err := d.settleCheck(&c.Check); err != nil {
-		return c, n.errorf("%v", err)
-	}
-	return c, nil
+	return s
 }
 
 const maxThreshold = 1000
@@ -74,17 +90,28 @@ func (d *decoder) settleCheck(c *catalog.Check) error {
 		return errors.New("check is of type docker, which only Docker's own HEALTHCHECK is")
 	}
 	targets := 0
-	for _, set := range []bool{c.HTTP != "", c.TCP != "", len(c.Args) > 0, c.TTL > 0} {
+	for _, set := range []bool{
+		c.HTTP != "", c.TCP != "", c.UDP != "", c.GRPC != "", c.H2Ping != "", len(c.Args) > 0,
+		c.AliasService != "" || c.AliasNode != "", c.TTL > 0,
+	} {
 		if set {
 			targets++
 		}
 	}
 	if targets != 1 {
-		return fmt.Errorf("check names %d of http, tcp, args, script and ttl: name one", targets)
+		return fmt.Errorf("check names %d of http, tcp, udp, grpc, h2ping, args, script, alias and ttl: name one", targets)
+	}
+	if c.Container != "" && len(c.Args) == 0 {
+		return errors.New("check names a container, and no args to run in it")
 	}
 	c.InferType()
-	if c.Type == catalog.CheckScript && !d.scripts {
-		return errors.New("check runs a script: start koine with --enable-script-checks to allow that")
+	if !d.scripts {
+		switch c.Type {
+		case catalog.CheckScript:
+			return errors.New("check runs a script: start koine with --enable-script-checks to allow that")
+		case catalog.CheckExec:
+			return errors.New("check runs a command in a container: start koine with --enable-script-checks to allow that")
+		}
 	}
 	return checkTarget(&c.Definition)
 }
@@ -95,12 +122,42 @@ func checkTarget(def *catalog.Definition) error {
 			return fmt.Errorf("http: %q is not a URL: write it as http://host:port/path", def.HTTP)
 		}
 	}
-	if def.TCP != "" {
-		if _, _, err := net.SplitHostPort(def.TCP); err != nil {
-			return fmt.Errorf("tcp: %q is not an address: write it as host:port", def.TCP)
+	grpc, _, _ := strings.Cut(def.GRPC, "/")
+	for _, target := range []struct{ field, value string }{
+		{"tcp", def.TCP}, {"udp", def.UDP}, {"grpc", grpc}, {"h2ping", def.H2Ping},
+	} {
+		if target.value == "" {
+			continue
+		}
+		if _, _, err := net.SplitHostPort(target.value); err != nil {
+			return fmt.Errorf("%s: %q is not an address: write it as host:port", target.field, target.value)
 		}
 	}
 	return nil
+}
+
+// setNot takes the opposite of a truth.
+func setNot(to *bool) setter {
+	return func(v *node) error {
+		var is bool
+		if err := setBool(&is)(v); err != nil || v.kind == null {
+			return err
+		}
+		*to = !is
+		return nil
+	}
+}
+
+// setShell takes a shell, and keeps the one there is where the field is empty.
+func setShell(to *string) setter {
+	return func(v *node) error {
+		var shell string
+		if err := setText(&shell)(v); err != nil || shell == "" {
+			return err
+		}
+		*to = shell
+		return nil
+	}
 }
 
 func setHeader(def *catalog.Definition) setter {

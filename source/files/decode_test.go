@@ -21,7 +21,7 @@ func decodeText(name, data string) (*content, error) {
 // TestGolden holds what definition files mean against testdata/*.golden; with UPDATE_GOLDEN set it writes those anew.
 func TestGolden(t *testing.T) {
 	update := os.Getenv("UPDATE_GOLDEN") != ""
-	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml"} {
+	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml", "checks.json"} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name)
 			data, err := os.ReadFile(path)
@@ -58,6 +58,18 @@ func TestGolden(t *testing.T) {
 				t.Errorf("meaning (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+func TestCommandsAreRefused(t *testing.T) {
+	for _, text := range []string{
+		`{"check": {"name": "c", "args": ["x"]}}`, `{"check": {"name": "c", "container": "b", "args": ["x"]}}`,
+		`{"check": {"name": "c", "DockerContainerID": "b", "Script": "x"}}`,
+	} {
+		_, err := (&decoder{node: "n1", nodeChecks: true}).decode("a.json", []byte(text))
+		if err == nil || !strings.Contains(err.Error(), "--enable-script-checks") {
+			t.Errorf("%s: %v", text, err)
+		}
 	}
 }
 
@@ -165,10 +177,15 @@ func TestDecodeErrors(t *testing.T) {
 		{"tcp no port", "a.json", `{"check": {"name": "c", "tcp": "localhost"}}`, `1:11: tcp: "localhost" is not an address`},
 		{"header no text", "a.json", `{"check": {"name": "c", "header": {"a": [{}]}}}`, `1:42: must be text`},
 		{"header no list", "a.json", `{"check": {"name": "c", "header": {"a": {}}}}`, `1:41: a: must be a list`},
-		{"grpc", "a.json", "{\"check\": {\"name\": \"c\",\n\"grpc\": \"127.0.0.1:1\"}}", "2:9: grpc: checks of kind grpc are not supported yet"},
-		{"udp", "a.json", `{"check": {"UDP": "a:1"}}`, "1:19: UDP: checks of kind udp are not supported yet"},
-		{"alias service", "a.json", `{"check": {"AliasService": "b"}}`, "1:28: AliasService: checks of kind alias"},
-		{"docker exec", "a.json", `{"check": {"docker_container_id": "b", "args": ["x"]}}`, "1:35: docker_container_id: checks of kind docker"},
+		{"grpc no port", "a.json", `{"check": {"name": "c", "grpc": "localhost/shop.Cart"}}`, `1:11: grpc: "localhost" is not an address`},
+		{"udp no port", "a.json", `{"check": {"name": "c", "UDP": "localhost"}}`, `1:11: udp: "localhost" is not an address`},
+		{"h2ping no port", "a.json", `{"check": {"name": "c", "H2PING": "localhost"}}`, `1:11: h2ping: "localhost" is not an address`},
+		{"udp and tcp", "a.json", `{"check": {"name": "c", "udp": "a:1", "tcp": "a:1"}}`, "1:11: check names 2 of http, tcp, udp"},
+		{"tcp with tls", "a.json", `{"check": {"name": "c", "tcp": "a:1", "tcp_use_tls": true}}`, "1:54: tcp_use_tls: checks of kind tcp with TLS are not supported yet"},
+		{"container without args", "a.json", `{"check": {"name": "c", "tcp": "a:1", "docker_container_id": "b"}}`, "1:11: check names a container, and no args"},
+		{"alias with flap", "a.json", `{"check": {"name": "c", "alias_node": "b", "flap_threshold": 9}}`, "1:11: check c is of type alias, which has no flap_threshold"},
+		{"deregister too soon", "a.json", `{"check": {"name": "c", "tcp": "a:1", "deregister_after": "10ms"}}`, "1:11: check c has a deregister_after of 10ms: at least 1s"},
+		{"flap threshold", "a.json", `{"check": {"name": "c", "tcp": "a:1", "flap_threshold": 101}}`, "1:57: flap_threshold: must be a whole number from 0 to 100"},
 		{"check without a name", "a.json", `{"check": {"ttl": "1s"}}`, "1:11: check has neither id nor name"},
 		{"service_id inside", "a.json", `{"service": {"name": "web", "check": {"ttl": "1s", "service_id": "web"}}}`, "1:38: service_id is for checks"},
 		{"ids twice", "a.json", `{"services": [{"name": "a", "id": "x"}, {"name": "b", "id": "x"}]}`, "1:41: instance x is declared twice"},

@@ -1,0 +1,269 @@
+package health
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"golang.org/x/net/http2"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	grpchealth "google.golang.org/grpc/health"
+	"google.golang.org/grpc/health/grpc_health_v1"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// echo answers datagrams with their content and a mark, until the test ends.
+func echo(t *testing.T, silent bool) string {
+	t.Helper()
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buffer := make([]byte, 1500)
+		for {
+			n, from, err := conn.ReadFrom(buffer)
+			if err != nil {
+				return
+			}
+			if !silent {
+				_, _ = conn.WriteTo(append([]byte("pong "), buffer[:n]...), from)
+			}
+		}
+	}()
+	t.Cleanup(func() { _ = conn.Close(); <-ended })
+	return conn.LocalAddr().String()
+}
+
+func TestUDP(t *testing.T) {
+	def := catalog.Definition{Type: catalog.CheckUDP, UDP: echo(t, false), UDPPayload: "ping"}
+	expect(t, probe(t, def), catalog.Passing, "answered\npong ping")
+	def.UDPPayload = ""
+	expect(t, probe(t, def), catalog.Passing, "pong \n")
+
+	def.UDP = echo(t, true)
+	expect(t, within(t, 50*time.Millisecond, def), catalog.Passing, "not refused")
+	def.UDPReply = true
+	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "no answer: timed out after 50ms")
+
+	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close()
+	def = catalog.Definition{Type: catalog.CheckUDP, UDP: conn.LocalAddr().String()}
+	expect(t, probe(t, def), catalog.Critical, "refused")
+	expect(t, probe(t, catalog.Definition{Type: catalog.CheckUDP, UDP: "127.0.0.1"}), catalog.Critical, "missing port")
+}
+
+// grpcServer serves gRPC until the test ends.
+func grpcServer(t *testing.T, health bool, options ...grpc.ServerOption) (string, *grpchealth.Server) {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server, service := grpc.NewServer(options...), grpchealth.NewServer()
+	if health {
+		grpc_health_v1.RegisterHealthServer(server, service)
+	}
+	ended := make(chan struct{})
+	go func() { defer close(ended); _ = server.Serve(listener) }()
+	t.Cleanup(func() { server.Stop(); <-ended })
+	return listener.Addr().String(), service
+}
+
+func TestGRPC(t *testing.T) {
+	address, service := grpcServer(t, true)
+	def := catalog.Definition{Type: catalog.CheckGRPC, GRPC: address}
+	expect(t, probe(t, def), catalog.Passing, "SERVING")
+	service.SetServingStatus("", grpc_health_v1.HealthCheckResponse_NOT_SERVING)
+	expect(t, probe(t, def), catalog.Critical, "NOT_SERVING")
+
+	def.GRPC = address + "/shop.Cart"
+	expect(t, probe(t, def), catalog.Critical, "does not know the service")
+	service.SetServingStatus("shop.Cart", grpc_health_v1.HealthCheckResponse_SERVING)
+	expect(t, probe(t, def), catalog.Passing, "/shop.Cart: SERVING")
+
+	def.GRPCUseTLS = true
+	expect(t, probe(t, def), catalog.Critical, "tls")
+	def.GRPC, _ = grpcServer(t, false)
+	def.GRPCUseTLS = false
+	expect(t, probe(t, def), catalog.Critical, "no health service")
+	def.GRPC = closedAddress(t)
+	expect(t, probe(t, def), catalog.Critical, "refused")
+	def.GRPC = silentServer(t)
+	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "timed out after 50ms")
+}
+
+func TestGRPCWithTLS(t *testing.T) {
+	web := httptest.NewTLSServer(http.NotFoundHandler()) // for its certificate, of example.com
+	defer web.Close()
+	address, _ := grpcServer(t, true, grpc.Creds(credentials.NewServerTLSFromCert(&web.TLS.Certificates[0])))
+	def := catalog.Definition{Type: catalog.CheckGRPC, GRPC: address, GRPCUseTLS: true}
+	expect(t, probe(t, def), catalog.Critical, "certificate")
+	def.TLSSkipVerify = true
+	expect(t, probe(t, def), catalog.Passing, "SERVING")
+}
+
+// closedAddress returns an address at which nobody listens.
+func closedAddress(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = listener.Close()
+	return listener.Addr().String()
+}
+
+// silentServer returns the address of a server that says nothing.
+func silentServer(t *testing.T) string {
+	t.Helper()
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = listener.Close() })
+	return listener.Addr().String()
+}
+
+func TestH2Ping(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.EnableHTTP2 = true
+	server.StartTLS()
+	defer server.Close()
+	def := catalog.Definition{Type: catalog.CheckH2Ping, H2Ping: server.Listener.Addr().String()}
+	expect(t, probe(t, def), catalog.Critical, "certificate")
+	def.TLSSkipVerify = true
+	expect(t, probe(t, def), catalog.Passing, "success")
+
+	old := httptest.NewTLSServer(http.NotFoundHandler())
+	defer old.Close()
+	def.H2Ping = old.Listener.Addr().String()
+	expect(t, probe(t, def), catalog.Critical, "HTTP/2")
+}
+
+func TestH2PingPlain(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.Protocols = new(http.Protocols)
+	server.Config.Protocols.SetUnencryptedHTTP2(true)
+	server.Start()
+	defer server.Close()
+	def := catalog.Definition{Type: catalog.CheckH2Ping, H2Ping: server.Listener.Addr().String(), H2PingPlain: true}
+	expect(t, probe(t, def), catalog.Passing, "success")
+
+	http1 := httptest.NewServer(http.NotFoundHandler())
+	defer http1.Close()
+	def.H2Ping = http1.Listener.Addr().String()
+	expect(t, probe(t, def), catalog.Critical, "HTTP/2 PING")
+	def.H2Ping = closedAddress(t)
+	expect(t, probe(t, def), catalog.Critical, "refused")
+	def.H2Ping = silentServer(t)
+	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "timed out after 50ms")
+}
+
+// duplex is a connection whose other side said everything beforehand.
+type duplex struct {
+	io.Reader
+	io.Writer
+}
+
+// frames returns what a server says.
+func frames(t testing.TB, write func(*http2.Framer)) []byte {
+	t.Helper()
+	var said bytes.Buffer
+	write(http2.NewFramer(&said, nil))
+	return said.Bytes()
+}
+
+func TestPingRefusals(t *testing.T) {
+	tests := []struct {
+		name  string
+		write func(*http2.Framer)
+		want  error
+	}{
+		{"another's answer", func(f *http2.Framer) { _ = f.WritePing(true, [8]byte{1}) }, io.EOF},
+		{"the server's own ping", func(f *http2.Framer) { _ = f.WritePing(false, [8]byte{1}) }, io.EOF},
+		{"talk without end", func(f *http2.Framer) {
+			for range maxPingFrames {
+				_ = f.WriteSettings()
+			}
+		}, errPingless},
+		{"a frame too large", func(f *http2.Framer) {
+			_ = f.WriteRawFrame(http2.FrameData, 0, 1, make([]byte, maxPingFrame+1))
+		}, http2.ErrFrameTooLarge},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			said := frames(t, tt.write)
+			if err := ping(duplex{bytes.NewReader(said), io.Discard}); !errors.Is(err, tt.want) {
+				t.Errorf("ping: %v, want %v", err, tt.want)
+			}
+		})
+	}
+	gone := frames(t, func(f *http2.Framer) { _ = f.WriteGoAway(0, http2.ErrCodeEnhanceYourCalm, nil) })
+	if err := ping(duplex{bytes.NewReader(gone), io.Discard}); err == nil || errors.Is(err, io.EOF) {
+		t.Errorf("ping of a server that goes away: %v", err)
+	}
+}
+
+// FuzzPing hands the bytes of a server to the reader of frames.
+func FuzzPing(f *testing.F) {
+	f.Add(frames(f, func(f *http2.Framer) { _ = f.WriteSettings(); _ = f.WritePing(true, [8]byte{}) }))
+	f.Add(frames(f, func(f *http2.Framer) { _ = f.WriteGoAway(0, http2.ErrCodeNo, nil); _ = f.WritePing(false, [8]byte{}) }))
+	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, said []byte) {
+		if err := ping(duplex{bytes.NewReader(said), io.Discard}); err == nil {
+			t.Error("bytes that were there before the PING answer it") // its 8 bytes are by chance
+		}
+	})
+}
+
+// execer is an Execer whose outcome is set.
+type execer struct {
+	code   int
+	output string
+	err    error
+	asked  []string
+}
+
+func (e *execer) Exec(ctx context.Context, container string, args []string) (int, []byte, error) {
+	e.asked = append(append(e.asked, container), args...)
+	if e.err == nil && e.code < 0 {
+		<-ctx.Done()
+		return 0, nil, ctx.Err()
+	}
+	return e.code, []byte(e.output), e.err
+}
+
+func TestExec(t *testing.T) {
+	def := catalog.Definition{Type: catalog.CheckExec, Container: "c1", Args: []string{"check", "-v"}}
+	run := func(e Execer) Result {
+		def.Timeout = catalog.Duration(20 * time.Millisecond)
+		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+		defer cancel()
+		return (&probers{containers: e}).probe(ctx, &def)
+	}
+	e := &execer{output: "fine"}
+	expect(t, run(e), catalog.Passing, "fine")
+	if len(e.asked) != 3 || e.asked[0] != "c1" || e.asked[2] != "-v" {
+		t.Errorf("asked for %v", e.asked)
+	}
+	expect(t, run(&execer{code: 1, output: "hm"}), catalog.Warning, "hm")
+	expect(t, run(&execer{code: 2, output: "no"}), catalog.Critical, "no")
+	expect(t, run(&execer{code: 137}), catalog.Critical, "exit code 137")
+	expect(t, run(&execer{err: errors.New("no such container")}), catalog.Critical, "no such container")
+	expect(t, run(&execer{code: -1}), catalog.Critical, "timed out after 20ms")
+	expect(t, run(nil), catalog.Critical, "no container engine")
+}
