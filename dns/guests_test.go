@@ -1,0 +1,117 @@
+package dns
+
+import (
+	"net"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// await waits until a condition holds.
+func await(t *testing.T, what string, holds func() bool) {
+	t.Helper()
+	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(2*time.Millisecond)
+	defer deadline.Stop()
+	defer tick.Stop()
+	for !holds() {
+		select {
+		case <-tick.C:
+		case <-deadline.C:
+			t.Fatalf("not in time: %s", what)
+		}
+	}
+}
+
+// freePort returns an address of loopback that nobody listens on at the moment.
+func freePort(t *testing.T, host string) netip.AddrPort {
+	t.Helper()
+	listener, err := net.Listen("tcp", host+":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer listener.Close()
+	return listener.Addr().(*net.TCPAddr).AddrPort()
+}
+
+// answersAt tells whether the server answers at an address over both transports.
+func answersAt(at netip.AddrPort) bool {
+	for _, transport := range []string{"udp", "tcp"} {
+		c := &dns.Client{Net: transport, Timeout: time.Second}
+		reply, _, err := c.Exchange(query("pub.service.koine.", dns.TypeA), at.String())
+		if err != nil || len(reply.Answer) != 1 {
+			return false
+		}
+	}
+	return true
+}
+
+func TestListenAtSeveralAddresses(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	for _, addr := range []string{"127.0.0.1:0", "127.0.0.2:0", "127.0.0.3:0"} {
+		if err := s.Listen(addr); err != nil {
+			t.Fatal(err)
+		}
+	}
+	all := []netip.AddrPort{s.Addr(), s.also[0].Addr(), s.also[1].Addr()}
+	serve(t, s)
+	for _, at := range all {
+		if !answersAt(at) {
+			t.Errorf("no answer at %v", at)
+		}
+	}
+}
+
+func TestListenFailsAsAWhole(t *testing.T) {
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	s := newTestServer(t, Config{}, nil)
+	if err := s.Listen("127.0.0.1:0"); err != nil {
+		t.Fatal(err)
+	}
+	first := s.Addr()
+	if err := s.Listen(taken.Addr().String()); err == nil {
+		t.Fatal("a taken address is listened on")
+	}
+	again, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(first))
+	if err != nil {
+		t.Fatalf("the first address is still bound: %v", err)
+	}
+	again.Close()
+}
+
+// TestGuestsComeAndGo has addresses wanted, given up, taken by others and freed while the server runs.
+func TestGuestsComeAndGo(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	start(t, s, "127.0.0.1:0")
+	one, two := freePort(t, "127.0.0.2"), freePort(t, "127.0.0.3")
+	s.ListenAlso([]netip.AddrPort{one})
+	await(t, "the first answers", func() bool { return answersAt(one) })
+	s.ListenAlso([]netip.AddrPort{one, two})
+	await(t, "both answer", func() bool { return answersAt(one) && answersAt(two) })
+	s.ListenAlso([]netip.AddrPort{two})
+	await(t, "the first is given up", func() bool {
+		listener, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(one))
+		if err != nil {
+			return false
+		}
+		listener.Close()
+		return true
+	})
+	if !answersAt(two) || !answersAt(s.Addr()) {
+		t.Error("those that are still wanted do not answer")
+	}
+
+	taken, err := net.ListenTCP("tcp", net.TCPAddrFromAddrPort(one))
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.ListenAlso([]netip.AddrPort{one, two})
+	await(t, "the other answers", func() bool { return answersAt(two) })
+	taken.Close()
+	await(t, "the address that was taken answers once it is free", func() bool { return answersAt(one) })
+}
