@@ -44,6 +44,8 @@ type Config struct {
 	SessionTTL time.Duration
 	// EnableScriptChecks lets checks run commands on this host.
 	EnableScriptChecks bool
+	// Profile serves the runtime's profiles under /debug/pprof/ of the HTTP door. They tell much about the process.
+	Profile bool
 	// Version is told to whoever asks.
 	Version string
 	// Logger receives everything that is worth a line; nil discards it.

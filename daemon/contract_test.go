@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net/http"
 	"testing"
 
 	"github.com/koine-sd/koine/catalog"
@@ -41,4 +42,18 @@ func runDaemon(t *testing.T, cfg Config) *Daemon {
 		t.Fatal(err)
 	}
 	return d
+}
+
+func TestProfilesAreServedOnlyOnRequest(t *testing.T) {
+	for profile, want := range map[bool]int{false: http.StatusNotFound, true: http.StatusOK} {
+		d := runDaemon(t, Config{Node: "server", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off, Profile: profile})
+		resp, err := http.Get("http://" + d.HTTPAddr().String() + "/debug/pprof/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != want {
+			t.Errorf("profiles with Profile %v: %s, want %d", profile, resp.Status, want)
+		}
+	}
 }
