@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -141,6 +142,7 @@ func silentServer(t *testing.T) string {
 func TestH2Ping(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.EnableHTTP2 = true
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
 	server.StartTLS()
 	defer server.Close()
 	def := catalog.Definition{Type: catalog.CheckH2Ping, H2Ping: server.Listener.Addr().String()}
@@ -148,7 +150,9 @@ func TestH2Ping(t *testing.T) {
 	def.TLSSkipVerify = true
 	expect(t, probe(t, def), catalog.Passing, "success")
 
-	old := httptest.NewTLSServer(http.NotFoundHandler())
+	old := httptest.NewUnstartedServer(http.NotFoundHandler())
+	old.Config.ErrorLog = server.Config.ErrorLog
+	old.StartTLS()
 	defer old.Close()
 	def.H2Ping = old.Listener.Addr().String()
 	expect(t, probe(t, def), catalog.Critical, "HTTP/2")

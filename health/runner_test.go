@@ -113,9 +113,12 @@ type harness struct {
 	prober   *script
 }
 
-func bubble(t *testing.T, cfg Config, f func(t *testing.T, h *harness)) {
+func bubble(t *testing.T, cfg Config, f func(t *testing.T, h *harness), before ...func()) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
+		for _, prepare := range before {
+			prepare()
+		}
 		h := &harness{reporter: &recorder{}, prober: newScript()}
 		cfg.Reporter = h.reporter
 		runner, err := New(cfg)
