@@ -23,6 +23,13 @@
 //
 // Where dc stands, "dc.dc" does too. Addresses that are known as a node's or an instance's have PTR records.
 //
+// # Who asks
+//
+// A query's source address says which networks its sender is on (catalog.View.ScopeOf), and answers hold the addresses
+// that it reaches. A container, but not the host, is also answered for the names of containers on its networks, as by
+// Docker's own name server: bare, or "name.network". A bare name that no container has is that of a service. Other names
+// of one label are NXDOMAIN to it and not passed on, except for the types that are asked of top-level domains.
+//
 // # How much of an answer
 //
 // Only healthy instances are given. A service with instances of which none is healthy is NOERROR without records, for

@@ -29,6 +29,10 @@
 // loopback address only is not published to others, and does not count. A container without any address is not
 // registered: an instance without addresses would be given those of its node.
 //
+// Names, on each network: the container's, its short id, the host name that a user gave, aliases, Compose's service,
+// Swarm's and "tasks." before it. A container on an overlay network also has its address on docker_gwbridge, by which
+// host and container reach each other, without names.
+//
 // Health: Docker's HEALTHCHECK is a check whose status is declared; starting and unhealthy are critical. Checks of
 // koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from whoever may start
 // a container and run on the host, so they are refused unless Config.EnableScripts is set.
