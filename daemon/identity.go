@@ -27,7 +27,7 @@ func (d *Daemon) identity(dir string, temporary bool) (id string, release func()
 	switch {
 	case temporary && elsewhere:
 		id = temporaryID(d.cfg.Node)
-		release, err = claimID(d.cfg.Node, id)
+		release, err = claimID(d.cfg.Node, id, d.cfg.Engine)
 		return id, release, err
 	case temporary:
 		return temporaryID(d.cfg.Node), release, nil
@@ -73,13 +73,13 @@ func temporaryID(node string) string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
 }
 
-// claimID takes a derived identity for this process, by the name of a socket in Linux's abstract namespace: it goes with
-// the process, however that ends, and leaves no file. Processes in other network namespaces are not seen.
-func claimID(node, id string) (release func(), err error) {
+// claimID takes a derived identity on one store for this process, by the name of a socket in Linux's abstract namespace: it
+// goes with the process, however that ends, and leaves no file. Processes in other network namespaces are not seen.
+func claimID(node, id, store string) (release func(), err error) {
 	if runtime.GOOS != "linux" {
 		return func() {}, nil
 	}
-	listener, err := net.Listen("unix", "@koine-node-"+id)
+	listener, err := net.Listen("unix", "@koine-node-"+uuid.NewSHA1(uuid.NameSpaceOID, []byte(id+" "+store)).String())
 	if err != nil {
 		return nil, catalog.Errorf(catalog.KindConflict, "node %s is run by another process of this host", node).
 			WithHint("give this one another name with --node")

@@ -30,6 +30,9 @@ func TestSecondProcessOfANodeIsRefused(t *testing.T) {
 			if node := first.View().Node("twice"); node == nil || !node.Alive {
 				t.Errorf("the first is %+v, want it alive", node)
 			}
+			elsewhere := cfg
+			elsewhere.DataDir, elsewhere.Engine = "", engine.Scheme+enginetest.Etcd(t)
+			runDaemon(t, elsewhere) // the node's name is free in another store
 			cfg.Node, cfg.DataDir = "other", ""
 			runDaemon(t, cfg) // another node may share the store
 		})
