@@ -15,7 +15,6 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
 	"github.com/koine-sd/koine/engine"
-	"github.com/koine-sd/koine/health"
 	"github.com/koine-sd/koine/registry"
 	"github.com/koine-sd/koine/source/docker"
 	"github.com/koine-sd/koine/source/files"
@@ -175,9 +174,7 @@ func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.
 
 // assemble makes the parts that stand on the registry. Each runs until its context ends.
 func (d *Daemon) assemble(reg *registry.Registry, id string) (parts []func(context.Context) error, err error) {
-	checks, err := health.New(health.Config{
-		Reporter: reg, EnableScripts: d.cfg.EnableScriptChecks, Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
-	})
+	checks, runChecks, err := d.newChecks(reg)
 	if err != nil {
 		return nil, err
 	}
@@ -188,7 +185,7 @@ func (d *Daemon) assemble(reg *registry.Registry, id string) (parts []func(conte
 	if err != nil {
 		return nil, err
 	}
-	parts = append(parts, checks.Run, host.Run, d.announce)
+	parts = append(parts, runChecks, host.Run, d.announce)
 	if d.http != nil {
 		serve, err := d.serveHTTP(reg, checks)
 		if err != nil {

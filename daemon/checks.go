@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"context"
+	"errors"
+
+	"github.com/koine-sd/koine/health"
+	"github.com/koine-sd/koine/registry"
+	"github.com/koine-sd/koine/source/docker"
+)
+
+// remover lets checks deregister what has been critical for too long.
+type remover struct{ registry *registry.Registry }
+
+// Deregister implements health.Deregisterer.
+func (r remover) Deregister(ctx context.Context, node, id string) error {
+	_, err := r.registry.Deregister(ctx, node, id)
+	return err
+}
+
+// newChecks makes what runs this process's checks, and the part that runs it until its context ends.
+func (d *Daemon) newChecks(reg *registry.Registry) (*health.Runner, func(context.Context) error, error) {
+	cfg := health.Config{
+		Reporter: reg, View: d.view, Deregisterer: remover{reg}, EnableScripts: d.cfg.EnableScriptChecks,
+		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
+	}
+	closeEngine := func() error { return nil }
+	if address, ok := d.cfg.dockerHost(); ok {
+		containers, err := docker.NewContainers(address)
+		if err != nil {
+			return nil, nil, err
+		}
+		cfg.Execer, closeEngine = containers, containers.Close
+	}
+	checks, err := health.New(cfg)
+	if err != nil {
+		return nil, nil, errors.Join(err, closeEngine())
+	}
+	run := func(ctx context.Context) error { return errors.Join(checks.Run(ctx), closeEngine()) }
+	return checks, run, nil
+}
