@@ -20,6 +20,9 @@ const (
 	marker     = "koine data directory, format 1\n"
 	// storeDir is where etcd keeps its own files below the data directory.
 	storeDir = "store"
+	// freshFile stands there until the store has been ready once. A start that is broken off before that can leave files
+	// from which etcd never elects itself.
+	freshFile = "store.new"
 	// minFree is the room that the store needs to start: two log segments of 64 MiB, allocated ahead.
 	minFree = 160 << 20
 )
@@ -92,6 +95,44 @@ func lockMarker(dir string) (*os.File, error) {
 		return nil, errors.Join(explain(Config{Dir: dir}, err), lock.Close())
 	}
 	return lock, nil
+}
+
+// beginStore prepares for the start of a store. What a first start left behind that never came to be ready is removed:
+// nothing in it was ever acknowledged.
+func beginStore(dir string) error {
+	fresh, store := filepath.Join(dir, freshFile), filepath.Join(dir, storeDir)
+	switch _, err := os.Stat(fresh); {
+	case err == nil:
+		return os.RemoveAll(store)
+	case !errors.Is(err, fs.ErrNotExist):
+		return err
+	}
+	if _, err := os.Stat(store); err == nil {
+		return nil
+	}
+	if err := os.WriteFile(fresh, nil, 0o600); err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+// completeStore notes for good that the store has been ready, before anything is written to it.
+func completeStore(dir string) error {
+	if err := os.Remove(filepath.Join(dir, freshFile)); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	return syncDir(dir)
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	return d.Sync()
 }
 
 func checkRoom(dir string) error {

@@ -41,7 +41,7 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, err
 	}
 	failures := make(chan error, 1)
-	server, err := start(ctx, cfg, failures)
+	server, err := startIn(ctx, cfg, failures)
 	if err != nil && ctx.Err() != nil {
 		return nil, errors.Join(err, lock.Close())
 	}
@@ -55,6 +55,21 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures},
 		logger:   cfg.Logger,
 	}, nil
+}
+
+// startIn starts the server in its directory, which remembers whether it has ever been ready.
+func startIn(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, error) {
+	if err := beginStore(cfg.Dir); err != nil {
+		return nil, err
+	}
+	server, err := start(ctx, cfg, failures)
+	if err != nil {
+		return nil, err
+	}
+	if err := completeStore(cfg.Dir); err != nil {
+		return nil, errors.Join(err, stop(server))
+	}
+	return server, nil
 }
 
 // start starts the server and waits until it is ready. etcd ends a goroutine that meets a fatal error by ending the

@@ -152,6 +152,34 @@ func TestOpenThatIsToldToStopLeavesNothingRunning(t *testing.T) {
 	}
 }
 
+// TestFirstStartThatWasBrokenOffIsBegunAgain leaves what a process leaves that is killed before its store has elected
+// itself for the first time.
+func TestFirstStartThatWasBrokenOffIsBegunAgain(t *testing.T) {
+	dir := t.TempDir()
+	write(t, filepath.Join(dir, "koine.format"), "koine data directory, format 1\n")
+	write(t, filepath.Join(dir, "store.new"), "")
+	if err := os.MkdirAll(filepath.Join(dir, "store/member/wal"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(dir, "store/member/wal/0000000000000000-0000000000000000.wal"), "half a log")
+	for i := range 2 {
+		e, err := engine.Open(t.Context(), engine.Config{Dir: dir})
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp, err := e.Client.Get(t.Context(), "k")
+		if err != nil || len(resp.Kvs) != i {
+			t.Errorf("start %d: got %v, %v; want %d keys", i, resp, err, i)
+		}
+		if _, err := e.Client.Put(t.Context(), "k", "v"); err != nil {
+			t.Fatal(err)
+		}
+		if err := e.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 func write(t *testing.T, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
