@@ -8,8 +8,8 @@ import (
 )
 
 // Deregisterer removes an instance whose check has been critical for its deregister_after. A Runner calls it again with
-// a growing delay after an error, until it succeeds, the instance is not there (catalog.KindNotFound), or the check has
-// recovered. It never calls it for an instance that a container owns: that is there while the container runs.
+// a growing delay after an error, until it succeeds, the instance is not there (catalog.KindNotFound), it belongs to what
+// a living node declares (catalog.KindConflict: it would be back at once), or the check has recovered. It never calls it for an instance that a container owns: that is there while the container runs.
 type Deregisterer interface {
 	Deregister(ctx context.Context, node, id string) error
 }
@@ -61,6 +61,9 @@ func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	defer r.mu.Unlock()
 	if e.refused++; e.refused == 1 {
 		r.log.Warn("deregister instance", "node", k.node, "instance", e.check.Instance, "error", err)
+	}
+	if catalog.KindOf(err) == catalog.KindConflict {
+		return time.Time{}
 	}
 	return time.Now().Add(retryDelay(e.refused - 1))
 }

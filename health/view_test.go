@@ -235,12 +235,15 @@ func TestDeregisterIsTriedAgain(t *testing.T) {
 		if got, _ := gathered(t, registry, "koine_health_deregistrations_total", "ok"); got != 1 {
 			t.Errorf("%v deregistrations are counted", got)
 		}
-		rm.mu.Lock()
-		rm.refuse, rm.calls = catalog.Errorf(catalog.KindNotFound, "no such instance"), 0
-		rm.mu.Unlock()
-		h.Set([]*catalog.Check{deregistering("db", "db-1")})
-		h.after(time.Hour)
-		rm.expect(t, 1, "n1/web-1")
+		for _, final := range []catalog.Kind{catalog.KindNotFound, catalog.KindConflict} {
+			rm.mu.Lock()
+			rm.refuse, rm.calls = catalog.Errorf(final, "no"), 0
+			rm.mu.Unlock()
+			h.Set(nil)
+			h.Set([]*catalog.Check{deregistering("db", "db-1")})
+			h.after(time.Hour)
+			rm.expect(t, 1, "n1/web-1")
+		}
 	}, func() { *w = *newWorld() })
 }
 
