@@ -41,12 +41,13 @@ func (l *changeLog) add(revision uint64, services []string) {
 }
 
 // ChangedSince returns the names of the services that changed after a revision, in no order. It returns false if the
-// View does not remember that far back: then everything may have changed.
+// View does not remember that far back, or has not reached the revision, because the store was restored to an older
+// state: then everything may have changed.
 func (v *View) ChangedSince(revision uint64) (names []string, ok bool) {
 	l := &v.log
 	l.mu.RLock()
 	defer l.mu.RUnlock()
-	if revision < l.since {
+	if revision < l.since || revision > v.Revision() {
 		return nil, false
 	}
 	seen := make(map[string]bool)

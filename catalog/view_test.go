@@ -473,6 +473,7 @@ func TestChangeLogForgets(t *testing.T) {
 	const n = changeLogSize + 10
 	for i := range n {
 		v.log.add(uint64(20+i), []string{fmt.Sprint("s", i%7)})
+		v.revision.Store(uint64(20 + i))
 	}
 	if _, ok := v.ChangedSince(20); ok {
 		t.Error("claims to remember the first entries")
