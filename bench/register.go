@@ -20,8 +20,8 @@ import (
 )
 
 const (
-	writers = 64  // clients that write at a time
-	hosts   = 100 // nodes that they register on
+	writers = 64   // clients that write at a time
+	hosts   = 1000 // nodes that they register on
 )
 
 // measureRegistrations compares durable registrations through HTTP with plain etcd's durable puts of 256 bytes through gRPC.
@@ -81,7 +81,7 @@ function request()
   local body = string.format('{"service":"%s","address":"10.%d.%d.%d","port":8080,"tags":["blue","v2"],' ..
     '"meta":{"version":"2.14.1","commit":"9f1c2ab7"},"permanent":true}',
     service, math.floor(count / 65536) % 256, math.floor(count / 256) % 256, count % 256)
-  return wrk.format(nil, string.format("/api/v1/nodes/node-%04d/instances/w-%s-%d", count % 100, id, count), nil, body)
+  return wrk.format(nil, string.format("/api/v1/nodes/node-%04d/instances/w-%s-%d", count % 1000, id, count), nil, body)
 end
 `
 	file = filepath.Join(cfg.scratch, "register.lua")
