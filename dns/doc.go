@@ -38,6 +38,13 @@
 // a cut SRV answer is a sample without regard to weight, ordered by weight. What does not fit sets TC; the ADDITIONAL
 // section goes first, and without setting TC (RFC 2181 §9).
 //
+// # Other names
+//
+// They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. Answers are
+// kept by their TTLs, denials by RFC 2308, at most 10,000 of up to 4 KiB; while no upstream answers they are given for a
+// day past their end with a TTL of 30 s (RFC 8767), and the upstreams asked again every 30 s. A question that is with
+// them is not asked a second time. A query that comes from one of this server's own sockets is a loop, and refused.
+//
 // # What it loses
 //
 //   - No DNSSEC, zone transfer (REFUSED), dynamic update or notify (NOTIMP), no TSIG, no cookies (RFC 7873).
@@ -45,5 +52,5 @@
 //     address, and then one at a time. In SRV answers they are targets like any other.
 //   - The port's published number stands in SRV only; A and AAAA have no place for it.
 //   - Instances without a port have no SRV record. More than 64 KiB of records are cut over TCP too, with TC set.
-//   - Answers of the upstream resolvers are not kept, and their AD bit is dropped.
+//   - The AD bit of the upstream resolvers' answers is dropped.
 package dns

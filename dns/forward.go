@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,9 +27,18 @@ type forwarder struct {
 	timeout time.Duration
 	// good is the one that answered last: it is tried first.
 	good atomic.Int32
+	// zones have resolvers of their own.
+	zones []*forwardZone
 	// asking holds the addresses of the open UDP sockets, by netip.AddrPort: a query that comes from one of them has come
 	// back to its sender.
 	asking sync.Map
+}
+
+// forwardZone is the resolvers for the names below a domain.
+type forwardZone struct {
+	labels  []string
+	servers []netip.AddrPort
+	good    atomic.Int32
 }
 
 // newForwarder returns nil if nothing is to be forwarded, or there is nobody to forward to.
@@ -36,27 +46,84 @@ func newForwarder(cfg *Config) (*forwarder, error) {
 	if cfg.NoForward {
 		return nil, nil
 	}
-	texts := cfg.Upstreams
-	if len(texts) == 0 {
-		conf, err := dns.ClientConfigFromFile(cfg.ResolvConf)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return nil, fmt.Errorf("read upstream resolvers: %w", err)
-		}
-		if err != nil || len(conf.Servers) == 0 {
-			cfg.Logger.Warn("no upstream resolvers: names of other domains are refused", "file", cfg.ResolvConf)
-			return nil, nil
-		}
-		texts = conf.Servers
-	}
-	f := &forwarder{timeout: cfg.UpstreamTimeout, given: len(cfg.Upstreams) > 0}
-	for _, text := range texts {
-		server, err := parseUpstream(text)
-		if err != nil {
+	f := &forwarder{timeout: cfg.UpstreamTimeout}
+	for _, text := range cfg.Upstreams {
+		if err := f.add(text); err != nil {
 			return nil, err
 		}
-		f.servers = append(f.servers, server)
+	}
+	f.given = len(f.servers) > 0
+	if !f.given {
+		if err := f.addSystem(cfg); err != nil {
+			return nil, err
+		}
+	}
+	if len(f.servers)+len(f.zones) == 0 {
+		return nil, nil
 	}
 	return f, nil
+}
+
+// addSystem adds the resolvers of this host.
+func (f *forwarder) addSystem(cfg *Config) error {
+	conf, err := dns.ClientConfigFromFile(cfg.ResolvConf)
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("read upstream resolvers: %w", err)
+	}
+	if err != nil || len(conf.Servers) == 0 {
+		cfg.Logger.Warn("no upstream resolvers: names of other domains are refused", "file", cfg.ResolvConf)
+		return nil
+	}
+	for _, text := range conf.Servers {
+		if err := f.add(text); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// add adds a resolver for all names, or with "zone=" before it for those of a zone.
+func (f *forwarder) add(text string) error {
+	domain, address, zoned := strings.Cut(text, "=")
+	if !zoned {
+		domain, address = ".", text
+	}
+	server, err := parseUpstream(address)
+	if err != nil {
+		return err
+	}
+	if !zoned {
+		f.servers = append(f.servers, server)
+		return nil
+	}
+	if wire, err := wireName(domain); err != nil || len(wire) < 2 {
+		return catalog.Errorf(catalog.KindInvalid, "upstream %q is for no zone", text).WithHint("write it as corp.example=192.0.2.1:53")
+	}
+	labels := dns.SplitDomainName(strings.ToLower(domain))
+	i := slices.IndexFunc(f.zones, func(z *forwardZone) bool { return slices.Equal(z.labels, labels) })
+	if i < 0 {
+		i = len(f.zones)
+		f.zones = append(f.zones, &forwardZone{labels: labels})
+	}
+	f.zones[i].servers = append(f.zones[i].servers, server)
+	return nil
+}
+
+// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and where the one that answered
+// last is noted.
+func (f *forwarder) serversFor(name string) ([]netip.AddrPort, *atomic.Int32) {
+	labels := dns.SplitDomainName(strings.ToLower(name))
+	var found *forwardZone
+	for _, z := range f.zones {
+		n := len(labels) - len(z.labels)
+		if n >= 0 && slices.Equal(labels[n:], z.labels) && (found == nil || len(z.labels) > len(found.labels)) {
+			found = z
+		}
+	}
+	if found == nil {
+		return f.servers, &f.good
+	}
+	return found.servers, &found.good
 }
 
 // parseUpstream reads ip:port, or an IP alone for port 53.
@@ -74,20 +141,31 @@ func parseUpstream(text string) (netip.AddrPort, error) {
 
 // refuse drops servers that are this server itself, at the address it listens on. One that the user named is an error.
 func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
+	for _, z := range f.zones {
+		for _, server := range z.servers {
+			if isSelf(server, self) {
+				return selfError(server)
+			}
+		}
+	}
 	others := make([]netip.AddrPort, 0, len(f.servers))
 	for _, server := range f.servers {
 		switch {
 		case !isSelf(server, self):
 			others = append(others, server)
 		case f.given:
-			return catalog.Errorf(catalog.KindInvalid, "upstream %s is this name server itself", server).
-				WithHint("name another resolver, or turn forwarding off")
+			return selfError(server)
 		default:
 			log.Warn("upstream resolver is this name server itself: not used", "upstream", server)
 		}
 	}
 	f.servers = others
 	return nil
+}
+
+func selfError(server netip.AddrPort) error {
+	return catalog.Errorf(catalog.KindInvalid, "upstream %s is this name server itself", server).
+		WithHint("name another resolver, or turn forwarding off")
 }
 
 // isSelf tells whether a server is reached at the address that this one listens on.
@@ -121,20 +199,21 @@ var errNoAnswer = errors.New("no upstream resolver answers")
 // exchange asks one server after the other until one has an answer. An answer that says no more than that the server
 // cannot or will not say counts only if no other has a better one.
 func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
-	first := int(f.good.Load())
+	servers, good := f.serversFor(query.Question[0].Name)
+	first := int(good.Load())
 	failed, err := (*dns.Msg)(nil), errNoAnswer
-	for i := range f.servers {
-		k := (first + i) % len(f.servers)
-		reply, tryErr := f.try(ctx, f.servers[k], query)
+	for i := range servers {
+		k := (first + i) % len(servers)
+		reply, tryErr := f.try(ctx, servers[k], query)
 		if tryErr != nil {
-			err = fmt.Errorf("ask %s: %w", f.servers[k], tryErr)
+			err = fmt.Errorf("ask %s: %w", servers[k], tryErr)
 			continue
 		}
 		if unhelpful(reply.Rcode) {
 			failed = reply
 			continue
 		}
-		f.good.Store(int32(k))
+		good.Store(int32(k))
 		return reply, nil
 	}
 	if failed != nil {

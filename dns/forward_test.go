@@ -167,7 +167,7 @@ func TestForwardPassesCodesOn(t *testing.T) {
 }
 
 func TestForwardTurns(t *testing.T) {
-	answering := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "x.example. 1 IN A 192.0.2.1")) })
+	answering := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "x.example. 0 IN A 192.0.2.1")) })
 	failing := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
 		m := reply(q)
 		m.Rcode = dns.RcodeServerFailure

@@ -14,6 +14,7 @@ type metrics struct {
 	queries   [len(countedTypes) + 1][16]prometheus.Counter
 	truncated prometheus.Counter
 	upstream  [2]prometheus.Counter
+	cache     [cacheResults]prometheus.Counter
 }
 
 // countedTypes are the types that are counted by name; all others are "other".
@@ -31,7 +32,13 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	upstream := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "koine_dns_upstream_total", Help: "Queries passed on to the upstream resolvers, by outcome.",
 	}, []string{"result"})
+	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "koine_dns_cache_total", Help: "Answers to queries for other names, by where they came from.",
+	}, []string{"result"})
 	m := &metrics{truncated: truncated}
+	for result, text := range [cacheResults]string{cacheMiss: "miss", cacheHit: "hit", cacheShared: "shared", cacheStale: "stale"} {
+		m.cache[result] = cache.WithLabelValues(text)
+	}
 	for i := range m.queries {
 		text := "other"
 		if i < len(countedTypes) {
@@ -45,7 +52,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{queries, truncated, upstream} {
+	for _, c := range []prometheus.Collector{queries, truncated, upstream, cache} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register dns metrics: %w", err)
 		}

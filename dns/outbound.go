@@ -62,8 +62,13 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 	query.RecursionDesired = true
 	query.CheckingDisabled = req.flags&flagCD != 0
 	query.SetEdns0(offeredUDP, req.do)
-	reply, err := s.upstream.exchange(ctx, query)
-	s.metrics.forwarded(err)
+	key := cacheKey{name: question.Name, qtype: question.Qtype, do: req.do, cd: query.CheckingDisabled}
+	reply, result, err := s.cache.get(ctx, key, func() (*dns.Msg, error) {
+		reply, err := s.upstream.exchange(ctx, query)
+		s.metrics.forwarded(err)
+		return reply, err
+	})
+	s.metrics.cache[result].Inc()
 	if err != nil {
 		s.log.Debug("forward dns query", "name", question.Name, "error", err)
 		return nil, err

@@ -28,7 +28,8 @@ type Config struct {
 	Node string
 	// NodeAddresses, if set, stand in place of the node's addresses in the View.
 	NodeAddresses []netip.Addr
-	// Upstreams are the resolvers for all other names, host:port or host, tried in order; nil means those in ResolvConf.
+	// Upstreams are the resolvers for all other names, host:port or host, tried in order, or zone=host:port for those of
+	// one zone. Without one for all names those in ResolvConf are.
 	Upstreams []string
 	// NoForward refuses all other names.
 	NoForward bool
@@ -73,6 +74,7 @@ type shared struct {
 	nodes      nodeAddresses
 	ttl        uint32
 	upstream   *forwarder // nil if nothing is forwarded
+	cache      *answerCache
 	metrics    *metrics
 	log        *slog.Logger
 	// bare is the zone in which the bare names of containers stand: the root, as an asker on their networks sees it.
@@ -105,7 +107,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
-		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream,
+		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream, cache: newAnswerCache(),
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
@@ -182,7 +184,7 @@ func (s *Server) Listen(addr string) error {
 		s.Close()
 		return err
 	}
-	if len(s.upstream.servers) == 0 {
+	if len(s.upstream.servers) == 0 && len(s.upstream.zones) == 0 {
 		s.upstream = nil
 	}
 	return nil

@@ -42,7 +42,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
-	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, or off (default this host's own)")
+	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
 	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ of the HTTP door")
 	flags.BoolVar(&f.cfg.EnableScriptChecks, "enable-script-checks", false, "let checks run commands on this host")
@@ -154,7 +154,10 @@ func dnsDoors(value, bind string) (string, error) {
 	plain := false
 	for place := range strings.SplitSeq(value, ",") {
 		place = strings.TrimSpace(place)
-		if place == daemon.Bridge || strings.HasPrefix(place, daemon.Bridge+":") && place != daemon.Bridge+":" {
+		if place == daemon.Bridge+":" {
+			return "", fmt.Errorf("--dns %q names no network", place)
+		}
+		if place == daemon.Bridge || strings.HasPrefix(place, daemon.Bridge+":") {
 			places = append(places, place)
 			continue
 		}

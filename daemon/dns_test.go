@@ -1,0 +1,58 @@
+package daemon
+
+import (
+	"fmt"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+func TestGateways(t *testing.T) {
+	addr := netip.MustParseAddr
+	list := []catalog.Network{
+		{ID: "A", Name: "bridge", Gateways: []netip.Addr{addr("172.17.0.1")}},
+		{ID: "B", Name: "Front", Gateways: []netip.Addr{addr("10.1.0.1"), addr("fd01::1")}},
+		{ID: "C", Name: "over"},
+	}
+	const bridge, front = "172.17.0.1:53", "10.1.0.1:53 [fd01::1]:53"
+	for wanted, want := range map[string]string{
+		"": bridge + " " + front, "bridge": bridge, "front": front, "B": front, "over": "", "nosuch": "", "A,front": bridge + " " + front,
+	} {
+		got := gateways(list, strings.Split(wanted, ","))
+		if text := strings.Trim(fmt.Sprint(got), "[]"); strings.TrimPrefix(fmt.Sprint(got), "[") != want+"]" {
+			t.Errorf("%q: %s, want %s", wanted, text, want)
+		}
+	}
+}
+
+func TestParseBridge(t *testing.T) {
+	for place, want := range map[string]string{
+		"bridge": "true ", "bridge:net": "true net", "bridge:": "false ", "bridges": "false bridges", "127.0.0.1:53": "false 127.0.0.1:53",
+	} {
+		network, ok := parseBridge(place)
+		if got := fmt.Sprint(ok, " ", network); got != want {
+			t.Errorf("%s: %s, want %s", place, got, want)
+		}
+	}
+}
+
+func TestDNSNeedsAnAddressOfItsOwn(t *testing.T) {
+	_, err := New(Config{Node: "n1", HTTP: Off, DNS: Bridge, Docker: Off})
+	if err == nil || catalog.KindOf(err) != catalog.KindInvalid {
+		t.Errorf("%v, want a mistake of the user", err)
+	}
+}
+
+// TestSeveralDNSAddresses holds that a second address that cannot be had is told by its own name.
+func TestSeveralDNSAddresses(t *testing.T) {
+	d := runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,127.0.0.2:0,bridge", Docker: Off})
+	if len(d.bridges) != 1 || !d.DNSAddr().IsValid() {
+		t.Errorf("bridges %q, address %v", d.bridges, d.DNSAddr())
+	}
+	_, err := New(Config{Node: "n2", HTTP: Off, DNS: "127.0.0.1:0," + d.DNSAddr().String(), Docker: Off})
+	if err == nil || !strings.Contains(err.Error(), "cannot listen on "+d.DNSAddr().String()) {
+		t.Errorf("%v, want the address that is taken", err)
+	}
+}

@@ -1,0 +1,214 @@
+package dns
+
+import (
+	"container/list"
+	"context"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// Bounds on the answers of the upstream resolvers that are kept.
+const (
+	maxCached      = 10_000         // answers; past it the one that was asked for the longest ago goes
+	maxCachedBytes = 4096           // of an answer; longer ones are not kept
+	maxPositive    = 24 * time.Hour // RFC 8767 §4 would allow a week
+	maxNegative    = 3 * time.Hour  // RFC 2308 §5
+	maxStale       = 24 * time.Hour // after its end, while no upstream answers (RFC 8767 §5)
+	staleTTL       = 30             // of the records of such an answer, in seconds
+	recheck        = 30 * time.Second
+)
+
+// cacheKey is what an answer depends on.
+type cacheKey struct {
+	name   string // in lower case
+	qtype  uint16
+	do, cd bool
+}
+
+// cached is an answer with its times.
+type cached struct {
+	key             cacheKey
+	msg             *dns.Msg
+	stored, expires time.Time
+	// failed is when the upstreams last failed to give a newer one.
+	failed time.Time
+}
+
+// flight is a question that is with the upstreams. Its fields are written before done is closed.
+type flight struct {
+	done chan struct{}
+	msg  *dns.Msg
+	err  error
+}
+
+// answerCache keeps the answers of the upstream resolvers for as long as they say, and longer while none of them
+// answers. A question that is asked again while it is with them is not asked twice.
+type answerCache struct {
+	mu      sync.Mutex
+	entries map[cacheKey]*list.Element
+	recent  *list.List // of *cached, the one asked for last in front
+	flights map[cacheKey]*flight
+}
+
+func newAnswerCache() *answerCache {
+	return &answerCache{
+		entries: make(map[cacheKey]*list.Element), recent: list.New(), flights: make(map[cacheKey]*flight),
+	}
+}
+
+// cacheResult says where an answer came from.
+type cacheResult uint8
+
+const (
+	cacheMiss cacheResult = iota
+	cacheHit
+	cacheShared
+	cacheStale
+	cacheResults
+)
+
+// get returns the answer to a question: a kept one, that of a flight under way, or what fetch brings. The message is the
+// caller's to change.
+func (c *answerCache) get(ctx context.Context, key cacheKey, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
+	key.name = strings.ToLower(key.name)
+	c.mu.Lock()
+	old := c.find(key)
+	now := time.Now()
+	switch {
+	case old == nil:
+	case now.Before(old.expires):
+		defer c.mu.Unlock()
+		return old.aged(now), cacheHit, nil
+	case now.Sub(old.failed) < recheck:
+		defer c.mu.Unlock()
+		return old.stale(), cacheStale, nil
+	}
+	if f, ok := c.flights[key]; ok {
+		c.mu.Unlock()
+		return c.join(ctx, f)
+	}
+	f := &flight{done: make(chan struct{})}
+	c.flights[key] = f
+	c.mu.Unlock()
+	return c.fly(key, f, fetch)
+}
+
+// join waits for a question that somebody else has asked.
+func (c *answerCache) join(ctx context.Context, f *flight) (*dns.Msg, cacheResult, error) {
+	select {
+	case <-f.done:
+	case <-ctx.Done():
+		return nil, cacheShared, ctx.Err()
+	}
+	if f.err != nil {
+		return nil, cacheShared, f.err
+	}
+	return f.msg.Copy(), cacheShared, nil
+}
+
+// fly asks, keeps the answer, and hands it to those who have joined.
+func (c *answerCache) fly(key cacheKey, f *flight, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
+	result := cacheMiss
+	f.msg, f.err = fetch()
+	c.mu.Lock()
+	now := time.Now()
+	if old := c.find(key); old != nil && (f.err != nil || unhelpful(f.msg.Rcode)) {
+		old.failed = now
+		f.msg, f.err, result = old.stale(), nil, cacheStale
+	} else if f.err == nil {
+		c.keep(key, f.msg, now)
+	}
+	delete(c.flights, key)
+	c.mu.Unlock()
+	close(f.done)
+	if f.err != nil {
+		return nil, result, f.err
+	}
+	return f.msg.Copy(), result, nil
+}
+
+// find returns the answer that is kept, even if it is at its end, but not past all use. It is called with mu held.
+func (c *answerCache) find(key cacheKey) *cached {
+	element, ok := c.entries[key]
+	if !ok {
+		return nil
+	}
+	old := element.Value.(*cached)
+	if time.Since(old.expires) > maxStale {
+		c.remove(element)
+		return nil
+	}
+	c.recent.MoveToFront(element)
+	return old
+}
+
+func (c *answerCache) remove(element *list.Element) {
+	c.recent.Remove(element)
+	delete(c.entries, element.Value.(*cached).key)
+}
+
+// keep takes an answer in for as long as it may be kept. It is called with mu held.
+func (c *answerCache) keep(key cacheKey, msg *dns.Msg, now time.Time) {
+	if element, ok := c.entries[key]; ok {
+		c.remove(element)
+	}
+	life := lifetime(msg, key.qtype)
+	if life <= 0 || msg.Len() > maxCachedBytes {
+		return
+	}
+	c.entries[key] = c.recent.PushFront(&cached{key: key, msg: msg.Copy(), stored: now, expires: now.Add(life)})
+	if len(c.entries) > maxCached {
+		c.remove(c.recent.Back())
+	}
+}
+
+// lifetime returns how long an answer may be kept: by the least TTL of its records, and where it denies, by the SOA that
+// RFC 2308 wants for that; 0 means not at all.
+func lifetime(msg *dns.Msg, qtype uint16) time.Duration {
+	if msg.Truncated || msg.Rcode != dns.RcodeSuccess && msg.Rcode != dns.RcodeNameError {
+		return 0
+	}
+	life := maxPositive
+	shorten := func(seconds uint32) { life = min(life, time.Duration(seconds)*time.Second) }
+	positive := qtype == dns.TypeANY && len(msg.Answer) > 0
+	for _, rr := range msg.Answer {
+		shorten(rr.Header().Ttl)
+		positive = positive || rr.Header().Rrtype == qtype
+	}
+	if positive && msg.Rcode == dns.RcodeSuccess {
+		return life
+	}
+	for _, rr := range msg.Ns {
+		if soa, ok := rr.(*dns.SOA); ok {
+			shorten(min(soa.Hdr.Ttl, soa.Minttl))
+			return min(life, maxNegative)
+		}
+	}
+	return 0
+}
+
+// aged returns the answer with what is left of its TTLs.
+func (c *cached) aged(now time.Time) *dns.Msg {
+	age := uint32(now.Sub(c.stored) / time.Second)
+	return c.withTTL(func(ttl uint32) uint32 { return ttl - min(age, ttl) })
+}
+
+// stale returns the answer past its end.
+func (c *cached) stale() *dns.Msg {
+	return c.withTTL(func(uint32) uint32 { return staleTTL })
+}
+
+func (c *cached) withTTL(change func(uint32) uint32) *dns.Msg {
+	msg := c.msg.Copy()
+	for _, section := range [][]dns.RR{msg.Answer, msg.Ns, msg.Extra} {
+		for _, rr := range section {
+			if rr.Header().Rrtype != dns.TypeOPT { // its TTL is something else
+				rr.Header().Ttl = change(rr.Header().Ttl)
+			}
+		}
+	}
+	return msg
+}
