@@ -88,7 +88,8 @@ func TestContainers(t *testing.T) {
 				test func(t *testing.T, k *koine, e docker)
 			}{
 				{"start and stop", startAndStop}, {"kill -9", killed}, {"pause", paused}, {"healthcheck", healthcheck},
-				{"koine's own check", ownCheck}, {"two networks", twoNetworks}, {"published port", publishedPort},
+				{"koine's own check", ownCheck}, {"command in the container", ownCommand},
+				{"two networks", twoNetworks}, {"published port", publishedPort},
 				{"several ports", severalPorts}, {"rename", renamed}, {"ignored", ignored},
 			} {
 				t.Run(scenario.name, func(t *testing.T) { scenario.test(t, k.in(t), e) })
@@ -222,6 +223,23 @@ func ownCheck(t *testing.T, k *koine, e docker) {
 	}
 	setHealth(t, "172.17.0.2", true)
 	k.awaitAddresses("web", "172.17.0.2")
+	e.remove("web-1")
+	k.awaitAddresses("web")
+}
+
+// ownCommand checks by a command in the container, without --enable-script-checks: its exit code 1 is a warning.
+func ownCommand(t *testing.T, k *koine, e docker) {
+	e.Run(service("web-1", "web", label("koine.check.exec", `["/program", "-healthcheck"]`), label("koine.check.interval", "100ms")))
+	k.awaitAddresses("web", "172.17.0.2")
+	status := func(want catalog.Status) func() bool {
+		return func() bool {
+			i, ok := k.instance("web-1")
+			return ok && i.Status == want && len(i.Checks) == 1 && i.Checks[0].Type == catalog.CheckExec
+		}
+	}
+	k.await("the command passes", status(catalog.Passing))
+	setHealth(t, "172.17.0.2", false)
+	k.await("the command warns", status(catalog.Warning))
 	e.remove("web-1")
 	k.awaitAddresses("web")
 }
