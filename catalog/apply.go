@@ -55,8 +55,10 @@ type nodeState struct {
 	mod       uint64
 	session   string
 	instances map[string]*instanceState
-	// checks are those of the node and of its instances, by ID.
-	checks map[string]*Check
+	// checks are those of the node and of its instances, by ID; checksOf has the same by their instance, "" for the node
+	// itself, whether that is there or not. Its lists may stand in a published snapshot.
+	checks   map[string]*Check
+	checksOf map[string][]*Check
 
 	host     *Host
 	snapshot *NodeSnapshot
@@ -65,7 +67,6 @@ type nodeState struct {
 type instanceState struct {
 	record      *Instance
 	create, mod uint64
-	checks      []*Check
 	endpoint    *Endpoint
 }
 
@@ -135,7 +136,10 @@ func (w *writer) record(b *batch, c *Change) {
 	key := fold(c.Name)
 	n, ok := w.nodes[key]
 	if !ok {
-		n = &nodeState{name: c.Name, key: key, instances: make(map[string]*instanceState), checks: make(map[string]*Check)}
+		n = &nodeState{
+			name: c.Name, key: key, instances: make(map[string]*instanceState),
+			checks: make(map[string]*Check), checksOf: make(map[string][]*Check),
+		}
 		w.nodes[key] = n
 	}
 	dirty, ok := b.nodes[n]
@@ -166,39 +170,33 @@ func (n *nodeState) recordInstance(c *Change) {
 	if !ok {
 		i = &instanceState{}
 		n.instances[c.ID] = i
-		for _, check := range n.checks {
-			if check.Instance == c.ID {
-				i.checks = insertCheck(i.checks, check)
-			}
-		}
 	}
 	i.record, i.create, i.mod = c.Instance, c.CreateRevision, c.ModRevision
 }
 
 func (n *nodeState) recordCheck(c *Change, dirty *dirtyNode) {
-	forget := func(old *Check) {
-		if i, ok := n.instances[old.Instance]; ok {
-			i.checks = removeCheck(i.checks, old.ID)
-			dirty.instances[old.Instance] = true
+	touch := func(instance string) {
+		if instance == "" {
+			dirty.host = true
+		} else if _, ok := n.instances[instance]; ok {
+			dirty.instances[instance] = true
 		}
-		dirty.host = dirty.host || old.Instance == ""
 	}
 	if old, ok := n.checks[c.ID]; ok {
-		forget(old)
+		touch(old.Instance)
 		delete(n.checks, c.ID)
+		if rest := removeCheck(n.checksOf[old.Instance], c.ID); len(rest) > 0 {
+			n.checksOf[old.Instance] = rest
+		} else {
+			delete(n.checksOf, old.Instance)
+		}
 	}
 	if c.Check == nil {
 		return
 	}
+	touch(c.Check.Instance)
 	n.checks[c.ID] = c.Check
-	if c.Check.Instance == "" {
-		dirty.host = true
-		return
-	}
-	if i, ok := n.instances[c.Check.Instance]; ok {
-		i.checks = insertCheck(i.checks, c.Check)
-		dirty.instances[c.Check.Instance] = true
-	}
+	n.checksOf[c.Check.Instance] = insertCheck(n.checksOf[c.Check.Instance], c.Check)
 }
 
 // insertCheck and removeCheck return a new list: the old one may stand in a published snapshot.
@@ -245,13 +243,11 @@ func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []s
 func (v *View) rebuildHost(b *batch, n *nodeState, dirty *dirtyNode) {
 	host := &Host{
 		Node: n.record, Session: n.session, Status: Passing, CreateRevision: n.create, ModRevision: n.mod,
-		Alive: n.session != "" || n.record != nil && n.record.Owner.Kind == OwnerPermanent,
+		Alive:  n.session != "" || n.record != nil && n.record.Owner.Kind == OwnerPermanent,
+		Checks: n.checksOf[""],
 	}
-	for _, c := range n.checks {
-		if c.Instance == "" {
-			host.Checks = insertCheck(host.Checks, c)
-			host.Status = host.Status.Worse(c.Status)
-		}
+	for _, c := range host.Checks {
+		host.Status = host.Status.Worse(c.Status)
 	}
 	if !host.Alive {
 		host.Status = Critical
@@ -277,10 +273,10 @@ func (w *writer) rebuildInstance(n *nodeState, id string) (endpointChange, bool)
 		return endpointChange{old: old}, old != nil
 	}
 	i.endpoint = &Endpoint{
-		Instance: i.record, Host: n.host, Checks: i.checks, Status: n.host.Status, Drained: w.whyDrained(i.record),
+		Instance: i.record, Host: n.host, Checks: n.checksOf[id], Status: n.host.Status, Drained: w.whyDrained(i.record),
 		CreateRevision: i.create, ModRevision: i.mod,
 	}
-	for _, c := range i.checks {
+	for _, c := range i.endpoint.Checks {
 		i.endpoint.Status = i.endpoint.Status.Worse(c.Status)
 	}
 	return endpointChange{old: old, new: i.endpoint}, true
