@@ -64,8 +64,6 @@ func (v *View) Drains() []*Drain {
 // drained is what an order is for: a service, a node, or an instance on a node.
 type drained struct{ service, node, instance string }
 
-func (d *Drain) target() drained { return drained{fold(d.Service), fold(d.Node), d.Instance} }
-
 // recordDrain notes an order and marks what it touches dirty.
 func (w *writer) recordDrain(v *View, b *batch, c *Change) {
 	target := drained{node: fold(c.Name), instance: c.ID}
