@@ -149,7 +149,7 @@ func TestNeighboursOfAnUnreadyView(t *testing.T) {
 	for name, want := range map[string]string{
 		"web.": "SERVFAIL", "web.service.koine.": "SERVFAIL", "2.0.1.10.in-addr.arpa.": "SERVFAIL", "example.com.": "REFUSED",
 	} {
-		qtype := uint16(dns.TypeA)
+		qtype := dns.TypeA
 		if strings.HasSuffix(name, "arpa.") {
 			qtype = dns.TypePTR
 		}
