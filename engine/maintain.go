@@ -2,10 +2,12 @@ package engine
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/etcdserverpb"
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
@@ -17,6 +19,7 @@ const (
 
 // maintainer is the part of the client that looks after the store.
 type maintainer interface {
+	Compact(ctx context.Context, revision int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error)
 	Status(ctx context.Context, endpoint string) (*clientv3.StatusResponse, error)
 	Defragment(ctx context.Context, endpoint string) (*clientv3.DefragmentResponse, error)
 	AlarmList(ctx context.Context) (*clientv3.AlarmResponse, error)
@@ -24,7 +27,7 @@ type maintainer interface {
 }
 
 // maintain gives unused space back to the disk, and lets the store write again once a quota alarm has no cause any more.
-// Compaction is etcd's own, by age.
+// Compaction is etcd's own, by age, unless the history alone fills the quota: then it is given up.
 func maintain(ctx context.Context, client maintainer, logger *slog.Logger) {
 	status, err := client.Status(ctx, "")
 	if err != nil {
@@ -42,6 +45,12 @@ func maintain(ctx context.Context, client maintainer, logger *slog.Logger) {
 	}
 	if status.DbSizeInUse < quotaBytes*9/10 {
 		disarm(ctx, client, logger)
+		return
+	}
+	logger.Warn("store is nearly full: its history is given up", "bytes_in_use", status.DbSizeInUse)
+	_, err = client.Compact(ctx, status.Header.Revision)
+	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
+		logger.Warn("store maintenance", "step", "compact", "error", err)
 	}
 }
 
