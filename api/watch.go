@@ -192,6 +192,9 @@ type pending struct {
 // was before. It returns the revision of a change that it saw a part of, 0 if there was none.
 func (w *watch) round() (ahead uint64, err error) {
 	revision := w.view.Revision()
+	if revision < w.position { // the store was restored to an older state: anything may have changed
+		w.position = 0
+	}
 	names, err := w.changed(revision)
 	if err != nil {
 		return 0, err

@@ -274,6 +274,23 @@ func TestWatchFallsBehind(t *testing.T) {
 	}
 }
 
+// A store that was restored to an older state takes its watchers back with it.
+func TestWatchGoesBackWithItsStore(t *testing.T) {
+	for path, want := range map[string]string{"/watch?service=web": "5 web[old]", "/watch": "5+ db[], 5 web[old]"} {
+		synctest.Test(t, func(t *testing.T) {
+			f, s := newOffline(t)
+			r := &reader{}
+			open(t, s, path, r)
+			f.apply(instanceChange(instance("web", "lost")))
+			r.take()
+			f.view.Load(5, append(nodeChange("n1"), instanceChange(instance("web", "old"))))
+			if got := brief(t, r.take()); got != want {
+				t.Errorf("%s: %s, want %s", path, got, want)
+			}
+		})
+	}
+}
+
 // Events of a change that the View is in the middle of applying say that more is to come.
 func TestWatchSeesPartOfAChange(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
