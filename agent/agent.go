@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // Registry is where the agent declares its node. SyncNode brings the catalog to the declared state and opens or renews
@@ -266,7 +267,7 @@ func (a *Agent) followNode(ctx context.Context) {
 		}
 		index = reached
 		a.wake()
-		pause(ctx, driftPause)
+		pause.For(ctx, driftPause)
 	}
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 const (
@@ -20,7 +21,7 @@ func (a *Agent) feedChecks(ctx context.Context) {
 		revision := a.cfg.View.Revision()
 		node := a.cfg.View.Node(a.cfg.Node.Name)
 		a.cfg.Checks.Set(a.checks(node))
-		pause(ctx, feedPause)
+		pause.For(ctx, feedPause)
 		index := uint64(0)
 		if node != nil {
 			index = node.Index
@@ -41,15 +42,6 @@ func (a *Agent) awaitChecks(ctx context.Context, index, revision uint64) {
 		if err == nil || a.cfg.View.Revision() > revision {
 			return
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net"
 	"time"
+
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // The times that a TCP connection is given (RFC 7766 §6.2.3).
@@ -29,7 +31,7 @@ func (s *Server) serveTCP(ctx context.Context) error {
 		if err != nil {
 			// Out of file descriptors, most likely: that passes.
 			s.log.Warn("accept dns connection", "error", err)
-			pause(ctx, acceptPause)
+			pause.For(ctx, acceptPause)
 			continue
 		}
 		select {
@@ -41,15 +43,6 @@ func (s *Server) serveTCP(ctx context.Context) error {
 		default:
 			conn.Close()
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

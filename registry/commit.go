@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 const (
@@ -134,7 +135,7 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	stop := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
-	defer context.AfterFunc(stop, func() { pause(ctx, stopGrace); cancel() })()
+	defer context.AfterFunc(stop, func() { pause.For(ctx, stopGrace); cancel() })()
 	nested := make([]clientv3.Op, len(group))
 	for i, w := range group {
 		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)

@@ -9,6 +9,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 const (
@@ -46,17 +47,8 @@ func (r *Registry) feed(ctx context.Context) {
 		}
 		if ctx.Err() == nil {
 			r.logger.Warn("watch of the store broke", "revision", r.view.Revision(), "error", err)
-			pause(ctx, retryDelay)
+			pause.For(ctx, retryDelay)
 		}
-	}
-}
-
-func pause(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // drainFlags say how to drain.
@@ -104,21 +105,12 @@ func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags)
 		kind, name, len(touched), name)
 	if flags.wait > 0 {
 		fmt.Fprintf(cmd.ErrOrStderr(), "waiting %v for requests under way\n", flags.wait)
-		sleep(cmd.Context(), flags.wait)
+		pause.For(cmd.Context(), flags.wait)
 	}
 	if flags.stop {
 		return stopContainers(cmd, touched)
 	}
 	return nil
-}
-
-func sleep(ctx context.Context, d time.Duration) {
-	timer := time.NewTimer(d)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-	case <-ctx.Done():
-	}
 }
 
 // drainable returns everything that a name can mean.

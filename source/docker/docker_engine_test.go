@@ -18,6 +18,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 func TestMain(m *testing.M) { dockertest.Main(m) }
@@ -369,7 +370,7 @@ func TestEngineKilled(t *testing.T) {
 			if err != nil || result.Container.State.Running && result.Container.State.Pid != 0 {
 				return err
 			}
-			if !pause(ctx, 20*time.Millisecond) {
+			if !pause.For(ctx, 20*time.Millisecond) {
 				return ctx.Err()
 			}
 		}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // Bounds on the talk with the engine.
@@ -49,22 +51,10 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		if answered && time.Since(began) > retryMax {
 			wait = 0
 		}
-		if !pause(ctx, wait) {
+		if !pause.For(ctx, wait) {
 			return
 		}
 		wait = min(max(2*wait, retryMin), retryMax)
-	}
-}
-
-// pause waits; it returns false if ctx ends first.
-func pause(ctx context.Context, wait time.Duration) bool {
-	timer := time.NewTimer(wait)
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
 	}
 }
 
@@ -134,7 +124,7 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 			close(first)
 		}
 		in.list(ids)
-		if !pause(ctx, resync) {
+		if !pause.For(ctx, resync) {
 			return
 		}
 	}
