@@ -105,7 +105,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		defer os.RemoveAll(dir)
 	}
 	store, err := engine.Open(ctx, engine.Config{
-		Endpoints: d.cfg.Engine, Dir: dir, Temporary: temporary, Logger: d.cfg.Logger.With("part", "engine"),
+		Endpoints: d.cfg.Engine, Dir: dir, Logger: d.cfg.Logger.With("part", "engine"),
 	})
 	if ctx.Err() != nil && err != nil {
 		return nil // told to stop before the store answered

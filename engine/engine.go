@@ -24,8 +24,6 @@ type Config struct {
 	Endpoints string
 	// Dir is where the embedded etcd keeps its data; it is made if it is not there. It is not used for a cluster.
 	Dir string
-	// Temporary says that Dir goes with the process, so that errors need not offer to repair it.
-	Temporary bool
 	// Name is the embedded member's name; empty means "koine".
 	Name string
 	// DialTimeout bounds the first contact with a cluster; 0 means 5 seconds.
