@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,7 +30,8 @@ const (
 type committer struct {
 	kv clientv3.KV
 	// width is how many operations stand at one level of a transaction. The engine counts them along the path from the
-	// outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three levels more.
+	// outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three levels more. One is left for
+	// the clock.
 	width    int
 	maxBytes int
 	queue    chan *write
@@ -136,17 +138,24 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { pause.For(ctx, stopGrace); cancel() })()
-	nested := make([]clientv3.Op, len(group))
+	nested := make([]clientv3.Op, len(group), len(group)+1)
 	for i, w := range group {
 		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)
+	}
+	clock := putClock(time.Now())
+	if len(group) == 1 { // what is refused leaves no time behind, either
+		nested[0] = clientv3.OpTxn(group[0].conditions, append(slices.Clip(c.fold(group[0].ops)), clock), nil)
+	} else {
+		nested = append(nested, clock)
 	}
 	resp, err := c.kv.Txn(ctx).Then(nested...).Commit()
 	if err != nil {
 		return nil, err
 	}
 	answers := make([]outcome, len(group))
-	for i, r := range resp.Responses {
-		answers[i] = outcome{revision: uint64(resp.Header.Revision), held: r.GetResponseTxn().Succeeded}
+	for i := range answers {
+		held := resp.Responses[i].GetResponseTxn().Succeeded
+		answers[i] = outcome{revision: uint64(resp.Header.Revision), held: held}
 	}
 	return answers, nil
 }

@@ -9,6 +9,7 @@
 //	koine/check/<node>/<check>   a check, its definition and last outcome, under its instance's lease
 //	koine/drain/…                orders to drain: service/<service>, node/<node> or instance/<node>/<id>
 //	koine/sync/<node>            written with every change of the node's declared state, for the conditions of the next
+//	koine/clock                  the time, written with every change: the store's revisions have none
 //
 // Names are path-escaped, those of nodes in lower case; values are JSON with a format version. Renewals of sessions and
 // leases are never written.

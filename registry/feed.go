@@ -1,9 +1,9 @@
 package registry
 
 import (
+	"bytes"
 	"context"
 	"errors"
-	"strings"
 	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -58,6 +58,7 @@ func (r *Registry) load(ctx context.Context) error {
 	case <-r.back: // a load is what it asks for
 	default:
 	}
+	r.clocked.Store(0) // the store may be an older one
 	var records []catalog.Change
 	revision := int64(0)
 	end := clientv3.GetPrefixRangeEnd(Root)
@@ -70,7 +71,7 @@ func (r *Registry) load(ctx context.Context) error {
 			revision = resp.Header.Revision
 		}
 		for _, kv := range resp.Kvs {
-			if change, ok := r.decode(string(kv.Key), kv.Value); ok {
+			if change, ok := r.decode(kv.Key, kv.Value); ok {
 				change.CreateRevision, change.ModRevision = uint64(kv.CreateRevision), uint64(kv.ModRevision)
 				records = append(records, change)
 			}
@@ -85,12 +86,18 @@ func (r *Registry) load(ctx context.Context) error {
 	return nil
 }
 
-// decode decodes a record; one that cannot be read is reported and left out. The marks of syncs are for conditions only.
-func (r *Registry) decode(key string, value []byte) (catalog.Change, bool) {
-	if strings.HasPrefix(key, syncPrefix) {
+// recorded tells whether a key holds a record of the catalog. The marks of syncs are for conditions only, and the clock is
+// for history.
+func recorded(key []byte) bool {
+	return string(key) != clockKey && !bytes.HasPrefix(key, []byte(syncPrefix))
+}
+
+// decode decodes a record; one that cannot be read is reported and left out.
+func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
+	if !recorded(key) {
 		return catalog.Change{}, false
 	}
-	change, err := decode(key, value)
+	change, err := decode(string(key), value)
 	if err != nil {
 		r.metrics.damaged.Inc()
 		r.logger.Warn("record left out", "error", err)
@@ -162,6 +169,7 @@ func (r *Registry) applyEvents(events []*clientv3.Event) {
 			}
 			n++
 		}
+		r.noteClock(events[:n])
 		r.view.Apply(uint64(revision), changes)
 		events = events[n:]
 	}
@@ -172,7 +180,7 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	if event.Type == clientv3.EventTypeDelete {
 		value = nil
 	}
-	change, ok := r.decode(string(event.Kv.Key), value)
+	change, ok := r.decode(event.Kv.Key, value)
 	change.CreateRevision, change.ModRevision = uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision)
 	return change, ok
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
@@ -35,6 +36,9 @@ type Registry struct {
 	writes  *committer
 	// back holds a token when the store was seen at a revision below the View's.
 	back chan struct{}
+	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
+	clocked   atomic.Int64
+	unclocked chan moment
 }
 
 // New returns a Registry. It does nothing before Run.
@@ -54,8 +58,9 @@ func New(cfg Config) (*Registry, error) {
 	m := newMetrics(cfg.Metrics, cfg.View)
 	return &Registry{
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
+		unclocked: make(chan moment, 1),
 		writes: &committer{
-			kv: cfg.Client, width: max(cfg.MaxOps/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
+			kv: cfg.Client, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
 			queue: make(chan *write, queueSize), stopped: make(chan struct{}),
 		},
 	}, nil
@@ -70,6 +75,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	wg.Go(func() { r.writes.run(ctx) })
 	wg.Go(func() { r.feed(ctx) })
 	wg.Go(func() { r.keepInTouch(ctx) })
+	wg.Go(func() { r.keepClock(ctx) })
 	wg.Go(func() { r.reap(ctx) })
 	wg.Wait()
 	return nil

@@ -1,0 +1,104 @@
+package registry
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/internal/pause"
+)
+
+// clockKey holds the time of the last change. The store's revisions have no times; the versions of this key give them one.
+const clockKey = Root + "clock"
+
+const (
+	// clockSpread is how long a process waits at most before it writes the time of a revision that came without one:
+	// all that follow the store see it at once, and one of them is enough.
+	clockSpread = 200 * time.Millisecond
+	// clockInterval is the shortest time between two such writes of one process.
+	clockInterval = time.Second
+)
+
+// clockRecord is the time of the revision that it stands at, and of those before it back to the clock before.
+type clockRecord struct {
+	V    int       `json:"v"`
+	Time time.Time `json:"t"`
+}
+
+// putClock returns the operation that gives a transaction its time.
+func putClock(now time.Time) clientv3.Op {
+	return clientv3.OpPut(clockKey, encode(clockRecord{V: format, Time: now.UTC().Truncate(time.Microsecond)}))
+}
+
+func decodeClock(value []byte) (time.Time, error) {
+	var c clockRecord
+	if err := json.Unmarshal(value, &c); err != nil {
+		return time.Time{}, fmt.Errorf("value of %q: %w", clockKey, err)
+	}
+	if c.V != format || c.Time.IsZero() {
+		return time.Time{}, fmt.Errorf("value of %q: no time of format %d", clockKey, format)
+	}
+	return c.Time, nil
+}
+
+// moment is when a revision was seen.
+type moment struct {
+	revision int64
+	time     time.Time
+}
+
+// noteClock looks at the events of one revision. If the catalog changed and nobody wrote when, because a lease ran out or
+// somebody else wrote, that is left to keepClock. A revision that is nothing but a clock asks for none.
+func (r *Registry) noteClock(events []*clientv3.Event) {
+	revision, records := events[0].Kv.ModRevision, 0
+	for _, event := range events {
+		if string(event.Kv.Key) == clockKey {
+			r.clocked.Store(revision)
+			return
+		}
+		if recorded(event.Kv.Key) {
+			records++
+		}
+	}
+	if records == 0 {
+		return
+	}
+	select {
+	case <-r.unclocked: // a later time will do for both
+	default:
+	}
+	r.unclocked <- moment{revision, time.Now()} // only the feed sends, so there is room
+}
+
+// keepClock writes the time of revisions that came without one, until the context ends.
+func (r *Registry) keepClock(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case m := <-r.unclocked:
+			pause.For(ctx, rand.N(clockSpread))
+			if r.clocked.Load() > m.revision {
+				continue // somebody else was quicker
+			}
+			if err := r.writeClock(ctx, m); err != nil && ctx.Err() == nil {
+				r.logger.Debug("time of a revision is not known", "revision", m.revision, "error", err)
+			}
+			pause.For(ctx, clockInterval)
+		}
+	}
+}
+
+// writeClock writes when a revision was seen, unless a time at or after it is there.
+func (r *Registry) writeClock(ctx context.Context, m moment) error {
+	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	defer cancel()
+	_, err := r.client.Txn(ctx).
+		If(clientv3.Compare(clientv3.ModRevision(clockKey), "<", m.revision)).
+		Then(putClock(m.time)).Commit()
+	return err
+}
