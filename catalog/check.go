@@ -52,6 +52,10 @@ const (
 	CheckDocker CheckType = "docker"
 )
 
+// OutputStarting is the output of a declared check that has not been run yet. The first real output takes its place even
+// if the status stays.
+const OutputStarting = "starting"
+
 // MinDeregisterAfter is the shortest time after which a critical check deregisters its instance.
 const MinDeregisterAfter = time.Second
 

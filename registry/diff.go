@@ -139,11 +139,12 @@ func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Ch
 	if declared.Status != "" {
 		status = declared.Status
 	}
-	if before.SameDeclaration(declared) && before.Status == status {
+	stays := declared.Status == "" || before.Status == status && !firstOutput(before, declared)
+	if before.SameDeclaration(declared) && before.Status == status && stays {
 		return *before, false
 	}
 	after.Status = status
-	if declared.Status == "" || before.Status == status {
+	if stays {
 		after.Output = before.Output
 	}
 	after.Since = before.Since
@@ -151,6 +152,11 @@ func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Ch
 		after.Since = now
 	}
 	return after, true
+}
+
+// firstOutput tells whether a declared check has been run for the first time.
+func firstOutput(before, declared *catalog.Check) bool {
+	return before.Output == catalog.OutputStarting && declared.Output != "" && declared.Output != catalog.OutputStarting
 }
 
 func firstStatus(c *catalog.Check) catalog.Status {

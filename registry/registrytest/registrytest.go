@@ -227,13 +227,19 @@ func syncKeepsOutcomes(t *testing.T, s *suite) {
 	declared.Checks = []catalog.Check{{ID: "d", Definition: catalog.Definition{Type: catalog.CheckDocker}, Status: catalog.Passing}}
 	s.sync(state("n1", r, declared))
 	s.want("db", "n1/db-1")
-	declared.Checks[0].Status, declared.Checks[0].Output = catalog.Critical, "refused"
+	declared.Checks[0].Status, declared.Checks[0].Output = catalog.Critical, catalog.OutputStarting
+	s.sync(state("n1", r, declared))
+	declared.Checks[0].Output = "refused"
 	if result := s.sync(state("n1", r, declared)); result.Puts != 1 {
 		t.Errorf("sync wrote %+v, want the one check", result)
 	}
 	s.want("db")
 	if c := s.view.Node("n1").Check("d"); c == nil || c.Output != "refused" || c.Since.IsZero() {
 		t.Errorf("check is %+v, want its output and time", c)
+	}
+	declared.Checks[0].Output = "refused again"
+	if result := s.sync(state("n1", r, declared)); result.Puts != 0 {
+		t.Errorf("sync wrote %+v for another output", result)
 	}
 	declared.Checks[0].Status, declared.Checks[0].Output = "", ""
 	declared.Checks[0].Name = "renamed"

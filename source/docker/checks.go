@@ -69,7 +69,7 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 		check.Output = cut(health.Log[n-1].Output)
 	}
 	if health.Status == container.Starting && check.Output == "" {
-		check.Output = "starting"
+		check.Output = catalog.OutputStarting
 	}
 	return check, true
 }

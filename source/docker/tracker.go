@@ -128,7 +128,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	return told
 }
 
-// keepOutput keeps a check's output while its status stays: a new output alone is no news.
+// keepOutput keeps a check's output while its status stays: a new output alone is no news, except that of the first probe.
 func keepOutput(before, now *tracked) {
 	if before == nil || before.startedAt != now.startedAt {
 		return
@@ -136,7 +136,8 @@ func keepOutput(before, now *tracked) {
 	for i := range now.registration.Checks {
 		check := &now.registration.Checks[i]
 		for _, old := range before.registration.Checks {
-			if old.ID == check.ID && old.Type == catalog.CheckDocker && old.Status == check.Status {
+			if old.ID == check.ID && old.Type == catalog.CheckDocker && old.Status == check.Status &&
+				old.Output != catalog.OutputStarting {
 				check.Output = old.Output
 			}
 		}
