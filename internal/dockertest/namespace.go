@@ -8,7 +8,6 @@ import (
 	"path/filepath"
 	"runtime"
 	"syscall"
-	"testing"
 
 	"golang.org/x/sys/unix"
 )
@@ -24,9 +23,12 @@ const (
 	stageInside = "inside"
 )
 
+// Tests are what Main runs; *testing.M is.
+type Tests interface{ Run() (code int) }
+
 // Main runs the tests of a package in namespaces of their own, if it is root and an engine could be started, and exits
 // with their outcome. Else it runs them where they are.
-func Main(m *testing.M) {
+func Main(m Tests) {
 	switch os.Getenv(envStage) {
 	case stageInit:
 		os.Exit(runInit())

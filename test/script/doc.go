@@ -19,5 +19,8 @@
 //
 //	json FILE                      expect an object on each line of a log; prints their messages
 //
+// The scripts of testdata/docker have the docker command beside them, with $DOCKER_HOST, an engine that they share and that
+// has the images koine/demo, koine/portless and koine/checked, and $ETCD, a plain etcd for daemons that share a catalog.
+//
 // [etcd] tells whether the daemons keep their catalog in a plain etcd, [ipv6] whether the host has IPv6. What the scripts start ends with them.
 package script

@@ -15,10 +15,25 @@ import (
 
 	_ "github.com/koine-sd/koine/daemon" // what is built: a change of it is a reason to test again
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/dockertest"
 )
 
+// programs are those that scripts find in their PATH, beside koine.
+var programs = map[string]func(){"dig": dig, "http": request, "json": objects}
+
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"dig": dig, "http": request, "json": objects})
+	if programs[filepath.Base(os.Args[0])] != nil { // a script runs us as one of them
+		testscript.Main(m, programs)
+	}
+	dockertest.Main(scripts{m})
+}
+
+// scripts are the tests, with the programs in their PATH.
+type scripts struct{ m *testing.M }
+
+func (s scripts) Run() int {
+	testscript.Main(s.m, programs) // it exits
+	return 1
 }
 
 // builtVersion is what koine version prints.
