@@ -126,7 +126,7 @@ func (a *Agent) Held(source string) []catalog.Registration {
 		return nil
 	}
 	var held []catalog.Registration
-	for _, e := range node.Endpoints {
+	for e := range node.Endpoints.All() {
 		if e.Source != source || !e.Owner.Declared() {
 			continue
 		}

@@ -44,7 +44,7 @@ func checksOn(node *catalog.NodeSnapshot) []client.CheckStatus {
 	for _, c := range node.Checks {
 		add(c, "", "")
 	}
-	for _, e := range node.Endpoints {
+	for e := range node.Endpoints.All() {
 		for _, c := range e.Checks {
 			add(c, e.ID, e.Service)
 		}

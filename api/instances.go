@@ -56,7 +56,7 @@ func (s *Server) candidates(node, service string) iter.Seq[*catalog.Endpoint] {
 	}
 	return func(yield func(*catalog.Endpoint) bool) {
 		for _, snapshot := range s.nodesNamed(node) {
-			for _, e := range snapshot.Endpoints {
+			for e := range snapshot.Endpoints.All() {
 				if !yield(e) {
 					return
 				}

@@ -32,7 +32,7 @@ func (s *Server) listNodes(w http.ResponseWriter, r *http.Request) error {
 // nodeOf returns a node as the API shows it, without its instances.
 func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
 	shown := client.NodeSummary{
-		Name: n.Name, Alive: n.Alive, Status: n.Status, InstanceCount: len(n.Endpoints),
+		Name: n.Name, Alive: n.Alive, Status: n.Status, InstanceCount: n.Endpoints.Len(),
 	}
 	if record := n.Node; record != nil {
 		shown.ID, shown.Addresses, shown.Meta = record.ID, record.Addresses, record.Meta
@@ -65,7 +65,7 @@ func (s *Server) getNode(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	answer := client.Node{Index: node.Index, NodeSummary: nodeOf(node, true), Instances: []client.Instance{}}
-	for _, e := range node.Endpoints {
+	for e := range node.Endpoints.All() {
 		answer.Instances = append(answer.Instances, instanceOf(e, scope, true))
 	}
 	s.stamp(w, revision, node.Index)

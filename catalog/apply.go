@@ -1,9 +1,9 @@
 package catalog
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // RecordType is the type of a record in the store.
@@ -44,6 +44,8 @@ type writer struct {
 	gone  []string
 	// drains are the orders in force, by what they drain.
 	drains map[drained]*Drain
+	// batch is used again from one Apply to the next.
+	batch batch
 }
 
 // nodeState is the raw records of one node, and what was built from them.
@@ -60,67 +62,54 @@ type nodeState struct {
 	checks   map[string]*Check
 	checksOf map[string][]*Check
 
-	host     *Host
-	snapshot *NodeSnapshot
+	host *Host
+	// snapshot is what readers see. It alone may be read by others than the writer.
+	snapshot atomic.Pointer[NodeSnapshot]
+
+	// What the batch has touched: the node at all, its host, some of its instances.
+	touched, hostTouched bool
+	dirty                []dirtyInstance
 }
 
+// instanceState is one instance, and stays the same for as long as its record is there.
 type instanceState struct {
-	record      *Instance
-	create, mod uint64
-	endpoint    *Endpoint
+	// endpoint is what readers see; nil before the first batch with it has ended, and after the last. It alone may be
+	// read by others than the writer.
+	endpoint atomic.Pointer[Endpoint]
+	// next has the record that the endpoint is to have, with its revisions; nil if that was deleted.
+	next *Endpoint
+	// dirty tells whether the batch has touched it.
+	dirty bool
 }
 
-// batch collects what the changes of one Apply touch, so that each snapshot is rebuilt once.
-type batch struct {
-	revision  uint64
-	nodes     map[*nodeState]*dirtyNode
-	services  map[string][]endpointChange
-	addresses map[netip.Addr][]endpointChange
-	names     map[nameOn][]endpointChange
-	list      bool
-	hosts     bool
-	drains    bool
+type dirtyInstance struct {
+	id    string
+	state *instanceState
 }
 
-type dirtyNode struct {
-	host      bool
-	instances map[string]bool
-}
+// serviceState is where readers find the snapshot of one service.
+type serviceState struct{ snapshot atomic.Pointer[Service] }
 
-// endpointChange replaces old by new in a list; either may be nil.
-type endpointChange struct{ old, new *Endpoint }
-
-// Apply brings the View to a revision by the changes since the one before. Only one goroutine may call it, or Load.
+// Apply brings the View to a revision by the changes since the one before. Only one goroutine may call it, or Load. The
+// records belong to the View from then on, which may have them share what is equal in others.
 func (v *View) Apply(revision uint64, changes []Change) {
-	b := &batch{
-		revision:  revision,
-		nodes:     make(map[*nodeState]*dirtyNode),
-		services:  make(map[string][]endpointChange),
-		addresses: make(map[netip.Addr][]endpointChange),
-		names:     make(map[nameOn][]endpointChange),
-	}
+	b := &v.writer.batch
+	b.revision = revision
 	for i := range changes {
 		if changes[i].Type == RecordDrain {
 			v.writer.recordDrain(v, b, &changes[i])
 		} else {
-			v.writer.record(b, &changes[i])
+			v.record(b, &changes[i])
 		}
 	}
-	nodes, removed := v.rebuildNodes(b)
-	keys, names := v.publishServices(b)
-	v.byIP.update(rebuildIndex(v.byIP, b.addresses))
-	v.byName.update(rebuildIndex(v.byName, b.names))
+	v.publishNodes(b)
+	v.publishServices(b)
+	updateIndex(v.byIP, b.addresses)
+	updateIndex(v.byName, b.names)
 	if b.drains {
 		v.publishDrains()
 	}
-	for name := range nodes {
-		keys = append(keys, nodeKey(name))
-	}
-	for _, name := range removed {
-		keys = append(keys, nodeKey(name))
-	}
-	v.nodes.update(nodes, removed)
-	v.log.add(revision, names)
+	v.log.add(revision, b.changed)
 	if b.list {
 		v.listIndex.Store(revision)
 	}
@@ -128,58 +117,80 @@ func (v *View) Apply(revision uint64, changes []Change) {
 		v.nodesIndex.Store(revision)
 	}
 	v.revision.Store(revision)
-	v.wake.fire(keys)
+	v.wake.fire(b.woken)
+	b.reset()
 }
 
-// record notes one change in the raw state and marks what it makes dirty.
-func (w *writer) record(b *batch, c *Change) {
+// record notes one change in the raw state and marks what it touches.
+func (v *View) record(b *batch, c *Change) {
 	key := fold(c.Name)
-	n, ok := w.nodes[key]
+	n, ok := v.writer.nodes[key]
 	if !ok {
 		n = &nodeState{
 			name: c.Name, key: key, instances: make(map[string]*instanceState),
 			checks: make(map[string]*Check), checksOf: make(map[string][]*Check),
 		}
-		w.nodes[key] = n
+		v.writer.nodes[key] = n
 	}
-	dirty, ok := b.nodes[n]
-	if !ok {
-		dirty = &dirtyNode{instances: make(map[string]bool)}
-		b.nodes[n] = dirty
-	}
+	b.touch(n)
 	switch c.Type {
 	case RecordNode:
 		n.record, n.create, n.mod = c.Node, c.CreateRevision, c.ModRevision
 		if c.Node != nil {
 			n.name = c.Node.Name
 		}
-		dirty.host = true
+		n.hostTouched = true
 	case RecordSession:
 		n.session = c.Session
-		dirty.host = true
+		n.hostTouched = true
 	case RecordInstance:
+		if c.Instance != nil {
+			v.share(b, n, c.Instance)
+		}
 		n.recordInstance(c)
-		dirty.instances[c.ID] = true
 	case RecordCheck:
-		n.recordCheck(c, dirty)
+		n.recordCheck(c)
+	}
+}
+
+func (b *batch) touch(n *nodeState) {
+	if !n.touched {
+		n.touched = true
+		b.nodes = append(b.nodes, n)
+	}
+}
+
+// touch marks an instance.
+func (n *nodeState) touch(id string, i *instanceState) {
+	if !i.dirty {
+		i.dirty = true
+		n.dirty = append(n.dirty, dirtyInstance{id, i})
 	}
 }
 
 func (n *nodeState) recordInstance(c *Change) {
 	i, ok := n.instances[c.ID]
+	if c.Instance == nil {
+		if ok {
+			i.next = nil
+			n.touch(c.ID, i)
+		}
+		return
+	}
 	if !ok {
 		i = &instanceState{}
-		n.instances[c.ID] = i
+		n.instances[c.Instance.ID] = i
 	}
-	i.record, i.create, i.mod = c.Instance, c.CreateRevision, c.ModRevision
+	i.next = &Endpoint{Instance: c.Instance, CreateRevision: c.CreateRevision, ModRevision: c.ModRevision}
+	n.touch(c.Instance.ID, i)
 }
 
-func (n *nodeState) recordCheck(c *Change, dirty *dirtyNode) {
+func (n *nodeState) recordCheck(c *Change) {
 	touch := func(instance string) {
 		if instance == "" {
-			dirty.host = true
-		} else if _, ok := n.instances[instance]; ok {
-			dirty.instances[instance] = true
+			n.hostTouched = true
+		} else if i, ok := n.instances[instance]; ok {
+			n.touch(instance, i)
 		}
 	}
 	if old, ok := n.checks[c.ID]; ok {
@@ -207,177 +218,4 @@ func insertCheck(list []*Check, c *Check) []*Check {
 
 func removeCheck(list []*Check, id string) []*Check {
 	return slices.DeleteFunc(slices.Clone(list), func(c *Check) bool { return c.ID == id })
-}
-
-// rebuildNodes rebuilds the endpoints of the nodes that a batch touched, and the nodes' snapshots.
-func (v *View) rebuildNodes(b *batch) (put map[string]*NodeSnapshot, removed []string) {
-	put = make(map[string]*NodeSnapshot, len(b.nodes))
-	for n, dirty := range b.nodes {
-		if dirty.host || n.host == nil {
-			v.rebuildHost(b, n, dirty)
-		}
-		changes := make([]endpointChange, 0, len(dirty.instances))
-		for id := range dirty.instances {
-			if change, ok := v.writer.rebuildInstance(n, id); ok {
-				changes = append(changes, change)
-				b.note(change)
-			}
-		}
-		if n.record == nil && n.session == "" && len(n.instances) == 0 && len(n.checks) == 0 {
-			delete(v.writer.nodes, n.key)
-			removed = append(removed, n.key)
-			b.hosts = true
-			continue
-		}
-		var before []*Endpoint
-		if n.snapshot != nil {
-			before = n.snapshot.Endpoints
-		}
-		n.snapshot = &NodeSnapshot{Name: n.name, Host: n.host, Index: b.revision, Endpoints: replaceEndpoints(before, changes)}
-		put[n.key] = n.snapshot
-	}
-	return put, removed
-}
-
-// rebuildHost makes the node's Host anew; if it differs in what watchers are told of, all of its instances are dirty.
-func (v *View) rebuildHost(b *batch, n *nodeState, dirty *dirtyNode) {
-	host := &Host{
-		Node: n.record, Session: n.session, Status: Passing, CreateRevision: n.create, ModRevision: n.mod,
-		Alive:  n.session != "" || n.record != nil && n.record.Owner.Kind == OwnerPermanent,
-		Checks: n.checksOf[""],
-	}
-	for _, c := range host.Checks {
-		host.Status = host.Status.Worse(c.Status)
-	}
-	if !host.Alive {
-		host.Status = Critical
-	}
-	before := n.host
-	n.host = host
-	b.hosts = b.hosts || before == nil || !before.looksLike(host)
-	// Every endpoint points at its host, so all are made anew; those that look the same wake nobody.
-	for id := range n.instances {
-		dirty.instances[id] = true
-	}
-}
-
-// rebuildInstance makes the endpoint of an instance anew. It returns false if there was none and is none.
-func (w *writer) rebuildInstance(n *nodeState, id string) (endpointChange, bool) {
-	i, ok := n.instances[id]
-	if !ok {
-		return endpointChange{}, false
-	}
-	old := i.endpoint
-	if i.record == nil {
-		delete(n.instances, id)
-		return endpointChange{old: old}, old != nil
-	}
-	i.endpoint = &Endpoint{
-		Instance: i.record, Host: n.host, Checks: n.checksOf[id], Status: n.host.Status, Drained: w.whyDrained(i.record),
-		CreateRevision: i.create, ModRevision: i.mod,
-	}
-	for _, c := range i.endpoint.Checks {
-		i.endpoint.Status = i.endpoint.Status.Worse(c.Status)
-	}
-	return endpointChange{old: old, new: i.endpoint}, true
-}
-
-// note sorts a change of an endpoint under the services and the addresses that it concerns.
-func (b *batch) note(c endpointChange) {
-	oldService, newService := "", ""
-	if c.old != nil {
-		oldService = fold(c.old.Service)
-	}
-	if c.new != nil {
-		newService = fold(c.new.Service)
-	}
-	if oldService == newService {
-		b.services[newService] = append(b.services[newService], c)
-	} else {
-		if c.old != nil {
-			b.services[oldService] = append(b.services[oldService], endpointChange{old: c.old})
-		}
-		if c.new != nil {
-			b.services[newService] = append(b.services[newService], endpointChange{new: c.new})
-		}
-	}
-	b.index(c.old, endpointChange{old: c.old})
-	b.index(c.new, endpointChange{new: c.new})
-}
-
-// index sorts a change under the addresses and names of an endpoint, if there is one.
-func (b *batch) index(e *Endpoint, c endpointChange) {
-	if e == nil {
-		return
-	}
-	for _, a := range e.Instance.Addresses {
-		if ip := a.IP.Unmap(); ip.IsValid() {
-			b.addresses[ip] = append(b.addresses[ip], c)
-		}
-		for _, name := range a.Names {
-			key := nameOn{networkKey(a), fold(name)}
-			b.names[key] = append(b.names[key], c)
-		}
-	}
-}
-
-// publishServices rebuilds the snapshots of the services that a batch touched. It returns the waiters' keys and the
-// names of those that changed in what watchers are told of.
-func (v *View) publishServices(b *batch) (keys, changed []string) {
-	put := make(map[string]*Service, len(b.services))
-	for name, changes := range b.services {
-		before, _ := v.services.get(name)
-		after := &Service{Name: name, Index: b.revision}
-		var old []*Endpoint
-		if before != nil {
-			old = before.Endpoints
-		}
-		after.Endpoints = replaceEndpoints(old, changes)
-		after.Healthy, after.BelowFloor = answered(after.Endpoints)
-		put[name] = after
-		if before != nil && !slices.ContainsFunc(changes, endpointChange.visible) {
-			after.Index = before.Index
-			continue
-		}
-		b.list = b.list || len(old) != len(after.Endpoints) || slices.ContainsFunc(changes, endpointChange.listed)
-		keys = append(keys, serviceKey(name))
-		changed = append(changed, name)
-		if len(after.Endpoints) == 0 {
-			v.writer.gone = append(v.writer.gone, name)
-		}
-	}
-	v.services.update(put, v.forgetGone(put))
-	return keys, changed
-}
-
-// forgetGone returns the names of services without instances that are too many to remember.
-func (v *View) forgetGone(put map[string]*Service) (names []string) {
-	for len(v.writer.gone) > maxGone {
-		name := v.writer.gone[0]
-		v.writer.gone = v.writer.gone[1:]
-		if _, fresh := put[name]; fresh {
-			continue
-		}
-		if s, ok := v.services.get(name); ok && len(s.Endpoints) == 0 {
-			v.floor.Store(max(v.floor.Load(), s.Index))
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// rebuildIndex returns the lists of endpoints by key that a batch changes, and the keys that have none any more.
-func rebuildIndex[K comparable](
-	current *shardMap[K, []*Endpoint], changed map[K][]endpointChange,
-) (put map[K][]*Endpoint, gone []K) {
-	put = make(map[K][]*Endpoint, len(changed))
-	for key, changes := range changed {
-		old, _ := current.get(key)
-		if list := replaceEndpoints(old, changes); len(list) > 0 {
-			put[key] = list
-		} else {
-			gone = append(gone, key)
-		}
-	}
-	return put, gone
 }

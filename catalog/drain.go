@@ -87,25 +87,20 @@ func (w *writer) recordDrain(v *View, b *batch, c *Change) {
 		w.touch(b, target.node, target.instance)
 	default:
 		if n, ok := w.nodes[target.node]; ok {
-			for id := range n.instances {
-				w.touch(b, n.key, id)
+			b.touch(n)
+			for id, i := range n.instances {
+				n.touch(id, i)
 			}
 		}
 	}
 }
 
-// touch marks an instance dirty, if it is there.
+// touch marks an instance, if it is there.
 func (w *writer) touch(b *batch, node, id string) {
-	n, ok := w.nodes[node]
-	if !ok || n.instances[id] == nil {
-		return
+	if n, ok := w.nodes[node]; ok && n.instances[id] != nil {
+		b.touch(n)
+		n.touch(id, n.instances[id])
 	}
-	dirty, ok := b.nodes[n]
-	if !ok {
-		dirty = &dirtyNode{instances: make(map[string]bool)}
-		b.nodes[n] = dirty
-	}
-	dirty.instances[id] = true
 }
 
 // whyDrained says why an instance takes no traffic: by its owner's word, or by an order for it, its node or its service.

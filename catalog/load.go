@@ -64,21 +64,18 @@ func (v *View) vanished(records []Change) []Change {
 
 // rewind brings the indices that lie above a revision back to it.
 func (v *View) rewind(revision uint64) {
-	services := make(map[string]*Service)
-	for name, s := range v.services.all() {
-		if s.Index > revision {
-			services[name] = &Service{Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy, BelowFloor: s.BelowFloor}
+	for _, state := range v.services.all() {
+		if s := state.snapshot.Load(); s.Index > revision {
+			state.snapshot.Store(&Service{
+				Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy, BelowFloor: s.BelowFloor,
+			})
 		}
 	}
-	v.services.update(services, nil)
-	nodes := make(map[string]*NodeSnapshot)
-	for key, n := range v.writer.nodes {
-		if n.snapshot != nil && n.snapshot.Index > revision {
-			snapshot := *n.snapshot
+	for _, state := range v.nodes.all() {
+		if n := state.snapshot.Load(); n.Index > revision {
+			snapshot := *n
 			snapshot.Index = revision
-			n.snapshot = &snapshot
-			nodes[key] = n.snapshot
+			state.snapshot.Store(&snapshot)
 		}
 	}
-	v.nodes.update(nodes, nil)
 }

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"iter"
 	"net/netip"
 	"slices"
 	"strings"
@@ -232,7 +233,7 @@ func (v *View) isHost(n *networks, node string, ip netip.Addr) bool {
 // containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
 func (v *View) containerAt(node string, ip netip.Addr) *Endpoint {
 	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
-	for _, e := range v.ByIP(ip) {
+	for e := range v.ByIP(ip) {
 		if fold(e.Instance.Node) == fold(node) && slices.ContainsFunc(e.Instance.Addresses, own) {
 			return e
 		}
@@ -243,10 +244,10 @@ func (v *View) containerAt(node string, ip netip.Addr) *Endpoint {
 // nameOn is a bare name on a network.
 type nameOn struct{ network, name string }
 
-// ByName returns the instances that have a bare name on a network, given by its ID, in no order.
-func (v *View) ByName(network, name string) []*Endpoint {
-	endpoints, _ := v.byName.get(nameOn{network, fold(name)})
-	return endpoints
+// ByName yields the instances that have a bare name on a network, given by its ID, in no order.
+func (v *View) ByName(network, name string) iter.Seq[*Endpoint] {
+	states, _ := v.byName.get(nameOn{network, fold(name)})
+	return endpointsOf(states)
 }
 
 // Network returns the network of this host with a name or an ID; false if there is none.

@@ -150,7 +150,7 @@ func TestByName(t *testing.T) {
 		container("db-2", 0, at("A/10.1.0.3", "db")),
 	)
 	ids := func(network, name string) (list []string) {
-		for _, e := range v.ByName(network, name) {
+		for e := range v.ByName(network, name) {
 			list = append(list, e.ID)
 		}
 		slices.Sort(list)

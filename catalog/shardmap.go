@@ -56,6 +56,9 @@ func (m *shardMap[K, V]) all() iter.Seq2[K, V] {
 
 // update replaces the values of several keys at once; absent keys are removed. Each shard is copied at most once.
 func (m *shardMap[K, V]) update(put map[K]V, remove []K) {
+	if len(put) == 0 && len(remove) == 0 {
+		return
+	}
 	fresh := make(map[*atomic.Pointer[map[K]V]]map[K]V)
 	writable := func(key K) map[K]V {
 		place := m.shard(key)

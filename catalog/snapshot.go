@@ -78,8 +78,8 @@ type NodeSnapshot struct {
 	*Host
 	// Index is the last revision at which anything of the node changed, outputs of checks included.
 	Index uint64
-	// Endpoints are the instances on the node, by ID.
-	Endpoints []*Endpoint
+	// Endpoints are the instances on the node.
+	Endpoints EndpointList
 }
 
 // slots is how many doors can hang derived values on a snapshot.

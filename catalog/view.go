@@ -1,7 +1,6 @@
 package catalog
 
 import (
-	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
@@ -14,10 +13,11 @@ import (
 // and Apply; any number read it, and none of the reads takes a lock or waits.
 type View struct {
 	revision atomic.Uint64
-	services *shardMap[string, *Service]
-	nodes    *shardMap[string, *NodeSnapshot]
-	byIP     *shardMap[netip.Addr, []*Endpoint]
-	byName   *shardMap[nameOn, []*Endpoint]
+	// The maps lead to places whose content changes, so that they themselves change only for what comes and goes.
+	services *shardMap[string, *serviceState]
+	nodes    *shardMap[string, *nodeState]
+	byIP     *shardMap[netip.Addr, []*instanceState]
+	byName   *shardMap[nameOn, []*instanceState]
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
 	// networks are those of this host.
@@ -46,16 +46,16 @@ type View struct {
 // NewView returns an empty View that is not ready.
 func NewView() *View {
 	v := &View{
-		services: newShardMap[string, *Service](),
-		nodes:    newShardMap[string, *NodeSnapshot](),
-		byIP:     newShardMap[netip.Addr, []*Endpoint](),
-		byName:   newShardMap[nameOn, []*Endpoint](),
+		services: newShardMap[string, *serviceState](),
+		nodes:    newShardMap[string, *nodeState](),
+		byIP:     newShardMap[netip.Addr, []*instanceState](),
+		byName:   newShardMap[nameOn, []*instanceState](),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)
 	v.writer.nodes = make(map[string]*nodeState)
-	v.wake.byName = make(map[string]*waitGroup)
-	v.wake.all = make(chan struct{})
+	v.writer.batch = newBatch()
+	v.wake.byName = make(map[waitKey]*waitGroup)
 	return v
 }
 
@@ -81,15 +81,18 @@ func (v *View) Slot() Slot {
 // Service returns the snapshot of a service, or nil if the View knows of none. A service whose last instance has gone
 // stays for a while as a snapshot without endpoints, so that watchers can tell when it went.
 func (v *View) Service(name string) *Service {
-	service, _ := v.services.get(fold(name))
-	return service
+	state, ok := v.services.get(fold(name))
+	if !ok {
+		return nil
+	}
+	return state.snapshot.Load()
 }
 
 // Services returns the services that have instances, by name.
 func (v *View) Services() []*Service {
 	list := make([]*Service, 0, v.services.len())
-	for _, service := range v.services.all() {
-		if len(service.Endpoints) > 0 {
+	for _, state := range v.services.all() {
+		if service := state.snapshot.Load(); len(service.Endpoints) > 0 {
 			list = append(list, service)
 		}
 	}
@@ -99,15 +102,18 @@ func (v *View) Services() []*Service {
 
 // Node returns the snapshot of a node, or nil if the View knows of none.
 func (v *View) Node(name string) *NodeSnapshot {
-	node, _ := v.nodes.get(fold(name))
-	return node
+	state, ok := v.nodes.get(fold(name))
+	if !ok {
+		return nil
+	}
+	return state.snapshot.Load()
 }
 
 // Nodes returns all nodes, by name.
 func (v *View) Nodes() []*NodeSnapshot {
 	list := make([]*NodeSnapshot, 0, v.nodes.len())
-	for _, node := range v.nodes.all() {
-		list = append(list, node)
+	for _, state := range v.nodes.all() {
+		list = append(list, state.snapshot.Load())
 	}
 	slices.SortFunc(list, func(a, b *NodeSnapshot) int { return strings.Compare(a.Name, b.Name) })
 	return list
@@ -123,13 +129,7 @@ func (v *View) Instance(node, id string) *Endpoint {
 }
 
 // Endpoint returns the node's instance of that ID, or nil.
-func (n *NodeSnapshot) Endpoint(id string) *Endpoint {
-	i, ok := slices.BinarySearchFunc(n.Endpoints, id, func(e *Endpoint, id string) int { return cmp.Compare(e.ID, id) })
-	if !ok {
-		return nil
-	}
-	return n.Endpoints[i]
-}
+func (n *NodeSnapshot) Endpoint(id string) *Endpoint { return n.Endpoints.find(id) }
 
 // Check returns the check of that ID of the node or of one of its instances, or nil.
 func (n *NodeSnapshot) Check(id string) *Check {
@@ -149,7 +149,7 @@ func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
 				return
 			}
 		}
-		for _, e := range n.Endpoints {
+		for e := range n.Endpoints.All() {
 			for _, check := range e.Checks {
 				if !yield(check) {
 					return
@@ -159,11 +159,22 @@ func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
 	}
 }
 
-// ByIP returns the instances that have an address of their own, in no order; instances that use their node's address
-// are not among them.
-func (v *View) ByIP(ip netip.Addr) []*Endpoint {
-	endpoints, _ := v.byIP.get(ip.Unmap())
-	return endpoints
+// ByIP yields the instances that have an address of their own, in no order; instances that use their node's address are
+// not among them.
+func (v *View) ByIP(ip netip.Addr) iter.Seq[*Endpoint] {
+	states, _ := v.byIP.get(ip.Unmap())
+	return endpointsOf(states)
+}
+
+// endpointsOf yields the endpoints of instances as they are now.
+func endpointsOf(states []*instanceState) iter.Seq[*Endpoint] {
+	return func(yield func(*Endpoint) bool) {
+		for _, state := range states {
+			if e := state.endpoint.Load(); e != nil && !yield(e) {
+				return
+			}
+		}
+	}
 }
 
 // absentIndex is the index of a service that has no snapshot.

@@ -195,11 +195,11 @@ func TestByIP(t *testing.T) {
 		return func(i *Instance) { i.Addresses = []Address{{IP: ip}} }
 	}
 	v := loaded(put("n1", "a", "web", at(ip)), put("n1", "b", "web", at(ip)))
-	if got := names(v.ByIP(netip.AddrFrom16(ip.As16()))); len(got) != 2 {
+	if got := names(slices.Collect(v.ByIP(netip.AddrFrom16(ip.As16())))); len(got) != 2 {
 		t.Errorf("%s has %v, want both", ip, got)
 	}
 	v.Apply(11, []Change{put("n1", "a", "web", at(other)), remove("n1", "b")})
-	if a, b := names(v.ByIP(ip)), names(v.ByIP(other)); len(a) != 0 || len(b) != 1 {
+	if a, b := names(slices.Collect(v.ByIP(ip))), names(slices.Collect(v.ByIP(other))); len(a) != 0 || len(b) != 1 {
 		t.Errorf("after the move: %v and %v", a, b)
 	}
 }
@@ -628,12 +628,12 @@ func viewAnswers(v *View) []string {
 	}
 	for b := range byte(3) {
 		ip := netip.AddrFrom4([4]byte{10, 0, 0, b})
-		for _, e := range v.ByIP(ip) {
+		for e := range v.ByIP(ip) {
 			lines = append(lines, fmt.Sprint(ip, " ", fold(e.Instance.Node), "/", e.ID))
 		}
 	}
 	for _, n := range v.Nodes() {
-		for _, e := range n.Endpoints {
+		for e := range n.Endpoints.All() {
 			if n.Endpoint(e.ID) != e {
 				lines = append(lines, "node does not find its own "+e.ID)
 			}

@@ -10,8 +10,9 @@ import (
 // waiters wakes those who wait for a change: of one service or node by its key, or of anything.
 type waiters struct {
 	mu     sync.Mutex
-	byName map[string]*waitGroup
-	all    chan struct{}
+	byName map[waitKey]*waitGroup
+	// all is nil while nobody waits for it.
+	all chan struct{}
 }
 
 // waitGroup is those who wait for one key.
@@ -20,11 +21,16 @@ type waitGroup struct {
 	members int
 }
 
-// nodeKey and serviceKey keep the two kinds of name apart in one map.
-func nodeKey(name string) string    { return "n/" + name }
-func serviceKey(name string) string { return "s/" + name }
+// waitKey is what is waited for: a node or a service, by its name in lower case.
+type waitKey struct {
+	node bool
+	name string
+}
 
-func (w *waiters) join(key string) *waitGroup {
+func nodeKey(name string) waitKey    { return waitKey{node: true, name: name} }
+func serviceKey(name string) waitKey { return waitKey{name: name} }
+
+func (w *waiters) join(key waitKey) *waitGroup {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	group, ok := w.byName[key]
@@ -37,7 +43,7 @@ func (w *waiters) join(key string) *waitGroup {
 }
 
 // leave drops a group whose last member has gone, so that waiting for names that never come leaves nothing behind.
-func (w *waiters) leave(key string, group *waitGroup) {
+func (w *waiters) leave(key waitKey, group *waitGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	group.members--
@@ -49,11 +55,14 @@ func (w *waiters) leave(key string, group *waitGroup) {
 func (w *waiters) onAll() <-chan struct{} {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	if w.all == nil {
+		w.all = make(chan struct{})
+	}
 	return w.all
 }
 
 // fire wakes the waiters of some keys, and those who wait for anything.
-func (w *waiters) fire(keys []string) {
+func (w *waiters) fire(keys []waitKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, key := range keys {
@@ -62,8 +71,10 @@ func (w *waiters) fire(keys []string) {
 			delete(w.byName, key)
 		}
 	}
-	close(w.all)
-	w.all = make(chan struct{})
+	if w.all != nil {
+		close(w.all)
+		w.all = nil
+	}
 }
 
 // fireEverybody wakes all waiters.
@@ -100,7 +111,7 @@ func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64,
 	})
 }
 
-func (v *View) waitFor(ctx context.Context, index uint64, key string, now func() uint64) (uint64, error) {
+func (v *View) waitFor(ctx context.Context, index uint64, key waitKey, now func() uint64) (uint64, error) {
 	for {
 		group := v.wake.join(key)
 		if reached := now(); reached != index {

@@ -106,7 +106,7 @@ func (s *Server) neighbours(name string, asker *catalog.Scope) (found []neighbou
 }
 
 func (s *Server) appendNeighbours(found []neighbour, network, name string) []neighbour {
-	for _, e := range s.view.ByName(network, name) {
+	for e := range s.view.ByName(network, name) {
 		if slices.ContainsFunc(found, func(n neighbour) bool { return n.endpoint == e }) {
 			continue // by its first network
 		}
@@ -143,7 +143,7 @@ func (s *Server) neighbourPointers(ip netip.Addr, asker *catalog.Scope) *recordS
 		return nil
 	}
 	var b setBuilder
-	for _, e := range s.view.ByIP(ip) {
+	for e := range s.view.ByIP(ip) {
 		for _, a := range e.Instance.Addresses {
 			if a.IP.Unmap() != ip || len(a.Names) == 0 || !asker.On(networkOf(a)) {
 				continue

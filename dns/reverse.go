@@ -62,7 +62,7 @@ func (s *Server) pointers(ip netip.Addr, asker *catalog.Scope) *recordSet {
 	if len(b.records) > 0 {
 		return newRecordSet(dns.TypePTR, b.records)
 	}
-	endpoints := s.view.ByIP(ip)
+	endpoints := slices.Collect(s.view.ByIP(ip))
 	anyHealthy := slices.ContainsFunc(endpoints, (*catalog.Endpoint).Healthy)
 	for _, e := range endpoints {
 		if e.Healthy() || !anyHealthy {

@@ -57,7 +57,7 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 		declared[registration.Instance.ID] = true
 		d.compareInstance(registration, now)
 	}
-	for _, e := range current.Endpoints {
+	for e := range current.Endpoints.All() {
 		if e.Owner.Declared() && !declared[e.ID] {
 			d.remove(instanceKey(d.node, e.ID))
 			d.compareChecks(e.Checks, nil, now)

@@ -315,8 +315,8 @@ func TestPurgeLeavesWhatOthersOwn(t *testing.T) {
 	r.killSession(t, "n1")
 	r.reapNode(t.Context(), "n1")
 	node := r.view.Node("n1")
-	if node == nil || node.Node == nil || len(node.Endpoints) != 1 || node.Endpoints[0].ID != "other" ||
-		len(node.Endpoints[0].Checks) != 1 || len(node.Checks) != 0 {
+	if node == nil || node.Node == nil || node.Endpoints.Len() != 1 || len(node.Checks) != 0 ||
+		node.Endpoint("other") == nil || len(node.Endpoint("other").Checks) != 1 {
 		t.Fatalf("left is %+v, want the permanent instance with its check, and its node", node)
 	}
 	before := r.view.Revision()

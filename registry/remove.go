@@ -62,7 +62,7 @@ func planPurge(node *catalog.NodeSnapshot, revision uint64, maxBytes int) *write
 	}
 	w := onDeadNode(node, revision)
 	others := false
-	for _, e := range node.Endpoints {
+	for e := range node.Endpoints.All() {
 		if !e.Owner.Declared() {
 			others = true
 		} else if w.bytes < maxBytes/2 {

@@ -171,7 +171,7 @@ func syncShows(t *testing.T, s *suite) {
 	s.sync(state("n1", plain("n1", "web-1", "web"), plain("n1", "db-1", "db")))
 	s.want("web", "n1/web-1")
 	s.want("db", "n1/db-1")
-	if n := s.view.Node("n1"); n == nil || !n.Alive || len(n.Endpoints) != 2 {
+	if n := s.view.Node("n1"); n == nil || !n.Alive || n.Endpoints.Len() != 2 {
 		t.Errorf("node is %+v, want it alive with 2 instances", n)
 	}
 }
@@ -260,7 +260,7 @@ func syncManyAtOnce(t *testing.T, s *suite) {
 		t.Errorf("sync wrote %+v, want %d puts", result, n+2)
 	}
 	revisions := make(map[uint64]bool)
-	for _, e := range s.view.Node("n1").Endpoints {
+	for e := range s.view.Node("n1").Endpoints.All() {
 		revisions[e.ModRevision] = true
 	}
 	if len(revisions) != 1 || !revisions[result.Revision] {
