@@ -1,0 +1,189 @@
+package catalog
+
+import (
+	"cmp"
+	"net/netip"
+	"slices"
+	"strings"
+)
+
+// Tier says how near an instance is to an asker.
+type Tier uint8
+
+// The tiers, from near to far.
+const (
+	SameZone Tier = iota
+	SameRegion
+	Anywhere
+)
+
+// TierOf returns how near another place is. A zone is known within its region only: both must be the same. Where a
+// place has no zone or no region, nothing is near to it by that.
+func (l Locality) TierOf(other Locality) Tier {
+	switch {
+	case l.Zone != "" && l == other:
+		return SameZone
+	case l.Region != "" && l.Region == other.Region:
+		return SameRegion
+	default:
+		return Anywhere
+	}
+}
+
+// Place is where the instance runs: as it says itself, or else where its node is. One that says its zone alone is in
+// its node's region.
+func (e *Endpoint) Place() Locality {
+	own := e.Instance.Locality
+	if own.Region != "" || e.Host == nil || e.Host.Node == nil {
+		return own
+	}
+	if own.Zone == "" {
+		return e.Host.Node.Locality
+	}
+	return Locality{Region: e.Host.Node.Locality.Region, Zone: own.Zone}
+}
+
+// Nearest returns what a query finds of the snapshot, nearer tiers first and in the snapshot's order within each, and how
+// many of the first are enough: those in the asker's zone, and if these do not do, all in its region, and else all. A
+// tier does while it and what is nearer have a healthy instance, and of those that take traffic no smaller share is
+// healthy than the service's floor asks for. Below the floor of the whole service nothing is left out.
+//
+// Only instances that counts accepts are reckoned with, such as those that the asker reaches; nil accepts all.
+func (s *Service) Nearest(q Query, at Locality, counts func(*Endpoint) bool) (list []*Endpoint, enough int) {
+	list = slices.Clone(s.Select(q))
+	tier := func(e *Endpoint) Tier { return at.TierOf(e.Place()) }
+	slices.SortStableFunc(list, func(a, b *Endpoint) int { return cmp.Compare(tier(a), tier(b)) })
+	does := s.doing(&q, at, counts)
+	for enough < len(list) && tier(list[enough]) <= does {
+		enough++
+	}
+	return list, enough
+}
+
+// doing returns the first tier that does.
+func (s *Service) doing(q *Query, at Locality, counts func(*Endpoint) bool) Tier {
+	if s.BelowFloor {
+		return Anywhere
+	}
+	ofAny := *q
+	ofAny.Health = AnyHealth
+	var taking, good [Anywhere + 1]int
+	floor := 0
+	for _, e := range s.Endpoints {
+		floor = max(floor, e.MinHealthy)
+		if e.Drained != "" || !ofAny.wants(e) || counts != nil && !counts(e) {
+			continue
+		}
+		tier := at.TierOf(e.Place())
+		taking[tier]++
+		if e.Healthy() && q.wants(e) {
+			good[tier]++
+		}
+	}
+	if does(good[SameZone], taking[SameZone], floor) {
+		return SameZone
+	}
+	if does(good[SameZone]+good[SameRegion], taking[SameZone]+taking[SameRegion], floor) {
+		return SameRegion
+	}
+	return Anywhere
+}
+
+func does(good, taking, floor int) bool { return good > 0 && good*100 >= floor*taking }
+
+// PlaceOf returns where an asker is, going by its source address as seen on a node: where the container on the node runs,
+// and for everybody else, where the node is.
+func (v *View) PlaceOf(node string, ip netip.Addr) Locality {
+	if e := v.containerAt(node, ip.Unmap().WithZone("")); e != nil {
+		return e.Place()
+	}
+	return v.placeOfNode(node)
+}
+
+func (v *View) placeOfNode(name string) Locality {
+	if node := v.Node(name); node != nil && node.Node != nil {
+		return node.Node.Locality
+	}
+	return Locality{}
+}
+
+// PlaceNamed returns the place that a text names: REGION/ZONE, an IP address of an instance or a node, a node, a zone, or
+// the ID of an instance; whichever there is first in this order. It returns an error of KindNotFound if there is none,
+// and of KindInvalid for a zone's name that several regions have.
+func (v *View) PlaceNamed(text string) (Locality, error) {
+	if region, zone, ok := strings.Cut(text, "/"); ok {
+		return v.placeInRegion(Locality{Region: region, Zone: zone})
+	}
+	if ip, err := netip.ParseAddr(text); err == nil {
+		return v.placeAt(ip.Unmap().WithZone(""))
+	}
+	if node := v.Node(text); node != nil {
+		return v.placeOfNode(text), nil
+	}
+	if at, ok, err := v.zone(text); ok || err != nil {
+		return at, err
+	}
+	for _, node := range v.Nodes() {
+		if e := node.Endpoint(text); e != nil {
+			return e.Place(), nil
+		}
+	}
+	return Locality{}, unknownPlace("no zone, node or instance %.100q", text)
+}
+
+func unknownPlace(format string, args ...any) error {
+	return Errorf(KindNotFound, format, args...).
+		WithHint("name a zone, region/zone, a node, an instance, an IP address of one, or _self for the asker; koine nodes has the zones")
+}
+
+// placeInRegion takes any zone of a region that there is: nothing need run there.
+func (v *View) placeInRegion(at Locality) (Locality, error) {
+	for place := range v.places {
+		if place.Region == at.Region && at.Region != "" {
+			return at, nil
+		}
+	}
+	return Locality{}, unknownPlace("no region %.100q", at.Region)
+}
+
+func (v *View) placeAt(ip netip.Addr) (Locality, error) {
+	for e := range v.ByIP(ip) {
+		return e.Place(), nil
+	}
+	for _, node := range v.Nodes() {
+		if node.Node != nil && slices.ContainsFunc(node.Node.Addresses, func(a Address) bool { return a.IP.Unmap() == ip }) {
+			return node.Node.Locality, nil
+		}
+	}
+	return Locality{}, unknownPlace("nothing is known to be at %s", ip)
+}
+
+// zone returns the place that has a zone's name, and whether there is one.
+func (v *View) zone(name string) (at Locality, found bool, err error) {
+	for place := range v.places {
+		switch {
+		case name == "" || place.Zone != name || found && place == at:
+		case found:
+			return at, true, Errorf(KindInvalid, "zone %.100q is in several regions", name).WithHint("write it as region/zone")
+		default:
+			at, found = place, true
+		}
+	}
+	return at, found, nil
+}
+
+// places yields where the nodes are, and then where instances are that say so themselves.
+func (v *View) places(yield func(Locality) bool) {
+	for _, node := range v.Nodes() {
+		if node.Node != nil && !yield(node.Node.Locality) {
+			return
+		}
+	}
+	for _, node := range v.Nodes() {
+		for e := range node.Endpoints.All() {
+			if e.Instance.Locality != (Locality{}) && !yield(e.Place()) {
+				return
+			}
+		}
+	}
+}
