@@ -43,7 +43,7 @@ func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) s
 		index: []string{strconv.FormatUint(service.Index, 10)},
 		spans: make([]span, 0, len(service.Endpoints)),
 	}
-	buffer, tail := openBody(service.Index, service.Name)
+	buffer, tail := openBody(service.Index, service.Name, "")
 	encoder := newEncoder(buffer)
 	for i, e := range service.Endpoints {
 		if i > 0 {
@@ -61,7 +61,8 @@ func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) s
 	return b
 }
 
-func openBody(index uint64, name string) (buffer *bytes.Buffer, tail int) {
+// openBody begins a body. The more goes between the name and the instances.
+func openBody(index uint64, name, more string) (buffer *bytes.Buffer, tail int) {
 	buffer = new(bytes.Buffer)
 	buffer.WriteString(`{"index":`)
 	buffer.WriteString(strconv.FormatUint(index, 10))
@@ -70,6 +71,7 @@ func openBody(index uint64, name string) (buffer *bytes.Buffer, tail int) {
 	buffer.WriteString(`"service":`)
 	quoted, _ := json.Marshal(name) // a string can always be encoded
 	buffer.Write(quoted)
+	buffer.WriteString(more)
 	buffer.WriteString(`,"instances":[`)
 	return buffer, tail
 }
@@ -84,7 +86,7 @@ func (s *Server) closeBody(buffer *bytes.Buffer, tail int) body {
 
 // assemble makes the body for some of a snapshot's endpoints, given in the snapshot's order, out of the encoded ones.
 func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []*catalog.Endpoint) body {
-	buffer, tail := openBody(service.Index, service.Name)
+	buffer, tail := openBody(service.Index, service.Name, "")
 	for i, e := range service.Endpoints {
 		if len(wanted) == 0 {
 			break
@@ -101,8 +103,13 @@ func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []
 	return s.closeBody(buffer, tail)
 }
 
-// selectBody returns the body for what a query wants of a snapshot.
-func (s *Server) selectBody(service *catalog.Service, q *catalog.Query, scope *catalog.Scope) body {
+// selectBody returns the body for what a query wants of a snapshot; the nearer to a place the earlier, if there is one.
+func (s *Server) selectBody(
+	service *catalog.Service, q *catalog.Query, scope *catalog.Scope, near *catalog.Locality,
+) body {
+	if near != nil {
+		return s.nearBody(service, q, scope, *near)
+	}
 	b := s.bodyOf(service, scope)
 	if len(q.Tags) == 0 && len(q.Meta) == 0 {
 		switch q.Health {
@@ -117,7 +124,7 @@ func (s *Server) selectBody(service *catalog.Service, q *catalog.Query, scope *c
 
 // emptyBody is the body of a service that is not there.
 func (s *Server) emptyBody(name string, index uint64) body {
-	buffer, tail := openBody(index, strings.ToLower(name))
+	buffer, tail := openBody(index, strings.ToLower(name), "")
 	return s.closeBody(buffer, tail)
 }
 
@@ -144,6 +151,7 @@ func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.
 		Instance: *e.Instance, Status: e.Status, Healthy: e.Healthy(), WhyNot: e.WhyNot(),
 		CreateRevision: e.CreateRevision, ModRevision: e.ModRevision,
 	}
+	shown.Locality = e.Place()
 	shown.Address, shown.Port = dial(e, scope)
 	for _, c := range e.Checks {
 		shown.Checks = append(shown.Checks, checkOf(c, outputs))

@@ -110,7 +110,7 @@ func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) 
 }
 
 func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name string) error {
-	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta", "network")
+	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta", "network", "near")
 	if err != nil {
 		return err
 	}
@@ -125,12 +125,16 @@ func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name strin
 	if err != nil {
 		return err
 	}
+	near, err := s.placeOf(r, values)
+	if err != nil {
+		return err
+	}
 	revision := s.view.Revision()
 	service := s.view.Service(name)
 	if service == nil || len(service.Endpoints) == 0 {
 		return s.noService(w, revision, name)
 	}
-	b := s.selectBody(service, &query, scope)
+	b := s.selectBody(service, &query, scope, near)
 	s.writeBody(w, max(revision, service.Index), s.bodyOf(service, scope).index, &b)
 	return nil
 }

@@ -14,7 +14,7 @@ import (
 
 // watch answers GET /watch.
 func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "service", "tag", "meta", "health", "revision", "network")
+	values, err := params(r, "service", "tag", "meta", "health", "revision", "network", "near")
 	if err != nil {
 		return err
 	}
@@ -34,11 +34,15 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	near, err := s.placeOf(r, values)
+	if err != nil {
+		return err
+	}
 	out := newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out, scope: scope}
+	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out, scope: scope, near: near}
 	watch.rescope = func() (*catalog.Scope, error) { return s.scopeOf(r, values.Get("network")) }
 	watch.begin(revision)
 	s.metrics.watchers.Inc()
@@ -69,6 +73,8 @@ type watch struct {
 	// scope is what the watcher can reach. It is asked for anew at each look, for the host's networks come and go.
 	scope   *catalog.Scope
 	rescope func() (*catalog.Scope, error)
+	// near is the place that is to be near; nil if none is.
+	near *catalog.Locality
 
 	// position is the revision up to which nothing is missing; 0 if nothing has been sent.
 	position uint64
@@ -276,7 +282,7 @@ func (w *watch) look(name string) *pending {
 	if service == nil {
 		p.body = w.server.emptyBody(name, p.index)
 	} else {
-		p.index, p.body = service.Index, w.server.selectBody(service, &w.query, w.scope)
+		p.index, p.body = service.Index, w.server.selectBody(service, &w.query, w.scope, w.near)
 	}
 	before, known := w.sent[name]
 	if known && before == p.body.sum {

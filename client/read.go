@@ -24,6 +24,15 @@ func (c *Client) Lookup(ctx context.Context, q catalog.Query) (Service, error) {
 	return c.lookup(ctx, q, queryValues(q))
 }
 
+// LookupNear does what Lookup does, with the instances ordered from near to far: near is a zone, region/zone, a node, an
+// instance, an IP address of one, or "_self" for the asker. Nearest says how many of the first are enough. The error is
+// of KindNotFound for a place that the server does not know, too.
+func (c *Client) LookupNear(ctx context.Context, q catalog.Query, near string) (Service, error) {
+	values := queryValues(q)
+	values.Set("near", near)
+	return c.lookup(ctx, q, values)
+}
+
 // LookupAfter does what Lookup does once the service's index is not index any more, or when wait is over; a wait of 0
 // means the server's default of 5 minutes, and 10 minutes is the longest.
 func (c *Client) LookupAfter(ctx context.Context, q catalog.Query, index uint64, wait time.Duration) (Service, error) {

@@ -33,6 +33,8 @@ type WatchOptions struct {
 	Tags   []string
 	Meta   map[string]string
 	Health catalog.Health
+	// Near, if set, is the place that the instances are ordered by, as in LookupNear.
+	Near string
 	// Revision resumes a watch after an event of that revision that had no More; 0 starts with all that is there. Where
 	// the server does not remember that far back, an event with Reset comes first and then all that is there.
 	Revision uint64
@@ -161,6 +163,7 @@ func (w *watcher) connect(ctx context.Context) (*http.Response, error) {
 	c, o := w.client, &w.options
 	values := queryValues(catalog.Query{Tags: o.Tags, Meta: o.Meta, Health: o.Health})
 	values["service"] = o.Services
+	values = set(values, "near", o.Near)
 	if w.position > 0 {
 		values.Set("revision", strconv.FormatUint(w.position, 10))
 	}

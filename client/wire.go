@@ -60,7 +60,11 @@ type Service struct {
 	Index uint64 `json:"index"`
 	// Service is the name in lower case.
 	Service string `json:"service"`
-	// Instances are those that the query wanted, by node and ID.
+	// Nearest is how many of the first instances are enough for an asker that has said where it is. The others are there
+	// for when these fail.
+	Nearest int `json:"nearest,omitempty"`
+	// Instances are those that the query wanted, by node and ID; the nearer the earlier for an asker that has said where it
+	// is. Their Locality is their node's if they have none.
 	Instances []Instance `json:"instances"`
 	// Revision is the one at which the answer was true.
 	Revision uint64 `json:"-"`
@@ -145,6 +149,8 @@ type Event struct {
 	Reset bool `json:"reset,omitempty"`
 	// Service is the name in lower case; empty in an event that only tells that nothing is missing up to Revision.
 	Service string `json:"service,omitempty"`
+	// Nearest is as that of Service.
+	Nearest int `json:"nearest,omitempty"`
 	// Instances are those that the watch asked for; empty when the last has gone.
 	Instances []Instance `json:"instances,omitempty"`
 }

@@ -23,6 +23,8 @@ type Config struct {
 	Node string
 	// Datacenter is its name in DNS; empty means "dc1".
 	Datacenter string
+	// Locality is where this host is; what runs on it is there, too, unless it says otherwise.
+	Locality catalog.Locality
 	// DataDir is where the embedded store and the node's identity are kept. Empty means a temporary directory that goes
 	// with the process.
 	DataDir string
@@ -93,6 +95,7 @@ func (c Config) node(id string) catalog.Node {
 	return catalog.Node{
 		Name: c.Node, ID: id,
 		Addresses: []catalog.Address{{Network: catalog.NetworkHost, IP: c.Advertise}},
+		Locality:  c.Locality,
 		Owner:     catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(c.SessionTTL)},
 	}
 }

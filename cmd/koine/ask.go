@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"net"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
@@ -141,7 +143,7 @@ func nodesCommand() *cobra.Command {
 		for i, n := range list.Nodes {
 			rows[i] = nodeRow(n)
 		}
-		return table(cmd, "NODE ALIVE STATUS INSTANCES ADDRESSES", rows, "no node is known")
+		return table(cmd, "NODE ALIVE STATUS ZONE INSTANCES ADDRESSES", rows, "no node is known")
 	})
 }
 
@@ -154,5 +156,13 @@ func nodeRow(n client.NodeSummary) []string {
 	if n.Alive {
 		alive = "yes"
 	}
-	return []string{n.Name, alive, string(n.Status), strconv.Itoa(n.InstanceCount), joined(addresses)}
+	return []string{n.Name, alive, string(n.Status), zone(n.Locality), strconv.Itoa(n.InstanceCount), joined(addresses)}
+}
+
+// zone returns a place as --near takes it.
+func zone(at catalog.Locality) string {
+	if at.Region == "" {
+		return cmp.Or(at.Zone, "-")
+	}
+	return at.Region + "/" + at.Zone
 }

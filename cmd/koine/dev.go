@@ -36,6 +36,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.cfg.Node, "node", "", "name of this host (default its host name)")
 	flags.StringVar(&f.cfg.Datacenter, "dc", "dc1", "name of the datacenter in DNS")
+	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone that this host is in; those who ask from it can be given what is near")
+	flags.StringVar(&f.cfg.Locality.Region, "region", "", "region that the zone is in")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one that goes with the process)")
 	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files, JSON or YAML")
 	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address for the doors whose own flag names none")

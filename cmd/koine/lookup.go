@@ -61,29 +61,46 @@ func pairs(flag string, list []string) (map[string]string, error) {
 
 func lookupCommand() *cobra.Command {
 	var flags queryFlags
+	var near string
 	cmd := &cobra.Command{
 		Use:   "lookup SERVICE",
 		Short: "print address:port of each instance of a service; exit code 1 if there is none",
 		Example: "  koine lookup web\n" +
 			"  koine lookup web --tag blue --health passing\n" +
+			"  koine lookup web --near _self            only those in this host's zone, or where these do not do, others\n" +
 			"  curl http://$(koine lookup web | shuf -n 1)/",
 		Args: oneArg("service"), SuggestFor: []string{"find", "get", "resolve", "query"},
 		ValidArgsFunction: completes(serviceNames),
 	}
 	flags.add(cmd)
+	cmd.Flags().StringVar(&near, "near", "", "only the nearest to a zone, region/zone, node, instance or IP address, or to _self")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		q, err := flags.query(args[0])
 		if err != nil {
 			return err
 		}
-		return lookup(cmd, c, q)
+		return lookup(cmd, c, q, near)
 	})
 }
 
+// find asks for what a query finds, or, if a place is named, for the nearest of it; in JSON, for all of it in order.
+func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (service client.Service, err error) {
+	if near == "" {
+		return c.Lookup(cmd.Context(), q)
+	}
+	service, err = c.LookupNear(cmd.Context(), q, near)
+	if !wantsJSON(cmd) {
+		service.Instances = service.Instances[:min(service.Nearest, len(service.Instances))]
+	}
+	return service, err
+}
+
 // lookup prints what a query finds. Where that is nothing it says why on standard error.
-func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query) error {
-	service, err := c.Lookup(cmd.Context(), q)
+func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) error {
+	service, err := find(cmd, c, q, near)
 	switch {
+	case catalog.KindOf(err) == catalog.KindNotFound && near != "" && service.Index == 0:
+		return err
 	case catalog.KindOf(err) == catalog.KindNotFound:
 		fmt.Fprintf(cmd.ErrOrStderr(), "koine: no service %s: koine services lists those that there are\n", q.Service)
 		return exitCode(exitNone)

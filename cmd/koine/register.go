@@ -20,6 +20,7 @@ type registerFlags struct {
 	ports               []uint
 	tags, meta          []string
 	weight              int
+	at                  catalog.Locality
 	ttl                 time.Duration
 	permanent           bool
 	checkHTTP, checkTCP string
@@ -36,6 +37,8 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.tags, "tag", nil, "tag; may be repeated")
 	flags.StringSliceVar(&f.meta, "meta", nil, "meta, key=value; may be repeated")
 	flags.IntVar(&f.weight, "weight", 0, "share of traffic relative to the other instances (default 1)")
+	flags.StringVar(&f.at.Zone, "zone", "", "zone that it runs in (default the node's)")
+	flags.StringVar(&f.at.Region, "region", "", "region that it runs in (default the node's)")
 	flags.DurationVar(&f.ttl, "ttl", 0, "remove the instance if it is not registered again for so long")
 	flags.BoolVar(&f.permanent, "permanent", false, "keep the instance until it is deregistered")
 	flags.StringVar(&f.checkHTTP, "check-http", "", "URL that must answer")
@@ -46,7 +49,7 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 // registration returns what the flags describe.
 func (f *registerFlags) registration(service string) (catalog.Registration, error) {
 	r := catalog.Registration{Instance: catalog.Instance{
-		ID: f.id, Node: f.node, Service: service, Tags: f.tags, Weight: f.weight, Source: "http",
+		ID: f.id, Node: f.node, Service: service, Tags: f.tags, Weight: f.weight, Locality: f.at, Source: "http",
 		Owner: catalog.Owner{Kind: catalog.OwnerLease, TTL: catalog.Duration(f.ttl)},
 	}}
 	i := &r.Instance

@@ -1,0 +1,48 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+	"net/url"
+	"strconv"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// nearSelf is the value of ?near= that means whoever asks.
+const nearSelf = "_self"
+
+// placeOf returns the place that ?near= names; nil if it is not there.
+func (s *Server) placeOf(r *http.Request, values url.Values) (*catalog.Locality, error) {
+	if !values.Has("near") {
+		return nil, nil
+	}
+	text := values.Get("near")
+	if text == nearSelf {
+		from, _ := netip.ParseAddrPort(r.RemoteAddr) // without an address it comes from this host
+		at := s.view.PlaceOf(s.cfg.Node, from.Addr())
+		return &at, nil
+	}
+	at, err := s.view.PlaceNamed(text)
+	return &at, err
+}
+
+// nearBody returns the body for what a query wants of a snapshot, nearer instances first, with how many of them are
+// enough.
+func (s *Server) nearBody(service *catalog.Service, q *catalog.Query, scope *catalog.Scope, at catalog.Locality) body {
+	from := s.bodyOf(service, scope)
+	places := make(map[*catalog.Endpoint]span, len(service.Endpoints))
+	for i, e := range service.Endpoints {
+		places[e] = from.spans[i]
+	}
+	list, enough := service.Nearest(*q, at, func(e *catalog.Endpoint) bool { return len(scope.Reach(e)) > 0 })
+	buffer, tail := openBody(service.Index, service.Name, `,"nearest":`+strconv.Itoa(enough))
+	for i, e := range list {
+		if i > 0 {
+			buffer.WriteByte(',')
+		}
+		at := places[e]
+		buffer.Write(from.all.bytes[at.from:at.to])
+	}
+	return s.closeBody(buffer, tail)
+}
