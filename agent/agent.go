@@ -10,7 +10,10 @@ import (
 	"sync"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 	"github.com/koine-sd/koine/internal/pause"
 )
 
@@ -45,15 +48,20 @@ type Config struct {
 	Orphans bool
 	// Logger is told what was left out and what failed; nil discards it.
 	Logger *slog.Logger
+	// Metrics is where the agent's metrics are registered; nil means nowhere.
+	Metrics prometheus.Registerer
 }
 
 // Agent looks after one host.
 type Agent struct {
 	cfg     Config
 	release func()
+	// synced is the stage from a declaration to its handing over to the registry.
+	synced prometheus.Histogram
 
 	mu       sync.Mutex
 	declared map[string]declaration
+	news     news
 	changed  chan struct{} // holds one token after a change
 }
 
@@ -87,6 +95,7 @@ func New(cfg Config) (*Agent, error) {
 	}
 	return &Agent{
 		cfg:      cfg,
+		synced:   meter.Stage(cfg.Metrics, "sync"),
 		release:  cfg.View.Hold("the first look at this host (" + strings.Join(cfg.Sources, ", ") + ")"),
 		declared: make(map[string]declaration),
 		changed:  make(chan struct{}, 1),
@@ -95,17 +104,24 @@ func New(cfg Config) (*Agent, error) {
 
 // Declare replaces what a source has found. It never blocks.
 func (a *Agent) Declare(source string, registrations []catalog.Registration) {
-	a.declare(source, func(d *declaration) { d.registrations = registrations })
+	a.DeclareSince(source, time.Time{}, registrations)
+}
+
+// DeclareSince is Declare for a source that knows when the oldest of the changes came about that it declares for the
+// first time; the zero time means now.
+func (a *Agent) DeclareSince(source string, since time.Time, registrations []catalog.Registration) {
+	a.declare(source, since, func(d *declaration) { d.registrations = registrations })
 }
 
 // DeclareNodeChecks replaces the checks of the node itself that a source has found. It never blocks.
 func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
-	a.declare(source, func(d *declaration) { d.nodeChecks = checks })
+	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
 }
 
-func (a *Agent) declare(source string, change func(*declaration)) {
+func (a *Agent) declare(source string, since time.Time, change func(*declaration)) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	a.news.add(since, time.Now())
 	d := a.declared[source]
 	change(&d)
 	a.declared[source] = d
@@ -218,11 +234,18 @@ func (a *Agent) keepAlive(ctx context.Context) {
 
 // syncUntilDone declares the node until the catalog has taken it.
 func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) {
+	var fresh news
 	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
+		fresh.join(a.takeNews())
 		state, complaints := a.state()
+		state.Since = fresh.since
+		begun := time.Now()
 		result, err := a.cfg.Registry.SyncNode(ctx, state)
 		last.report(append(complaints, result.Conflicts...), err)
 		if err == nil {
+			if !fresh.declared.IsZero() {
+				a.synced.Observe(begun.Sub(fresh.declared).Seconds())
+			}
 			if a.cfg.View.WaitRevision(ctx, result.Revision) == nil {
 				a.release()
 			}

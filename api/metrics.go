@@ -12,7 +12,8 @@ import (
 type metrics struct {
 	requests *prometheus.CounterVec
 	seconds  *prometheus.HistogramVec
-	watchers prometheus.Gauge
+	// streams and reads are the two kinds of watchers.
+	streams, reads prometheus.Gauge
 }
 
 func newMetrics(registry prometheus.Registerer) (*metrics, error) {
@@ -24,14 +25,15 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "koine_api_request_seconds", Help: "Time to answer a request; watches and blocking reads are not counted.",
 			Buckets: prometheus.ExponentialBuckets(0.0001, 3, 12),
 		}, []string{"route"}),
-		watchers: prometheus.NewGauge(prometheus.GaugeOpts{
-			Name: "koine_api_watchers", Help: "Watches that are open.",
-		}),
 	}
+	watchers := prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "koine_api_watchers", Help: "Requests that wait for changes: open watches, and blocking reads.",
+	}, []string{"kind"})
+	m.streams, m.reads = watchers.WithLabelValues("stream"), watchers.WithLabelValues("read")
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.requests, m.seconds, m.watchers} {
+	for _, c := range []prometheus.Collector{m.requests, m.seconds, watchers} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register api metrics: %w", err)
 		}

@@ -14,7 +14,7 @@ func (s *Server) listNodes(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = await(w, r, values, s.view.NodesIndex, func(ctx context.Context, index uint64) (uint64, error) {
+	err = s.await(w, r, values, s.view.NodesIndex, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitList(ctx, s.view.NodesIndex, index)
 	})
 	if err != nil {
@@ -51,7 +51,7 @@ func (s *Server) getNode(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := await(w, r, values, func() uint64 { return s.nodeIndex(name) },
+	if err := s.await(w, r, values, func() uint64 { return s.nodeIndex(name) },
 		func(ctx context.Context, index uint64) (uint64, error) { return s.view.WaitNode(ctx, name, index) }); err != nil {
 		return err
 	}

@@ -99,7 +99,7 @@ func blocking(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "i
 // await blocks a read with ?index=N while the index of what it reads is N, for the time of ?wait at most. Any other
 // index is answered at once: a higher one is the change that was waited for, and a lower one tells that the store has
 // been restored from an older state.
-func await(w http.ResponseWriter, r *http.Request, values url.Values, current func() uint64,
+func (s *Server) await(w http.ResponseWriter, r *http.Request, values url.Values, current func() uint64,
 	wait func(ctx context.Context, index uint64) (uint64, error)) error {
 	index, err := numberOf(values, "index")
 	if err != nil {
@@ -110,6 +110,8 @@ func await(w http.ResponseWriter, r *http.Request, values url.Values, current fu
 		return err
 	}
 	unhurried(w)
+	s.metrics.reads.Inc()
+	defer s.metrics.reads.Dec()
 	ctx, cancel := context.WithTimeout(r.Context(), longest)
 	defer cancel()
 	_, _ = wait(ctx, index) // the state after the wait is answered, changed or not

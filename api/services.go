@@ -19,7 +19,7 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = await(w, r, values, s.view.ListIndex, func(ctx context.Context, index uint64) (uint64, error) {
+	err = s.await(w, r, values, s.view.ListIndex, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitList(ctx, s.view.ListIndex, index)
 	})
 	if err != nil {
@@ -141,7 +141,7 @@ func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name strin
 
 func (s *Server) awaitService(w http.ResponseWriter, r *http.Request, values url.Values, name string) error {
 	current := func() uint64 { return s.view.ServiceIndex(name) }
-	return await(w, r, values, current, func(ctx context.Context, index uint64) (uint64, error) {
+	return s.await(w, r, values, current, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitService(ctx, name, index)
 	})
 }

@@ -45,8 +45,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out, scope: scope, near: near}
 	watch.rescope = func() (*catalog.Scope, error) { return s.scopeOf(r, values.Get("network")) }
 	watch.begin(revision)
-	s.metrics.watchers.Inc()
-	defer s.metrics.watchers.Dec()
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
 	watch.run(r.Context())
 	unhurried(w) // the connection may serve another request
 	return nil

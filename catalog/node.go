@@ -1,5 +1,7 @@
 package catalog
 
+import "time"
+
 // Node is a host that instances run on.
 type Node struct {
 	// Name is unique in the catalog.
@@ -26,6 +28,9 @@ type NodeState struct {
 	Registrations []Registration `json:"instances,omitempty"`
 	// Checks are the checks of the node itself.
 	Checks []Check `json:"checks,omitempty"`
+	// Since is when the oldest of the changes came about that are declared for the first time: from then on it is measured
+	// how long they take to show. The zero time means when the state is handed in.
+	Since time.Time `json:"-"`
 }
 
 // SyncResult says what a sync of a node did.

@@ -13,6 +13,8 @@ type waiters struct {
 	byName map[waitKey]*waitGroup
 	// all is nil while nobody waits for it.
 	all chan struct{}
+	// members counts those of all groups, those that have been fired and not left yet among them.
+	members int
 }
 
 // waitGroup is those who wait for one key.
@@ -39,6 +41,7 @@ func (w *waiters) join(key waitKey) *waitGroup {
 		w.byName[key] = group
 	}
 	group.members++
+	w.members++
 	return group
 }
 
@@ -47,6 +50,7 @@ func (w *waiters) leave(key waitKey, group *waitGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	group.members--
+	w.members--
 	if group.members == 0 && w.byName[key] == group {
 		delete(w.byName, key)
 	}

@@ -180,7 +180,7 @@ func (d *Daemon) assemble(reg *registry.Registry, id string) (parts []func(conte
 	}
 	host, err := agent.New(agent.Config{
 		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Orphans: true,
-		Logger: d.cfg.Logger.With("part", "agent"),
+		Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
 	})
 	if err != nil {
 		return nil, err

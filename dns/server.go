@@ -14,6 +14,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 )
 
 // Config says what a Server answers, and from where.
@@ -112,6 +113,8 @@ func New(cfg Config) (*Server, error) {
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
 	}}
+	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })
+	meter.Queue(cfg.Metrics, "dns_connections", cap(s.conns), func() int { return len(s.conns) })
 	s.nodes.view = cfg.View
 	for _, ip := range cfg.NodeAddresses {
 		s.own = append(s.own, catalog.Address{IP: ip})

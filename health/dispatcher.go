@@ -44,6 +44,13 @@ func (d *dispatcher) schedule(k key, at time.Time) {
 	}
 }
 
+// load returns how many jobs are under way, or are due and wait for a free place.
+func (d *dispatcher) load() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.running + d.table.overdue(0, time.Now())
+}
+
 // remove forgets a key. If its job runs now, its context is cancelled; remove does not wait for its end.
 func (d *dispatcher) remove(k key) {
 	d.mu.Lock()

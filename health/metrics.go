@@ -26,7 +26,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "koine_health_checks", Help: "Checks that this process runs.",
 		}),
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: "koine_health_runs_total", Help: "Runs of checks by type and result.",
+			Name: "koine_health_runs_total", Help: "Results of checks by type and result, pushed and expired ones among them.",
 		}, []string{"type", "result"}),
 		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: "koine_health_run_seconds", Help: "Duration of the runs of checks by type.",
@@ -57,9 +57,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) ran(t catalog.CheckType, result catalog.Status, took time.Duration) {
-	m.runs.WithLabelValues(string(t), string(result)).Inc()
+func (m *metrics) ran(t catalog.CheckType, took time.Duration) {
 	m.duration.WithLabelValues(string(t)).Observe(took.Seconds())
+}
+
+func (m *metrics) came(t catalog.CheckType, result catalog.Status) {
+	m.runs.WithLabelValues(string(t), string(result)).Inc()
 }
 
 func (m *metrics) reported(err error) { m.reports.WithLabelValues(resultOf(err)).Inc() }

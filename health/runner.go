@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 )
 
 // Defaults and bounds of a Runner.
@@ -121,6 +122,8 @@ func New(cfg Config) (*Runner, error) {
 	r.expiries = newDispatcher(1, r.expire)
 	r.reports = newDispatcher(reportWidth, r.report)
 	r.removals = newDispatcher(deregisterWidth, r.deregister)
+	meter.Queue(cfg.Metrics, "checks", cfg.MaxConcurrent, r.probes.load)
+	meter.Queue(cfg.Metrics, "check_reports", reportWidth, r.reports.load)
 	return r, nil
 }
 
@@ -251,7 +254,7 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	if ctx.Err() != nil || r.entries[k] != e {
 		return time.Time{} // stopped while it ran: the result is nobody's
 	}
-	r.metrics.ran(e.check.Type, result.Status, now.Sub(started))
+	r.metrics.ran(e.check.Type, now.Sub(started))
 	r.step(k, e, result, now)
 	var at time.Time
 	e.slot, at = nextRun(e.slot, interval(e.check), now, 2*rand.Float64()-1)
@@ -298,6 +301,7 @@ func (r *Runner) expire(_ context.Context, k key) time.Time {
 // step applies a result to a check and has a change reported. It is called with mu held.
 func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	before := e.state
+	r.metrics.came(e.check.Type, result.Status)
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
 	if before.Flaps != state.Flaps {

@@ -67,6 +67,14 @@ func (t *timetable) remove(j *job) {
 	}
 }
 
+// overdue counts the jobs whose time has come, from a place in the heap downwards.
+func (t timetable) overdue(place int, now time.Time) int {
+	if place >= len(t) || t[place].at.After(now) {
+		return 0 // none below it is earlier
+	}
+	return 1 + t.overdue(2*place+1, now) + t.overdue(2*place+2, now)
+}
+
 // due takes the first job out if its time has come.
 func (t *timetable) due(now time.Time) *job {
 	if len(*t) == 0 || (*t)[0].at.After(now) {

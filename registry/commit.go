@@ -115,8 +115,7 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	start := time.Now()
 	answers, err := c.transact(ctx, group)
-	c.metrics.commits.Observe(time.Since(start).Seconds())
-	c.metrics.grouped.Observe(float64(len(group)))
+	c.metrics.committed(group, start)
 	if err != nil && len(group) > 1 && refused(err) {
 		for _, w := range group {
 			c.commitGroup(ctx, []*write{w})

@@ -19,9 +19,13 @@ import (
 )
 
 // start runs a registry on an engine until the test ends, or stop is called.
-func start(t testing.TB, e *engine.Engine) (r *Registry, stop func()) {
+func start(t testing.TB, e *engine.Engine, adjust ...func(*Config)) (r *Registry, stop func()) {
 	t.Helper()
-	r, err := New(Config{Client: e.Client, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView()})
+	cfg := Config{Client: e.Client, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView()}
+	for _, change := range adjust {
+		change(&cfg)
+	}
+	r, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,30 +1,35 @@
 package registry
 
 import (
+	"time"
+
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promauto"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 )
 
 type metrics struct {
-	commits  prometheus.Histogram
-	grouped  prometheus.Histogram
-	events   prometheus.Counter
-	damaged  prometheus.Counter
-	reloads  prometheus.Counter
-	purged   prometheus.Counter
-	revision prometheus.GaugeFunc
-	floor    prometheus.GaugeFunc
+	// queue, commit, applied and visible are stages of a change. They are observed once for each group of writes, of
+	// its first, which has waited longest.
+	queue, commit, applied, visible prometheus.Histogram
+
+	grouped prometheus.Histogram
+	events  prometheus.Counter
+	damaged prometheus.Counter
+	reloads prometheus.Counter
+	purged  prometheus.Counter
 }
 
 func newMetrics(reg prometheus.Registerer, view *catalog.View) *metrics {
 	f := promauto.With(reg)
+	if reg != nil {
+		reg.MustRegister(newViewMetrics(view))
+	}
 	return &metrics{
-		commits: f.NewHistogram(prometheus.HistogramOpts{
-			Name: "koine_registry_commit_seconds", Help: "Time from handing a transaction to the store to its answer.",
-			Buckets: prometheus.ExponentialBuckets(0.0001, 2, 16),
-		}),
+		queue: meter.Stage(reg, "queue"), commit: meter.Stage(reg, "commit"),
+		applied: meter.Stage(reg, "applied"), visible: meter.Stage(reg, "visible"),
 		grouped: f.NewHistogram(prometheus.HistogramOpts{
 			Name: "koine_registry_commit_writes", Help: "Writes that shared one transaction.",
 			Buckets: prometheus.ExponentialBuckets(1, 2, 10),
@@ -41,20 +46,24 @@ func newMetrics(reg prometheus.Registerer, view *catalog.View) *metrics {
 		purged: f.NewCounter(prometheus.CounterOpts{
 			Name: "koine_registry_purged_nodes_total", Help: "Nodes removed because their session had ended long ago.",
 		}),
-		revision: f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "koine_view_revision", Help: "Store revision that the view has reached.",
-		}, func() float64 { return float64(view.Revision()) }),
-		floor: f.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: "koine_services_below_floor", Help: "Services with fewer healthy instances than their min_healthy asks for.",
-		}, func() float64 { return float64(belowFloor(view)) }),
 	}
 }
 
-func belowFloor(view *catalog.View) (n int) {
-	for _, s := range view.Services() {
-		if s.BelowFloor {
-			n++
-		}
+// committed notes a transaction that the store has just answered.
+func (m *metrics) committed(group []*write, began time.Time) {
+	now, first := time.Now(), group[0]
+	first.answered = now
+	m.queue.Observe(began.Sub(first.handed).Seconds())
+	m.commit.Observe(now.Sub(began).Seconds())
+	m.grouped.Observe(float64(len(group)))
+}
+
+// shown notes that the View shows a write, if it is one that speaks for its group.
+func (m *metrics) shown(w *write, since time.Time) {
+	if w.answered.IsZero() {
+		return
 	}
-	return n
+	now := time.Now()
+	m.applied.Observe(now.Sub(w.answered).Seconds())
+	m.visible.Observe(max(0, now.Sub(since)).Seconds())
 }

@@ -6,11 +6,13 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 )
 
 // Config is what a Registry is made of.
@@ -56,14 +58,16 @@ func New(cfg Config) (*Registry, error) {
 		cfg.MaxBytes = 1 << 20
 	}
 	m := newMetrics(cfg.Metrics, cfg.View)
-	return &Registry{
+	r := &Registry{
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1),
 		writes: &committer{
 			kv: cfg.Client, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
 			queue: make(chan *write, queueSize), stopped: make(chan struct{}),
 		},
-	}, nil
+	}
+	meter.Queue(cfg.Metrics, "registry_writes", queueSize, func() int { return len(r.writes.queue) })
+	return r, nil
 }
 
 // View returns the replica that the Registry feeds.
@@ -91,6 +95,13 @@ var errContended = catalog.Errorf(catalog.KindUnavailable, "others keep changing
 // attempt makes a write, as plan draws it up from the View, until its conditions hold. A nil write from plan means that
 // there is nothing to do. It returns once the View shows the write.
 func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*write, error)) (uint64, error) {
+	return r.attemptSince(ctx, time.Now(), plan)
+}
+
+// attemptSince is attempt for a change that came about at a time, from which it is measured how long it takes to show.
+func (r *Registry) attemptSince(
+	ctx context.Context, since time.Time, plan func(revision uint64) (*write, error),
+) (uint64, error) {
 	for range maxAttempts {
 		revision := r.view.Revision()
 		w, err := plan(revision)
@@ -100,6 +111,7 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 		if w == nil {
 			return revision, nil
 		}
+		w.handed = time.Now()
 		reached, held, err := r.writes.commit(ctx, w)
 		if err != nil {
 			return 0, err
@@ -111,6 +123,7 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 			return 0, err
 		}
 		if held {
+			r.metrics.shown(w, since)
 			return reached, nil
 		}
 	}

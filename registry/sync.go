@@ -16,6 +16,10 @@ import (
 // It returns an error of KindInvalid for a state outside the limits, of KindConflict if the node is alive under another
 // ID, and of KindUnavailable if the store does not answer.
 func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
+	since := state.Since
+	if since.IsZero() {
+		since = time.Now()
+	}
 	state = normalize(state)
 	if err := state.Validate(); err != nil {
 		return catalog.SyncResult{}, err
@@ -31,7 +35,7 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 	for range maxRounds {
 		var d *difference
 		more := false
-		revision, err := r.attempt(ctx, func(revision uint64) (*write, error) {
+		revision, err := r.attemptSince(ctx, since, func(revision uint64) (*write, error) {
 			current := r.view.Node(state.Node.Name)
 			if err := sameNode(current, state.Node); err != nil {
 				return nil, err

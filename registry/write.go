@@ -3,6 +3,7 @@ package registry
 import (
 	"slices"
 	"strings"
+	"time"
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
@@ -15,7 +16,10 @@ type write struct {
 	keys, reads []string
 	// bytes is about how much of a request the write takes.
 	bytes int
-	done  chan outcome
+	// handed is when the write was handed in. answered is when the store answered; it is set before done in the first of
+	// a group, which speaks for all of it in the metrics.
+	handed, answered time.Time
+	done             chan outcome
 }
 
 type outcome struct {

@@ -82,6 +82,13 @@ func (b *inbox) list(ids []string) {
 	b.ring()
 }
 
+// len returns how many containers have changed and wait to be looked at.
+func (b *inbox) len() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.changed)
+}
+
 // ring wakes the loop; it is called with mu held.
 func (b *inbox) ring() {
 	select {

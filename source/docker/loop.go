@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -218,7 +219,7 @@ func (l *loop) publish() {
 	set := l.tracker.declared()
 	if first || !same(set, l.declared) {
 		l.declared = set
-		l.source.cfg.Sink.Declare(sourceName, set)
+		l.source.declare(set, l.pending)
 		l.source.metrics.containers.Set(float64(len(set)))
 	}
 	now := time.Now()
@@ -226,6 +227,20 @@ func (l *loop) publish() {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}
 	l.pending = l.pending[:0]
+}
+
+// declare hands over the whole set, and when the oldest of the events was that led to it.
+func (s *Source) declare(set []catalog.Registration, events []time.Time) {
+	sink, timed := s.cfg.Sink.(TimedSink)
+	if !timed {
+		s.cfg.Sink.Declare(sourceName, set)
+		return
+	}
+	var since time.Time
+	if len(events) > 0 {
+		since = slices.MinFunc(events, time.Time.Compare)
+	}
+	sink.DeclareSince(sourceName, since, set)
 }
 
 // look inspects a container, and the one whose network it shares.

@@ -8,11 +8,13 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/moby/moby/client"
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/meter"
 )
 
 // DefaultHost is the engine's address where nothing else is said.
@@ -33,6 +35,12 @@ type Engine interface {
 // it is given, and must not block for long.
 type Sink interface {
 	Declare(source string, registrations []catalog.Registration)
+}
+
+// TimedSink is a Sink that also takes when the oldest of the events was whose effect is declared; the zero time means
+// that none of them came live.
+type TimedSink interface {
+	DeclareSince(source string, since time.Time, registrations []catalog.Registration)
 }
 
 // Config is what a Source is made of.
@@ -68,6 +76,7 @@ type Source struct {
 	engine  Engine
 	owned   *client.Client
 	nets    *networks
+	inbox   *inbox
 	log     *slog.Logger
 	metrics *metrics
 }
@@ -80,7 +89,7 @@ func New(cfg Config) (*Source, error) {
 	if err := catalog.ValidateName("node", cfg.Node); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, engine: cfg.Client, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))}
+	s := &Source{cfg: cfg, engine: cfg.Client, inbox: newInbox(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))}
 	if s.engine == nil {
 		owned, err := dial(cfg.Host)
 		if err != nil {
@@ -93,6 +102,7 @@ func New(cfg Config) (*Source, error) {
 	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
 	}
+	meter.Queue(cfg.Metrics, "docker_inbox", maxChanged, s.inbox.len)
 	return s, nil
 }
 
@@ -122,7 +132,7 @@ func (s *Source) Run(ctx context.Context) error {
 		s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
 	}
 	l := &loop{
-		source: s, tracker: newTracker(s.options()), inbox: newInbox(), watch: watch, jobs: make(map[string]*job),
+		source: s, tracker: newTracker(s.options()), inbox: s.inbox, watch: watch, jobs: make(map[string]*job),
 		results: make(chan look, maxInspects), retry: make(map[string]int),
 	}
 	if s.cfg.Adopt != nil {
@@ -174,19 +184,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		containers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "koine_docker_instances", Help: "Instances declared by the Docker source.",
 		}),
-		events: prometheus.NewHistogram(prometheus.HistogramOpts{
-			Name:    "koine_docker_event_seconds",
-			Help:    "Time from an event at the Docker engine to the declaration of its effect.",
-			Buckets: []float64{.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5},
-		}),
 	}
-	if r == nil {
-		return m, nil
-	}
-	for _, c := range []prometheus.Collector{m.up, m.containers, m.events} {
+	for _, c := range []prometheus.Collector{m.up, m.containers} {
+		if r == nil {
+			break
+		}
 		if err := r.Register(c); err != nil {
 			return nil, fmt.Errorf("register metrics: %w", err)
 		}
 	}
+	m.events = meter.Stage(r, "event") // last: it panics if there is one
 	return m, nil
 }

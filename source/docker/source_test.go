@@ -18,6 +18,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 var errAway = errors.New("no engine")
@@ -422,8 +423,40 @@ func TestStorm(t *testing.T) {
 			t.Errorf("%d of %d containers are declared", len(set), n)
 		}
 		families, err := registry.Gather()
-		if err != nil || len(families) != 3 {
-			t.Errorf("gathered %d metrics, error %v; want 3", len(families), err)
+		if err != nil || len(families) != 5 {
+			t.Errorf("gathered %d metrics, error %v; want 5", len(families), err)
+		}
+	})
+}
+
+// timedSink keeps since when the last declared set is true.
+type timedSink struct {
+	*recordingSink
+	since time.Time
+}
+
+func (s *timedSink) DeclareSince(source string, since time.Time, set []catalog.Registration) {
+	s.since = since
+	s.Declare(source, set)
+}
+
+func TestSinkIsToldSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, sink := newFake(), &timedSink{recordingSink: newSink()}
+		start(t, Config{Client: f, Sink: sink})
+		expect(t, sink.recordingSink, "")
+		if !sink.since.IsZero() {
+			t.Errorf("the first list is true since %v", sink.since)
+		}
+		f.put("web")
+		pause.For(t.Context(), time.Second) // an event of before the connection is not a live one
+		seen := time.Now().Add(-20 * time.Millisecond)
+		m := events.Message{Type: events.ContainerEventType, Action: events.ActionStart, TimeNano: seen.UnixNano()}
+		m.Actor.ID = "web"
+		f.message(m)
+		expect(t, sink.recordingSink, "web")
+		if took := time.Since(sink.since); took != 20*time.Millisecond {
+			t.Errorf("the event was %v ago", took)
 		}
 	})
 }

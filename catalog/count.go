@@ -1,0 +1,32 @@
+package catalog
+
+// Counts is how much a View holds.
+type Counts struct {
+	// Services counts those with instances, BelowFloor those of them with fewer healthy ones than they ask for.
+	Services, BelowFloor int
+	Instances, Nodes     int
+}
+
+// Count counts what the View holds. It looks at every service once.
+func (v *View) Count() Counts {
+	n := Counts{Nodes: v.nodes.len()}
+	for _, state := range v.services.all() {
+		s := state.snapshot.Load()
+		if len(s.Endpoints) == 0 {
+			continue
+		}
+		n.Services++
+		n.Instances += len(s.Endpoints)
+		if s.BelowFloor {
+			n.BelowFloor++
+		}
+	}
+	return n
+}
+
+// Waiters returns how many wait for a change of one service or one node.
+func (v *View) Waiters() int {
+	v.wake.mu.Lock()
+	defer v.wake.mu.Unlock()
+	return v.wake.members
+}
