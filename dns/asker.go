@@ -2,7 +2,6 @@ package dns
 
 import (
 	"cmp"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -12,16 +11,32 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// scopeOf returns what the sender of a message can reach.
-func (s *Server) scopeOf(from net.Addr) *catalog.Scope {
-	switch a := from.(type) {
-	case *net.UDPAddr:
-		return s.view.ScopeOf(s.node, a.AddrPort().Addr())
-	case *net.TCPAddr:
-		return s.view.ScopeOf(s.node, a.AddrPort().Addr())
-	default:
-		return s.view.HostScope()
+// asker is the sender of a message.
+type asker struct {
+	ip netip.Addr
+	// scope is what it can reach.
+	scope *catalog.Scope
+}
+
+func (s *Server) askerAt(ip netip.Addr) asker {
+	return asker{ip: ip, scope: s.view.ScopeOf(s.node, ip)}
+}
+
+// kindOf returns the kind of asker by whom answers are kept. Where the asker is only counts if it asks for what is near.
+func (s *Server) kindOf(a asker, nearest bool) kind {
+	k := kind{scope: a.scope, nearest: nearest}
+	if nearest {
+		k.at = s.view.PlaceOf(s.node, a.ip)
 	}
+	return k
+}
+
+// kind is all that an answer depends on beside the name and the type: askers of one kind get the same one.
+type kind struct {
+	scope *catalog.Scope
+	// nearest tells that the asker wants what is near to at.
+	nearest bool
+	at      catalog.Locality
 }
 
 // hasNeighbours tells whether bare names mean something to an asker: it is on networks, and is not the host.
@@ -29,11 +44,27 @@ func hasNeighbours(asker *catalog.Scope) bool {
 	return !asker.Host && !asker.Everything && len(asker.Networks) > 0
 }
 
+// tierOf returns how near an instance is, where that was asked for.
+func (k *kind) tierOf(e *catalog.Endpoint) catalog.Tier {
+	if !k.nearest {
+		return 0
+	}
+	return k.at.TierOf(e.Place())
+}
+
+// priorityOf returns the priority of an instance's SRV records: by how near it is, 0, 1 and 2.
+func (k *kind) priorityOf(e *catalog.Endpoint) uint8 {
+	if !k.nearest {
+		return srvPriority
+	}
+	return uint8(k.tierOf(e))
+}
+
 // resolveNeighbour answers an asker on a network for what Docker's own name server would: the names of containers there,
 // bare or followed by the network's, and beyond that the bare names of services. It returns false for names that are
 // somebody else's.
 func (s *Server) resolveNeighbour(req *request) (plan, bool) {
-	if !hasNeighbours(req.scope) || len(req.labels) == 0 {
+	if !hasNeighbours(req.asker.scope) || len(req.labels) == 0 {
 		return plan{}, false
 	}
 	bare := len(req.labels) == 1
@@ -41,7 +72,7 @@ func (s *Server) resolveNeighbour(req *request) (plan, bool) {
 		// Whose a longer name is cannot be told yet. Most are not ours.
 		return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}, bare
 	}
-	if found := s.neighbours(strings.Join(req.labels, "."), req.scope); len(found) > 0 {
+	if found := s.neighbours(strings.Join(req.labels, "."), req.asker.scope); len(found) > 0 {
 		return plan{zone: s.bare, set: neighbourSets(found).find(req.qtype)}, true
 	}
 	if !bare {

@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -55,7 +54,7 @@ func neighbourhood() []catalog.Change {
 func askAs(t *testing.T, s *Server, from, name string, qtype uint16) string {
 	t.Helper()
 	w := seeded(s, 1)
-	w.req.scope = s.scopeOf(net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 1234)))
+	w.req.asker = s.askerAt(netip.MustParseAddr(from))
 	reply := ask(t, w, query(name, qtype), true)
 	data := []string{}
 	for _, rr := range reply.Answer {
@@ -166,7 +165,7 @@ func TestNegativeBareNames(t *testing.T) {
 	s := newTestServer(t, Config{View: view}, neighbourhood())
 	for _, name := range []string{"nosuch.", "web2."} {
 		w := seeded(s, 1)
-		w.req.scope = view.ScopeOf("n1", netip.MustParseAddr(fromFront))
+		w.req.asker = s.askerAt(netip.MustParseAddr(fromFront))
 		reply := ask(t, w, query(name, dns.TypeMX), false)
 		if len(reply.Ns) != 1 || reply.Ns[0].Header().Name != "." || reply.Ns[0].(*dns.SOA).Minttl != 5 || !reply.Authoritative {
 			t.Errorf("%s: %v", name, reply)
@@ -179,18 +178,18 @@ func TestScopesAreForgotten(t *testing.T) {
 	view := catalog.NewView()
 	s := newTestServer(t, Config{View: view}, neighbourhood())
 	answers := view.Service("svc-web1").Derived(s.slot, deriveService).(*serviceAnswers)
-	for i := range 3 * maxScoped {
+	for i := range 3 * maxKinds {
 		scope := &catalog.Scope{Networks: []string{fmt.Sprint("x", i), "id-Front"}}
 		slices.Sort(scope.Networks)
-		sets := answers.find(scope, selector{})
-		if answers.find(scope, selector{}) != sets {
+		sets := answers.find(kind{scope: scope}, selector{})
+		if answers.find(kind{scope: scope}, selector{}) != sets {
 			t.Fatalf("scope %d: answers are made anew", i)
 		}
 		if set := sets.find(dns.TypeA); (set != nil) != (scope.On("id-Front")) {
 			t.Fatalf("scope %d: %+v", i, set)
 		}
 	}
-	if n := len(*answers.scopes.Load()); n != maxScoped {
+	if n := len(*answers.kinds.Load()); n != maxKinds {
 		t.Errorf("answers of %d kinds of asker are kept", n)
 	}
 }

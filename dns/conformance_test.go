@@ -2,7 +2,6 @@ package dns
 
 import (
 	"fmt"
-	"net"
 	"net/netip"
 	"os"
 	"strings"
@@ -56,7 +55,7 @@ func conform(t *testing.T, s *Server, asker, name, qtype, want string) {
 	from := map[string]string{"container": fromFront, "host": fromHost}[asker]
 	for way := range 4 {
 		w := seeded(s, 1)
-		w.req.scope = s.scopeOf(net.UDPAddrFromAddrPort(netip.AddrPortFrom(netip.MustParseAddr(from), 1)))
+		w.req.asker = s.askerAt(netip.MustParseAddr(from))
 		q := query(name, dns.StringToType[qtype])
 		if way&1 != 0 {
 			q.SetEdns0(1232, false)

@@ -15,6 +15,7 @@
 // # Names below a domain
 //
 //	[tag.]name.service[.dc]          instances of a service, with a tag or not
+//	[tag.]name.near[.dc]             the same, as far as they are near to the asker; "near" may stand in the next two, too
 //	_name._tag[.service][.dc]        the same; _tcp and _udp mean any tag and the first port of that protocol
 //	_port._proto.name.service[.dc]   instances that have the port, by its name or number
 //	node.node[.dc]                   a node, whether it is healthy or not
@@ -30,12 +31,16 @@
 // Docker's own name server: bare, or "name.network". A bare name that no container has is that of a service. Other names
 // of one label are NXDOMAIN to it and not passed on, except for the types that are asked of top-level domains.
 //
+// What is near counts from where that container runs, or else from where this server's node is. Addresses are those of
+// the first tier that does (catalog.Service.Nearest); SRV has all, with priority 0, 1 and 2 by tier, and 1 where nearness
+// is not asked for.
+//
 // # How much of an answer
 //
 // Only healthy instances are given. A service with instances of which none is healthy is NOERROR without records, for
 // the name exists. Records stand in random order. Addresses are ordered by weight, so that asking often and taking the
 // first spreads by weight; when an answer is cut, addresses are a sample by weight. SRV carries the weights itself, so
-// a cut SRV answer is a sample without regard to weight, ordered by weight. What does not fit sets TC; the ADDITIONAL
+// a cut SRV answer is a sample without regard to weight, ordered by weight, or the nearest where tiers differ. What does not fit sets TC; the ADDITIONAL
 // section goes first, and without setting TC (RFC 2181 §9).
 //
 // # Other names

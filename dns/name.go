@@ -27,7 +27,9 @@ type name struct {
 	service, node string
 	// want narrows a service down.
 	want selector
-	addr netip.Addr
+	// nearest tells that the instances near to the asker are wanted.
+	nearest bool
+	addr    netip.Addr
 }
 
 // selector says which instances of a service are wanted, and which of their ports. The zero value means all, with the
@@ -43,7 +45,7 @@ type selector struct {
 // reserved tells whether a datacenter cannot be called so, for the label means something else at its place.
 func reserved(label string) bool {
 	switch label {
-	case "service", "node", "addr", "dc", "ns":
+	case "service", "near", "node", "addr", "dc", "ns":
 		return true
 	default:
 		return false
@@ -64,7 +66,7 @@ func parseName(labels []string, datacenter string) name {
 	}
 	body, last := labels[:len(labels)-1], labels[len(labels)-1]
 	switch last {
-	case "service", "node", "addr":
+	case "service", "near", "node", "addr":
 		if len(body) == 0 {
 			return name{kind: nameEmpty}
 		}
@@ -72,6 +74,10 @@ func parseName(labels []string, datacenter string) name {
 	switch last {
 	case "service":
 		return parseService(body)
+	case "near":
+		found := parseService(body)
+		found.nearest = true
+		return found
 	case "node":
 		if len(body) == 1 {
 			return name{kind: nameNode, node: body[0]}

@@ -107,7 +107,7 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, depth 
 	}
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	w.req.tcp, w.req.scope = true, req.scope
+	w.req.tcp, w.req.asker = true, req.asker
 	if _, ok := w.req.parse(packed); !ok {
 		return nil, nil
 	}

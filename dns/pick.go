@@ -21,12 +21,12 @@ type keyed struct {
 }
 
 // byWeight returns k of the set's records as RFC 2782 has a client draw them: one after the other, each with the odds of
-// its weight among those that are left. The work is about k log n while k is small beside n, n log n otherwise.
+// its weight among those that are left; nearer tiers first. The work is about k log n while k is small beside n, n log n otherwise.
 func (p *picker) byWeight(set *recordSet, k int) []int32 {
 	n := len(set.records)
 	k = min(k, n)
 	p.start(n)
-	if k <= n/4 {
+	if k <= n/4 && !set.tiered {
 		p.drawDistinct(set, k)
 	}
 	if len(p.chosen) == k {
@@ -42,11 +42,12 @@ func (p *picker) byWeight(set *recordSet, k int) []int32 {
 	return p.chosen
 }
 
-// sample returns k of the set's records chosen without regard to weight, in an order drawn by weight.
+// sample returns k of the set's records chosen without regard to weight, in an order drawn by weight. Of a set with tiers
+// it returns the nearest.
 func (p *picker) sample(set *recordSet, k int) []int32 {
 	n := len(set.records)
-	if k >= n {
-		return p.byWeight(set, n)
+	if k >= n || set.tiered {
+		return p.byWeight(set, k)
 	}
 	p.start(n)
 	// Floyd's sampling: k draws, whatever n is.
@@ -93,10 +94,14 @@ func (p *picker) drawDistinct(set *recordSet, k int) {
 	}
 }
 
+// beyondKeys is above every random key: an exponential number of 53 random bits is below 53·ln 2.
+const beyondKeys = 1024
+
 // addKey gives a record an exponential random key at the rate of its weight: ordered by key, records stand as if drawn
 // one after the other by weight (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006).
 func (p *picker) addKey(set *recordSet, i int32) {
-	p.keyed = append(p.keyed, keyed{p.rng.ExpFloat64() / float64(set.records[i].weight), i})
+	r := &set.records[i]
+	p.keyed = append(p.keyed, keyed{p.rng.ExpFloat64()/float64(r.weight) + float64(r.tier)*beyondKeys, i})
 }
 
 // takeKeyed chooses the k records of the lowest keys, in order.

@@ -21,6 +21,8 @@ type record struct {
 	below bool
 	// weight is the share of askers that it is for, at least 1.
 	weight uint32
+	// tier is how near it is; the nearer stand first. It is 0 where that was not asked for.
+	tier catalog.Tier
 	// glue are the addresses of the name in rdata, for the ADDITIONAL section.
 	glue []netip.Addr
 }
@@ -35,6 +37,8 @@ type recordSet struct {
 	smallest int
 	// below tells that all records are below.
 	below bool
+	// tiered tells that the tiers differ.
+	tiered bool
 	// shared tells that some addresses are the glue of several records.
 	shared bool
 }
@@ -49,6 +53,7 @@ func newRecordSet(rtype uint16, records []record) *recordSet {
 	for i := range records {
 		set.smallest = min(set.smallest, len(records[i].rdata))
 		set.below = set.below && records[i].below
+		set.tiered = set.tiered || records[i].tier != records[0].tier
 		alike = alike && records[i].weight == records[0].weight
 	}
 	if !alike {
@@ -113,12 +118,14 @@ func (b *setBuilder) add(r record) {
 	b.records = append(b.records, r)
 }
 
+// srvPriority is that of all SRV records where nearness was not asked for.
+const srvPriority = 1
+
 // addSRV adds a record for a port at an address or, if that is not valid, at a host. The weight is left to finishSRV.
-func (b *setBuilder) addSRV(at reach, port, weight uint16) {
+func (b *setBuilder) addSRV(at reach, port uint16, r record, priority uint8) {
 	rdata := make([]byte, 6, 48)
-	rdata[1] = 1 // the priority
+	rdata[1] = priority
 	binary.BigEndian.PutUint16(rdata[4:], port)
-	r := record{weight: uint32(weight)}
 	switch {
 	case at.first.IsValid():
 		r.rdata, r.below, r.glue = appendHexLabel(rdata, at.first), true, []netip.Addr{at.first}

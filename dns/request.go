@@ -4,8 +4,6 @@ import (
 	"encoding/binary"
 
 	"github.com/miekg/dns"
-
-	"github.com/koine-sd/koine/catalog"
 )
 
 // The sizes of messages, in bytes.
@@ -46,9 +44,8 @@ type request struct {
 	size    uint16
 	do      bool
 
-	tcp bool
-	// scope is what the asker can reach.
-	scope *catalog.Scope
+	tcp   bool
+	asker asker
 }
 
 // limit is the most bytes that a reply may have.
@@ -66,7 +63,7 @@ func (r *request) limit() int {
 // parse reads a message into r. It returns false if the message deserves no reply: it is no query, or shorter than a
 // header. A code other than RcodeSuccess is the reply to a bad one; what r holds of the question is then given back.
 func (r *request) parse(msg []byte) (rcode int, ok bool) {
-	*r = request{labels: r.labels[:0], tcp: r.tcp, scope: r.scope}
+	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker}
 	if len(msg) < headerSize {
 		return 0, false
 	}

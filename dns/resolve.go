@@ -35,7 +35,7 @@ func (s *Server) resolve(req *request) plan {
 		if !s.view.Ready() {
 			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 		}
-		if set := s.pointers(ip, req.scope); set != nil {
+		if set := s.pointers(ip, req.asker.scope); set != nil {
 			return plan{zone: s.zones[0], set: set}
 		}
 	}
@@ -95,7 +95,7 @@ func (s *Server) resolveService(n name, req *request) (*recordSet, int) {
 	if n.kind == nameProtocol {
 		return nil, dns.RcodeSuccess
 	}
-	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(req.scope, n.want)
+	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(s.kindOf(req.asker, n.nearest), n.want)
 	if sets == nil {
 		return nil, dns.RcodeNameError
 	}

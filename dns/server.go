@@ -160,7 +160,7 @@ func (c *Config) validate() error {
 	}
 	if reserved(strings.ToLower(c.Datacenter)) {
 		return catalog.Errorf(catalog.KindInvalid, "datacenter name %q means something else in names", c.Datacenter).
-			WithHint("choose one that is none of service, node, addr, dc and ns")
+			WithHint("choose one that is none of service, near, node, addr, dc and ns")
 	}
 	return catalog.ValidateName("datacenter", c.Datacenter)
 }

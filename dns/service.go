@@ -14,39 +14,39 @@ import (
 
 // serviceAnswers is what the server derives from a service's snapshot. It hangs on the snapshot and dies with it.
 type serviceAnswers struct {
-	healthy []*catalog.Endpoint
+	service *catalog.Service
 	// known are the selectors that an instance answers to, healthy or not; those of a tag or a port have no other field.
 	known map[selector]struct{}
-	// scopes are the answers for the kinds of asker that have asked, the latest last; the list is replaced as a whole.
-	scopes atomic.Pointer[[]*scopedAnswers]
+	// kinds are the answers for the kinds of asker that have asked, the latest last; the list is replaced as a whole.
+	kinds atomic.Pointer[[]*kindAnswers]
 }
 
-// scopedAnswers is the answers for one kind of asker.
-type scopedAnswers struct {
-	scope *catalog.Scope
+// kindAnswers is the answers for one kind of asker.
+type kindAnswers struct {
+	kind kind
 	// sets holds *serviceSets by selector, only for those that are known, each made when it is first asked for.
 	sets sync.Map
 }
 
-// maxScoped is for how many kinds of asker a snapshot keeps answers; past it the eldest are forgotten.
-const maxScoped = 32
+// maxKinds is for how many kinds of asker a snapshot keeps answers; past it the eldest are forgotten.
+const maxKinds = 32
 
 // within returns the answers for one kind of asker.
-func (a *serviceAnswers) within(scope *catalog.Scope) *scopedAnswers {
+func (a *serviceAnswers) within(k kind) *kindAnswers {
 	for {
-		current := a.scopes.Load()
-		var list []*scopedAnswers
+		current := a.kinds.Load()
+		var list []*kindAnswers
 		if current != nil {
 			list = *current
 		}
 		for _, one := range list {
-			if one.scope == scope {
+			if one.kind == k {
 				return one
 			}
 		}
-		fresh := &scopedAnswers{scope: scope}
-		longer := append(slices.Clone(list[max(0, len(list)+1-maxScoped):]), fresh)
-		if a.scopes.CompareAndSwap(current, &longer) {
+		fresh := &kindAnswers{kind: k}
+		longer := append(slices.Clone(list[max(0, len(list)+1-maxKinds):]), fresh)
+		if a.kinds.CompareAndSwap(current, &longer) {
 			return fresh
 		}
 	}
@@ -62,7 +62,7 @@ type serviceSets struct {
 
 // deriveService makes what hangs on a snapshot. It is handed to catalog.Service.Derived.
 func deriveService(s *catalog.Service) any {
-	a := &serviceAnswers{healthy: s.Healthy, known: make(map[selector]struct{})}
+	a := &serviceAnswers{service: s, known: make(map[selector]struct{})}
 	a.known[selector{}] = struct{}{}
 	ports := make(map[catalog.Port]struct{})
 	for _, e := range s.Endpoints {
@@ -97,40 +97,55 @@ func (a *serviceAnswers) addPort(p catalog.Port) {
 }
 
 // find returns the records under a selector for an asker, or nil if no instance answers to it, healthy or not.
-func (a *serviceAnswers) find(scope *catalog.Scope, want selector) *serviceSets {
+func (a *serviceAnswers) find(k kind, want selector) *serviceSets {
 	if _, ok := a.known[want]; !ok {
 		return nil
 	}
-	answers := a.within(scope)
+	answers := a.within(k)
 	if sets, ok := answers.sets.Load(want); ok {
 		return sets.(*serviceSets)
 	}
-	sets, _ := answers.sets.LoadOrStore(want, a.build(scope, want))
+	sets, _ := answers.sets.LoadOrStore(want, a.build(k, want))
 	return sets.(*serviceSets)
 }
 
-// build makes the records of the healthy instances that an asker can reach.
-func (a *serviceAnswers) build(scope *catalog.Scope, want selector) *serviceSets {
+// ordered returns the instances that are given to a kind of asker, and how many of the first are enough for it.
+func (a *serviceAnswers) ordered(k kind, want selector) (list []*catalog.Endpoint, enough int) {
+	if !k.nearest {
+		return a.service.Healthy, len(a.service.Healthy)
+	}
+	return a.service.Nearest(catalog.Query{}, k.at, func(e *catalog.Endpoint) bool {
+		_, ok := want.match(e)
+		return ok && len(k.scope.Reach(e)) > 0
+	})
+}
+
+// build makes the records of the healthy instances that an asker can reach. One who wants what is near is given the
+// addresses and texts that are enough, but all SRV records: by their priorities it falls back by itself.
+func (a *serviceAnswers) build(k kind, want selector) *serviceSets {
 	var addresses addressBuilder
 	var srv setBuilder
 	var chosen []*catalog.Endpoint
-	for _, e := range a.healthy {
+	list, enough := a.ordered(k, want)
+	for i, e := range list {
 		port, ok := want.match(e)
 		if !ok {
 			continue
 		}
-		reached := scope.Reach(e)
+		reached := k.scope.Reach(e)
 		if len(reached) == 0 && len(e.Reach()) > 0 {
 			continue // it is somewhere, but not for this asker
 		}
-		chosen = append(chosen, e)
 		at, weight := reachOf(reached), weightOf(e)
-		addresses.add(at, weight)
+		if i < enough {
+			chosen = append(chosen, e)
+			addresses.add(at, weight)
+		}
 		if port == nil {
 			continue
 		}
 		if number, ok := at.port(e, port); ok {
-			srv.addSRV(at, number, weight)
+			srv.addSRV(at, number, record{weight: uint32(weight), tier: k.tierOf(e)}, k.priorityOf(e))
 		}
 	}
 	return &serviceSets{

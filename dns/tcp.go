@@ -53,7 +53,7 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 	defer stop()
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	w.req.scope = s.scopeOf(conn.RemoteAddr())
+	w.req.asker = s.askerAt(conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
 	var in, frame []byte
 	for {
 		msg, err := readFrame(conn, in)

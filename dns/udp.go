@@ -82,7 +82,7 @@ func (s *Server) serveUDP(ctx context.Context) error {
 }
 
 func (s *Server) answerDatagram(ctx context.Context, w *worker, b *udpBatch, m *ipv4.Message) {
-	w.req.scope = s.scopeOf(m.Addr)
+	w.req.asker = s.askerAt(m.Addr.(*net.UDPAddr).AddrPort().Addr())
 	reply, out := w.answer(m.Buffers[0][:m.N], false)
 	if out != nil {
 		reply = s.startOutbound(ctx, w, out, m.Addr.(*net.UDPAddr).AddrPort(), replySource(m.OOB[:m.NN]))
