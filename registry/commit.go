@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -24,27 +25,43 @@ const (
 	commitTimeout = 10 * time.Second
 	// stopGrace is how long a transaction that is under way has left when the process is told to stop.
 	stopGrace = time.Second
+	// landedGroups is how many groups may be on disk before readers see the first of them.
+	landedGroups = 64
 )
 
 // committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
 type committer struct {
 	kv clientv3.KV
-	// width is how many operations stand at one level of a transaction. The engine counts them along the path from the
-	// outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three levels more. One is left for
-	// the clock.
+	// maxOps is how many operations, and how many conditions, one level of a transaction may have.
+	maxOps int
+	// width is how many operations stand at one level where transactions are nested. The engine counts them along the path
+	// from the outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three
+	// levels more. One is left for the clock.
 	width    int
 	maxBytes int
-	queue    chan *write
+	// visible waits until readers see a revision.
+	visible func(ctx context.Context, revision uint64) error
+	queue   chan *write
+	// landed are the groups whose transaction is made, and which are answered once they are visible. While it is full, no
+	// further one is made.
+	landed chan *landing
 	// stopped is closed when nothing is committed any more.
 	stopped chan struct{}
 	metrics *metrics
 }
 
+// landing is a group of writes that are on disk.
+type landing struct {
+	group    []*write
+	answers  []outcome
+	revision uint64
+}
+
 // errStopped is what a writer gets whose write was not taken.
 var errStopped = catalog.Errorf(catalog.KindUnavailable, "registry has stopped").WithHint("try again when koine is back")
 
-// commit hands in a write and waits for its outcome. It returns false if the conditions did not hold; the revision is
-// then one at which they did not.
+// commit hands in a write and waits for its outcome: until it is visible, if the conditions held. It returns false if
+// they did not; the revision is then one at which they did not.
 func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held bool, err error) {
 	w.done = make(chan outcome, 1)
 	select {
@@ -72,6 +89,10 @@ func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held
 // run commits until the context ends. Writes that are waiting then get an error.
 func (c *committer) run(ctx context.Context) {
 	defer close(c.stopped)
+	var answering sync.WaitGroup
+	answering.Go(func() { c.answer(ctx) })
+	defer answering.Wait()
+	defer close(c.landed)
 	var held *write // taken from the queue, but it must not be in one group with an earlier one
 	for ctx.Err() == nil {
 		first := held
@@ -110,8 +131,27 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 	return group, nil
 }
 
-// commitGroup makes one transaction of a group and answers each write. If the engine refuses the whole because of one
-// of them, each is tried alone, so that only that one fails.
+// answer tells the writers of each group its outcome, once readers see it. One that the process does not live to see is
+// told too: it is on disk.
+func (c *committer) answer(ctx context.Context) {
+	for l := range c.landed {
+		wait, cancel := context.WithTimeout(ctx, commitTimeout)
+		err := c.visible(wait, l.revision)
+		cancel()
+		if ctx.Err() != nil {
+			err = nil
+		}
+		for i, w := range l.group {
+			if l.answers[i].held {
+				l.answers[i].err = unavailable(err)
+			}
+			w.done <- l.answers[i]
+		}
+	}
+}
+
+// commitGroup makes one transaction of a group. If the engine refuses the whole because of one of them, each is tried
+// alone, so that only that one fails.
 func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	start := time.Now()
 	answers, err := c.transact(ctx, group)
@@ -122,13 +162,19 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 		}
 		return
 	}
-	for i, w := range group {
-		if err != nil {
+	if err != nil {
+		for _, w := range group {
 			w.done <- outcome{err: unavailable(err)}
-			continue
 		}
-		w.done <- answers[i]
+		return
 	}
+	l := &landing{group: group, answers: answers}
+	for _, answer := range answers {
+		if answer.held {
+			l.revision = answer.revision
+		}
+	}
+	c.landed <- l // answer takes it, until run has ended
 }
 
 func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
@@ -137,11 +183,51 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { pause.For(ctx, stopGrace); cancel() })()
+	clock := putClock(time.Now())
+	if conditions, ops, ok := c.flat(group); ok {
+		resp, err := c.kv.Txn(ctx).If(conditions...).Then(append(ops, clock)...).Commit()
+		if err != nil {
+			return nil, err
+		}
+		if resp.Succeeded || len(group) == 1 {
+			return allAlike(len(group), outcome{revision: uint64(resp.Header.Revision), held: resp.Succeeded}), nil
+		}
+	}
+	return c.transactNested(ctx, group, clock)
+}
+
+func allAlike(n int, o outcome) []outcome {
+	answers := make([]outcome, n)
+	for i := range answers {
+		answers[i] = o
+	}
+	return answers
+}
+
+// flat returns a group as one list of conditions and one of operations: the conditions of all nearly always hold, and the
+// engine takes less time for it than for a transaction in a transaction for each. It returns false for a group that is
+// too large for that.
+func (c *committer) flat(group []*write) (conditions []clientv3.Cmp, ops []clientv3.Op, ok bool) {
+	wide, long := 0, 1
+	for _, w := range group {
+		wide, long = wide+len(w.conditions), long+len(w.ops)
+	}
+	if wide > c.maxOps || long > c.maxOps {
+		return nil, nil, false
+	}
+	conditions, ops = make([]clientv3.Cmp, 0, wide), make([]clientv3.Op, 0, long)
+	for _, w := range group {
+		conditions, ops = append(conditions, w.conditions...), append(ops, w.ops...)
+	}
+	return conditions, ops, true
+}
+
+// transactNested makes each write of a group under its own conditions.
+func (c *committer) transactNested(ctx context.Context, group []*write, clock clientv3.Op) ([]outcome, error) {
 	nested := make([]clientv3.Op, len(group), len(group)+1)
 	for i, w := range group {
 		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)
 	}
-	clock := putClock(time.Now())
 	if len(group) == 1 { // what is refused leaves no time behind, either
 		nested[0] = clientv3.OpTxn(group[0].conditions, append(slices.Clip(c.fold(group[0].ops)), clock), nil)
 	} else {

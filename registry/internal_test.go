@@ -441,15 +441,30 @@ func TestDependentWritesAreNotGrouped(t *testing.T) {
 func TestOneRefusedWriteDoesNotFailItsGroup(t *testing.T) {
 	r, stop := start(t, enginetest.Open(t))
 	stop()
-	good, bad := &write{done: make(chan outcome, 1)}, &write{done: make(chan outcome, 1)}
-	good.put("koine/test/good", "v")
-	bad.put("koine/test/bad", "v", clientv3.WithLease(12345))
-	r.writes.commitGroup(t.Context(), []*write{bad, good})
+	r.writes.landed = make(chan *landing, 3)
+	r.writes.visible = func(context.Context, uint64) error { return nil }
+	var group [4]*write
+	for i := range group {
+		group[i] = &write{done: make(chan outcome, 1)}
+		group[i].put(fmt.Sprint("koine/test/", i), "v")
+	}
+	good, late, bad, beside := group[0], group[1], group[2], group[3]
+	late.stillThere("koine/test/none", 1)
+	bad.ops[0] = clientv3.OpPut("koine/test/2", "v", clientv3.WithLease(12345))
+	r.writes.commitGroup(t.Context(), []*write{good, late}) // a condition of one does not hold
+	r.writes.commitGroup(t.Context(), []*write{bad, beside})
+	close(r.writes.landed)
+	r.writes.answer(t.Context())
+	if o := <-late.done; o.err != nil || o.held {
+		t.Errorf("write whose condition does not hold: %+v, want it refused", o)
+	}
 	if o := <-bad.done; o.err == nil || !leaseGone(o.err) {
 		t.Errorf("write under no lease: %+v, want that there is no lease", o)
 	}
-	if o := <-good.done; o.err != nil || !o.held {
-		t.Errorf("write beside it: %+v, want it made", o)
+	for _, w := range []*write{good, beside} {
+		if o := <-w.done; o.err != nil || !o.held {
+			t.Errorf("write beside one that is refused: %+v, want it made", o)
+		}
 	}
 }
 

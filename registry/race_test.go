@@ -345,6 +345,8 @@ type stuckTxn struct {
 	ctx context.Context
 }
 
+func (s stuckTxn) If(...clientv3.Cmp) clientv3.Txn { return s }
+
 func (s stuckTxn) Then(...clientv3.Op) clientv3.Txn { return s }
 
 func (s stuckTxn) Commit() (*clientv3.TxnResponse, error) {
@@ -354,8 +356,9 @@ func (s stuckTxn) Commit() (*clientv3.TxnResponse, error) {
 
 func newCommitter(kv clientv3.KV) *committer {
 	return &committer{
-		kv: kv, width: 4, maxBytes: 1 << 20, queue: make(chan *write, queueSize), stopped: make(chan struct{}),
-		metrics: newMetrics(nil, catalog.NewView()),
+		kv: kv, maxOps: 16, width: 4, maxBytes: 1 << 20, metrics: newMetrics(nil, catalog.NewView()),
+		visible: func(context.Context, uint64) error { return nil },
+		queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
 	}
 }
 

@@ -107,7 +107,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	}
 	existing := node.Endpoint(i.ID)
 	w := &write{}
-	w.stillThere(nodeKey(i.Node), revision)
+	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
 	var opts []clientv3.OpOption
 	if lease != 0 {

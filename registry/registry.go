@@ -62,8 +62,9 @@ func New(cfg Config) (*Registry, error) {
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1),
 		writes: &committer{
-			kv: cfg.Client, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
-			queue: make(chan *write, queueSize), stopped: make(chan struct{}),
+			kv: cfg.Client, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
+			visible: cfg.View.WaitRevision,
+			queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
 		},
 	}
 	meter.Queue(cfg.Metrics, "registry_writes", queueSize, func() int { return len(r.writes.queue) })
@@ -119,27 +120,16 @@ func (r *Registry) attemptSince(
 		if reached < revision { // its conditions were about another store
 			return 0, r.wentBack(revision, reached)
 		}
-		if err := r.awaitView(ctx, reached, held); err != nil {
-			return 0, err
-		}
 		if held {
 			r.metrics.shown(w, since)
 			return reached, nil
 		}
+		// What refused it may not be of the catalog, and come as no event: only what the View can see is waited for.
+		if _, err := r.Barrier(ctx); err != nil {
+			return 0, err
+		}
 	}
 	return 0, errContended
-}
-
-// awaitView waits until the View shows a revision. After a refused write that revision may be one that changed nothing
-// of the catalog, and so one that no event brings: then only what the View can see is waited for.
-func (r *Registry) awaitView(ctx context.Context, revision uint64, held bool) error {
-	if held {
-		ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-		defer cancel()
-		return unavailable(r.view.WaitRevision(ctx, revision))
-	}
-	_, err := r.Barrier(ctx)
-	return err
 }
 
 // awaitLoaded waits until the View has loaded, so that a plan is never drawn up from nothing.

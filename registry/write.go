@@ -36,6 +36,12 @@ func (w *write) unchangedSince(key string, revision uint64) {
 	w.reads = append(w.reads, key)
 }
 
+// stillAt adds the condition that a key is there as it was written at a revision.
+func (w *write) stillAt(key string, revision uint64) {
+	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "=", int64(revision)))
+	w.reads = append(w.reads, key)
+}
+
 // stillThere adds the condition that a key is there and was not written after a revision.
 func (w *write) stillThere(key string, revision uint64) {
 	w.unchangedSince(key, revision)
