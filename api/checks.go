@@ -25,6 +25,7 @@ func (s *Server) listChecks(w http.ResponseWriter, r *http.Request) error {
 	list := client.CheckList{Checks: []client.CheckStatus{}}
 	for _, node := range s.nodesNamed(values.Get("node")) {
 		for _, shown := range checksOn(node) {
+			s.addRun(&shown, node.Name)
 			if (status == "" || shown.Status == status) && (service == "" || strings.EqualFold(shown.Service, service)) {
 				list.Checks = append(list.Checks, shown)
 			}

@@ -1,10 +1,12 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/netip"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
@@ -102,5 +104,81 @@ func TestExplain(t *testing.T) {
 		if got := b.get(t, "/explain"+query); got.code != code {
 			t.Errorf("%q: %d %s, want %d", query, got.code, got.body, code)
 		}
+	}
+}
+
+// watcher knows of one check's runs, of one lease, and of the time of one revision.
+type watcher struct{ asked map[string]int }
+
+func (watcher) Check(node, id string) (catalog.CheckRun, bool) {
+	run := catalog.CheckRun{FlapScore: 12.5, Damped: true, Status: catalog.Passing, Output: "200", Last: time.Unix(5, 0)}
+	return run, node == "n1" && id == "b:1"
+}
+
+func (w watcher) TimeLeft(_ context.Context, id string) (time.Duration, error) {
+	w.asked[id]++
+	if id != "lease-1" {
+		return 0, catalog.Errorf(catalog.KindNotFound, "no lease")
+	}
+	return 7 * time.Second, nil
+}
+
+func (watcher) TimeOf(_ context.Context, revision uint64) (time.Time, error) {
+	if revision != 7 {
+		return time.Time{}, catalog.Errorf(catalog.KindNotFound, "forgotten")
+	}
+	return time.Unix(100, 0).UTC(), nil
+}
+
+func TestExplainOwners(t *testing.T) {
+	w := watcher{asked: make(map[string]int)}
+	b := newBed(t, func(cfg *Config) { cfg.Runs, cfg.Keeper = w, w })
+	session := func(id string) catalog.Change {
+		return catalog.Change{Type: catalog.RecordSession, Name: "n1", Session: id}
+	}
+	b.apply(session("lease-1"))
+	leased := instance("db", "leased")
+	leased.Owner = catalog.Owner{Kind: catalog.OwnerLease, TTL: catalog.Duration(30 * time.Second), ID: "lease-1"}
+	owned := instance("db", "owned")
+	owned.Owner = catalog.Owner{Kind: catalog.OwnerSession}
+	b.apply(instanceChange(leased), instanceChange(owned))
+	explain := func(name string) map[string]client.Explanation {
+		t.Helper()
+		list, err := b.client.Explain(t.Context(), name, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		byID := make(map[string]client.Explanation)
+		for _, x := range list {
+			byID[x.ID] = x
+		}
+		return byID
+	}
+	x := explain("db")
+	if got := x["leased"]; got.KeptBy != "a lease of 30s that its owner renews, 7s left" ||
+		got.LeaseLeft != catalog.Duration(7*time.Second) || !got.RegisteredAt.IsZero() {
+		t.Errorf("leased: %+v", got)
+	}
+	if got := x["owned"]; got.KeptBy != "the session of node n1, which is alive, 7s left" || !got.NodeAlive {
+		t.Errorf("owned: %+v", got)
+	}
+	if w.asked["lease-1"] != 1 {
+		t.Errorf("the lease was asked for %d times", w.asked["lease-1"])
+	}
+	if got := x["c"].RegisteredAt; !got.Equal(time.Unix(100, 0)) {
+		t.Errorf("registered at %v", got)
+	}
+	if run := explain("b")["b"].Checks[0].Run; run == nil || run.FlapScore != 12.5 || !run.Damped || run.Last.Unix() != 5 {
+		t.Errorf("runs %+v", run)
+	}
+	if run := x["c"].Checks[0].Run; run != nil {
+		t.Errorf("runs of a check that is not run here: %+v", run)
+	}
+	if got := b.get(t, "/checks?service=web"); !strings.Contains(got.body, `"run":{"flap_score":12.5,"damped":true`) {
+		t.Errorf("checks %s", got.body)
+	}
+	b.apply(session(""), catalog.Change{Type: catalog.RecordNode, Name: "n1"})
+	if got := explain("owned")["owned"]; got.KeptBy != "the session of node n1, which has ended" || got.NodeAlive {
+		t.Errorf("owned by a dead node: %+v", got)
 	}
 }

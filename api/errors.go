@@ -55,7 +55,14 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
 	body := client.ErrorBody{Error: client.ErrorDetail{
 		Code: shown.Kind.String(), Message: shown.Message, Hint: shown.Hint,
 	}}
-	_ = json.NewEncoder(w).Encode(body) // whom it would concern has gone
+	var content any = body
+	if own, ok := errors.AsType[*unready](err); ok {
+		content = struct {
+			client.ErrorBody
+			client.Health
+		}{body, own.state}
+	}
+	_ = json.NewEncoder(w).Encode(content) // whom it would concern has gone
 	return status
 }
 

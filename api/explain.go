@@ -27,8 +27,11 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	}
 	revision := s.view.Revision()
 	list := client.ExplanationList{}
+	owners := &owners{server: s}
 	for _, e := range s.named(name) {
-		list.Explanations = append(list.Explanations, s.explanation(e, scope))
+		x := s.explanation(e, scope)
+		owners.explain(r.Context(), &x, e)
+		list.Explanations = append(list.Explanations, x)
 	}
 	if len(list.Explanations) == 0 {
 		return catalog.Errorf(catalog.KindNotFound, "no service and no instance %.100s", name).
@@ -72,7 +75,7 @@ func (s *Server) asker(as string) (*catalog.Scope, error) {
 
 func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.Explanation {
 	x := client.Explanation{
-		Instance: instanceOf(e, scope, true), NamedBy: namedBy(e.Instance), KeptBy: keptBy(e), Drained: e.Drained,
+		Instance: instanceOf(e, scope, true), NamedBy: namedBy(e.Instance), Drained: e.Drained,
 	}
 	reach := scope.Reach(e)
 	var addresses []string
@@ -119,21 +122,6 @@ func namedBy(i *catalog.Instance) string {
 		return ""
 	}
 	return noted.NamedBy
-}
-
-// keptBy says what keeps an instance registered.
-func keptBy(e *catalog.Endpoint) string {
-	session := "the session of node " + e.Instance.Node
-	switch e.Owner.Kind {
-	case catalog.OwnerContainer:
-		return "container " + e.Owner.ID[:min(12, len(e.Owner.ID))] + ", and " + session
-	case catalog.OwnerLease:
-		return "a lease of " + e.Owner.TTL.String() + " that its owner renews"
-	case catalog.OwnerPermanent:
-		return "nobody: it is permanent"
-	default:
-		return session
-	}
 }
 
 // whyUnreached says why an asker has no address of an instance.

@@ -3,7 +3,9 @@ package api
 import (
 	_ "embed"
 	"net/http"
+	"time"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
@@ -12,13 +14,27 @@ import (
 //go:embed openapi.json
 var document []byte
 
-// health answers GET /health: whether this server may be asked. What a server that is not ready waits for is in the error
-// that every read gets.
-func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
-	return s.writeJSON(w, client.Health{
-		Ready: true, Revision: s.view.Revision(), Node: s.cfg.Node, Version: s.cfg.Version,
-	})
+// health answers GET /health: 200 if this server may be asked. Before that it is the error that every read gets, with what
+// is known so far beside it.
+func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
+	state := client.Health{
+		Ready: s.view.Ready(), WaitingFor: s.view.WaitingFor(), Revision: s.view.Revision(),
+		Age: catalog.Duration(s.view.Age(time.Now())), Node: s.cfg.Node, Version: s.cfg.Version,
+	}
+	if !state.Ready {
+		return &unready{err: s.view.NotReady(), state: state}
+	}
+	return s.writeJSON(w, state)
 }
+
+// unready is the error of a server that is not ready, with its state.
+type unready struct {
+	err   error
+	state client.Health
+}
+
+func (u *unready) Error() string { return u.err.Error() }
+func (u *unready) Unwrap() error { return u.err }
 
 // openAPI answers GET /openapi.json.
 func (s *Server) openAPI(w http.ResponseWriter, _ *http.Request) error {

@@ -75,7 +75,7 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 func TestDocumentHasEveryField(t *testing.T) {
 	doc := readDocument(t)
 	for name, value := range map[string]any{
-		"Instance": client.Instance{}, "CheckStatus": client.CheckStatus{}, "Service": client.Service{},
+		"Instance": client.Instance{}, "CheckStatus": client.CheckStatus{}, "CheckRun": catalog.CheckRun{}, "Service": client.Service{},
 		"ServiceSummary": client.ServiceSummary{}, "ServiceList": client.ServiceList{}, "InstanceList": client.InstanceList{},
 		"NodeSummary": client.NodeSummary{}, "NodeList": client.NodeList{}, "CheckList": client.CheckList{},
 		"Event": client.Event{}, "Health": client.Health{}, "Written": client.Written{}, "CheckPush": client.CheckPush{},

@@ -193,7 +193,7 @@ func TestListsAndHealth(t *testing.T) {
 			`"type":"tcp","status":"critical","output":"out of b:1","since":"2026-01-02T03:04:05Z"}]}`},
 		{"/checks?service=nope", `{"checks":[]}`},
 		{"/checks?node=n2", `{"checks":[]}`},
-		{"/health", `{"ready":true,"revision":10,"node":"n1","version":"v0"}`},
+		{"/health", `{"ready":true,"revision":10,"age":"0s","node":"n1","version":"v0"}`},
 	} {
 		if diff := cmp.Diff(test.want+"\n", b.get(t, test.path).body); diff != "" {
 			t.Errorf("%s: %s", test.path, diff)

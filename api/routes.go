@@ -56,7 +56,7 @@ func (s *Server) routes() []route {
 		{method: "DELETE", path: "/drains", handle: s.deleteDrain, unready: true},
 		{method: "GET", path: "/explain", handle: s.explain},
 
-		{method: "GET", path: "/health", handle: s.health},
+		{method: "GET", path: "/health", handle: s.health, unready: true},
 		{method: "GET", path: "/openapi.json", handle: s.openAPI, unready: true},
 	}
 }

@@ -54,6 +54,9 @@ type Config struct {
 	Nodes     NodeSyncer
 	Drainer   Drainer
 	Pusher    Pusher
+	// Runs tells of the runs of checks, and Keeper of leases and times; where one is nil, less is told.
+	Runs   Runs
+	Keeper Keeper
 	// Barrier makes reads with ?consistent possible; it may be nil.
 	Barrier Barrier
 

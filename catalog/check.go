@@ -59,6 +59,22 @@ const OutputStarting = "starting"
 // MinDeregisterAfter is the shortest time after which a critical check deregisters its instance.
 const MinDeregisterAfter = time.Second
 
+// CheckRun is what the process that runs a check knows of it beside what the catalog keeps.
+type CheckRun struct {
+	// FlapScore is how much the check flaps: in percent of the changes that its last runs could have made.
+	FlapScore float64 `json:"flap_score"`
+	// Damped tells that the check is held critical because it flaps.
+	Damped bool `json:"damped,omitempty"`
+	// Status and Output are those of the last run, whatever thresholds have made of it; Last is when that ended, or when
+	// a status was pushed. All are empty before the first run here.
+	Status Status    `json:"status,omitempty"`
+	Output string    `json:"output,omitempty"`
+	Last   time.Time `json:"last,omitzero"`
+	// Next is when it runs next, or turns critical if no status is pushed; zero while it runs, and for what has no
+	// timetable.
+	Next time.Time `json:"next,omitzero"`
+}
+
 // Check is one check of an instance, or of a node if Instance is empty, with its last outcome.
 type Check struct {
 	// ID is unique on its node.

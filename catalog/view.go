@@ -214,11 +214,20 @@ func (v *View) Ready() bool { return v.ready.Load() }
 
 // NotReady returns the error that a reader gets while the View is not ready; it says what is waited for.
 func (v *View) NotReady() error {
+	waiting := strings.Join(v.WaitingFor(), ", ")
+	return Errorf(KindNotReady, "not ready: waiting for %s", waiting).WithHint("try again in a second")
+}
+
+// WaitingFor returns what keeps the View from being ready; nothing once it is.
+func (v *View) WaitingFor() []string {
 	v.hold.mu.Lock()
 	defer v.hold.mu.Unlock()
+	if v.ready.Load() {
+		return nil
+	}
 	waiting := slices.Clone(v.hold.open)
 	if !v.loaded.Load() {
 		waiting = append(waiting, "the catalog's first load")
 	}
-	return Errorf(KindNotReady, "not ready: waiting for %s", strings.Join(waiting, ", ")).WithHint("try again in a second")
+	return waiting
 }

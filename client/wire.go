@@ -52,6 +52,8 @@ type CheckStatus struct {
 	Output string `json:"output,omitempty"`
 	// Since is when the status last changed.
 	Since time.Time `json:"since,omitzero"`
+	// Run is what is known of its runs; nil where the server that answers does not run it, and in answers about services.
+	Run *catalog.CheckRun `json:"run,omitempty"`
 }
 
 // Service is the answer about one service.
@@ -155,12 +157,17 @@ type Event struct {
 	Instances []Instance `json:"instances,omitempty"`
 }
 
-// Health is the state of the server itself.
+// Health is the state of the server itself. While it is not ready the answer is an error with the same fields beside it.
 type Health struct {
-	Ready    bool   `json:"ready"`
+	Ready bool `json:"ready"`
+	// WaitingFor is what keeps the server from being ready.
+	WaitingFor []string `json:"waiting_for,omitempty"`
+	// Revision is the store's that the answers have reached.
 	Revision uint64 `json:"revision"`
-	Node     string `json:"node,omitempty"`
-	Version  string `json:"version,omitempty"`
+	// Age is for how long the server has not been in touch with its store; 0 while it is.
+	Age     catalog.Duration `json:"age"`
+	Node    string           `json:"node,omitempty"`
+	Version string           `json:"version,omitempty"`
 }
 
 // Written is the answer to a write.
@@ -190,6 +197,13 @@ type Explanation struct {
 	NamedBy string `json:"named_by,omitempty"`
 	// KeptBy says what keeps the instance registered.
 	KeptBy string `json:"kept_by"`
+	// LeaseLeft is how long it stays if nobody renews the lease or the node's session that it hangs on; 0 if it hangs on
+	// none, or if that is not known.
+	LeaseLeft catalog.Duration `json:"lease_left,omitzero"`
+	// NodeAlive tells whether its node's session lives, or the node needs none.
+	NodeAlive bool `json:"node_alive"`
+	// RegisteredAt is when it was first written; zero if the store does not remember it any more.
+	RegisteredAt time.Time `json:"registered_at,omitzero"`
 	// Drained is the reason why it takes no traffic; empty while it does.
 	Drained string `json:"drained,omitempty"`
 	// Doors are the ways in which it can be found.

@@ -44,6 +44,17 @@ func (d *dispatcher) schedule(k key, at time.Time) {
 	}
 }
 
+// next returns when a key's job runs next; the zero time if it runs now, or is not planned.
+func (d *dispatcher) next(k key) time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	j, ok := d.jobs[k]
+	if !ok || j.cancel != nil {
+		return time.Time{}
+	}
+	return j.at
+}
+
 // load returns how many jobs are under way, or are due and wait for a free place.
 func (d *dispatcher) load() int {
 	d.mu.Lock()

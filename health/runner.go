@@ -90,6 +90,9 @@ type entry struct {
 	// removing tells that the instance's deregistration is planned; refused is how often it has failed.
 	removing bool
 	refused  int
+	// last is the last result, its output cut to shownOutput, and ran when it came.
+	last Result
+	ran  time.Time
 	// counted tells that the entry is counted among the damped checks.
 	counted bool
 }
@@ -270,18 +273,6 @@ func (r *Runner) probeOnce(ctx context.Context, check *catalog.Check) Result {
 	return r.prober.probe(ctx, &check.Definition)
 }
 
-// Flap returns how much a check flaps, in percent of the changes that its last runs could have made, and whether it is
-// held critical for that. Both are zero for a check that is not run here.
-func (r *Runner) Flap(node, id string) (score float64, damped bool) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e, ok := r.entries[key{node, id}]
-	if !ok {
-		return 0, false
-	}
-	return e.state.Flaps.Score(), e.state.Damped
-}
-
 // expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not.
 func (r *Runner) expire(_ context.Context, k key) time.Time {
 	r.mu.Lock()
@@ -301,6 +292,7 @@ func (r *Runner) expire(_ context.Context, k key) time.Time {
 // step applies a result to a check and has a change reported. It is called with mu held.
 func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	before := e.state
+	e.last, e.ran = Result{result.Status, cut(result.Output, shownOutput)}, now
 	r.metrics.came(e.check.Type, result.Status)
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
@@ -311,8 +303,12 @@ func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	if !changed {
 		return
 	}
-	r.log.Info("check changed", "node", k.node, "check", k.id, "instance", e.check.Instance,
-		"from", before.Status, "to", state.Status, "flapping", state.Damped)
+	log := r.log.With("node", k.node, "check", k.id, "instance", e.check.Instance)
+	if state.Status == before.Status && state.Damped == before.Damped {
+		log.Info("check has its first outcome", "status", state.Status)
+	} else {
+		log.Info("check changed", "from", before.Status, "to", state.Status, "flapping", state.Damped)
+	}
 	r.tell(k, e)
 }
 

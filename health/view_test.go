@@ -284,24 +284,24 @@ func TestFlapIsSeen(t *testing.T) {
 			push(catalog.Passing)
 			push(catalog.Critical)
 		}
-		if score, damped := h.Flap("n1", "c"); score < 10 || damped {
-			t.Errorf("score %v, damped %v", score, damped)
+		if run, ok := h.Check("n1", "c"); !ok || run.FlapScore < 10 || run.Damped || run.Output != "said critical" {
+			t.Errorf("runs %+v", run)
 		}
 		h.after(time.Second)
 		push(catalog.Passing)
 		h.expect(t, time.Second, "n1/c critical flapping: score 23 %, held critical until it is below 10 %; last run:\nsaid passing")
-		score, damped := h.Flap("n1", "c")
+		run, _ := h.Check("n1", "c")
 		count, _ := gathered(t, registry, "koine_health_damped", "")
-		if shown, _ := gathered(t, registry, "koine_health_flap_score", "c"); !damped || count != 1 || shown != score {
-			t.Errorf("score %v, damped %v; metrics show %v, %v", score, damped, shown, count)
+		if shown, _ := gathered(t, registry, "koine_health_flap_score", "c"); !run.Damped || count != 1 || shown != run.FlapScore {
+			t.Errorf("runs %+v; metrics show %v, %v", run, shown, count)
 		}
 		h.Set(nil)
 		count, _ = gathered(t, registry, "koine_health_damped", "")
 		if _, there := gathered(t, registry, "koine_health_flap_score", "c"); there || count != 0 {
 			t.Error("metrics tell of a check that is gone")
 		}
-		if score, damped := h.Flap("n1", "c"); score != 0 || damped {
-			t.Errorf("a check that is not there: score %v, damped %v", score, damped)
+		if run, ok := h.Check("n1", "c"); ok {
+			t.Errorf("a check that is not there: runs %+v", run)
 		}
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -51,16 +50,13 @@ func describe(b *strings.Builder, x *client.Explanation) {
 		line("named by", "%s", x.NamedBy)
 	}
 	line("kept by", "%s", x.KeptBy)
-	line("written", "first at revision %d, last at %d", x.CreateRevision, x.ModRevision)
+	line("written", "first at revision %d%s, last at %d", x.CreateRevision, atTime(x.RegisteredAt), x.ModRevision)
 	line("status", "%s", x.Status)
 	if x.Drained != "" {
 		line("drained", "%s", x.Drained)
 	}
-	for _, c := range x.Checks {
-		line("check", "%s is %s since %s", c.ID, c.Status, c.Since.Local().Format(time.DateTime))
-		if output := strings.TrimSpace(c.Output); output != "" {
-			line("", "%s", strings.ReplaceAll(output, "\n", "\n             "))
-		}
+	for i := range x.Checks {
+		describeCheck(line, &x.Checks[i])
 	}
 	for _, a := range x.Addresses {
 		network := a.Network

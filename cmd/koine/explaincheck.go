@@ -1,0 +1,59 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// describeCheck writes of a check how it is, why, and what its last run was if that tells more.
+func describeCheck(line func(what, format string, args ...any), c *client.CheckStatus) {
+	line("check", "%s is %s since %s", c.ID, c.Status, localTime(c.Since))
+	more := func(text string) {
+		if text = strings.TrimSpace(text); text != "" {
+			line("", "%s", strings.ReplaceAll(text, "\n", "\n             "))
+		}
+	}
+	more(c.Output)
+	if c.Run == nil {
+		return
+	}
+	more(runsOf(c))
+	if c.Run.Output != c.Output && !strings.HasSuffix(c.Output, c.Run.Output) {
+		more(c.Run.Output)
+	}
+	if c.Run.Damped {
+		more(fmt.Sprintf("it flaps, and is held critical: flap score %.0f %%", c.Run.FlapScore))
+	} else if c.Run.FlapScore > 0 {
+		more(fmt.Sprintf("flap score %.0f %%", c.Run.FlapScore))
+	}
+}
+
+// runsOf says when a check had its last outcome, and when it has its next.
+func runsOf(c *client.CheckStatus) string {
+	text := "no outcome yet"
+	if !c.Run.Last.IsZero() {
+		text = fmt.Sprintf("last outcome %s at %s", c.Run.Status, localTime(c.Run.Last))
+	}
+	if c.Run.Next.IsZero() {
+		return text
+	}
+	next := c.Run.Next.Local().Format(time.TimeOnly)
+	if c.Type == catalog.CheckTTL {
+		return text + "; critical from " + next + " on if none is pushed"
+	}
+	return text + "; runs again at " + next
+}
+
+func localTime(at time.Time) string { return at.Local().Format(time.DateTime) }
+
+// atTime returns a known time in parentheses.
+func atTime(at time.Time) string {
+	if at.IsZero() {
+		return ""
+	}
+	return " (" + localTime(at) + ")"
+}

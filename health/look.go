@@ -1,0 +1,49 @@
+package health
+
+import (
+	"strings"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// shownOutput is how many bytes of each run's output are kept in memory, for whoever asks. What changed a check's status
+// is kept longer, by the catalog.
+const shownOutput = 512
+
+// Check returns what is known here of a check's runs; false if it is not run here.
+func (r *Runner) Check(node, id string) (catalog.CheckRun, bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := key{node, id}
+	e, ok := r.entries[k]
+	if !ok {
+		return catalog.CheckRun{}, false
+	}
+	return catalog.CheckRun{
+		FlapScore: e.state.Flaps.Score(), Damped: e.state.Damped,
+		Status: e.last.Status, Output: e.last.Output, Last: e.ran, Next: r.next(k, e),
+	}, true
+}
+
+// next is called with mu held.
+func (r *Runner) next(k key, e *entry) time.Time {
+	switch e.check.Type {
+	case catalog.CheckAlias:
+		return time.Time{}
+	case catalog.CheckTTL:
+		if e.deadline.Before(time.Now()) { // it has turned critical already
+			return time.Time{}
+		}
+		return e.deadline
+	}
+	return r.probes.next(k)
+}
+
+// cut returns the head of a text, valid UTF-8 of at most size bytes, in memory of its own if the text is longer.
+func cut(text string, size int) string {
+	if len(text) <= size {
+		return strings.ToValidUTF8(text, "\uFFFD")
+	}
+	return strings.Clone(strings.ToValidUTF8(text[:size], ""))
+}

@@ -1,0 +1,39 @@
+package registry
+
+import (
+	"context"
+	"time"
+
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// TimeLeft returns how long the lease of an owner, or of a node's session, still runs if nobody renews it. The error is
+// of KindNotFound if there is no such lease any more.
+func (r *Registry) TimeLeft(ctx context.Context, id string) (time.Duration, error) {
+	lease := leaseID(id)
+	if lease == 0 {
+		return 0, noLease(id)
+	}
+	resp, err := r.client.TimeToLive(ctx, lease)
+	switch {
+	case err == nil && resp.TTL <= 0 || err != nil && leaseGone(err):
+		return 0, noLease(id)
+	case err != nil:
+		return 0, unavailable(err)
+	}
+	return time.Duration(resp.TTL) * time.Second, nil
+}
+
+func noLease(id string) error { return catalog.Errorf(catalog.KindNotFound, "no lease %.40q", id) }
+
+// TimeOf returns when a revision was written. The error is of KindNotFound if the store has no time for it, or does not
+// remember it any more.
+func (r *Registry) TimeOf(ctx context.Context, revision uint64) (time.Time, error) {
+	resp, err := r.client.Get(ctx, clockKey, clientv3.WithRev(int64(revision)))
+	if err != nil || len(resp.Kvs) == 0 || uint64(resp.Kvs[0].ModRevision) != revision {
+		return time.Time{}, catalog.Errorf(catalog.KindNotFound, "the time of revision %d is not known", revision)
+	}
+	return decodeClock(resp.Kvs[0].Value)
+}
