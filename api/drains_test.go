@@ -59,6 +59,7 @@ func TestExplain(t *testing.T) {
 	other := instance("api", "c2")
 	other.Addresses = []catalog.Address{{Network: "back", NetworkID: "b", IP: netip.MustParseAddr("10.81.0.2")}}
 	leased := instance("api", "lease")
+	leased.Ports = nil
 	leased.Owner = catalog.Owner{Kind: catalog.OwnerLease, TTL: 1e9}
 	b.apply(instanceChange(container), instanceChange(other), instanceChange(leased))
 	b.view.SetNetworks([]catalog.Network{
@@ -68,10 +69,10 @@ func TestExplain(t *testing.T) {
 	one := func(name, as string) client.Explanation {
 		t.Helper()
 		list, err := b.client.Explain(t.Context(), name, as)
-		if err != nil || len(list) != 1 {
+		if err != nil || len(list.Explanations) != 1 {
 			t.Fatalf("explain %s as %s: %+v, %v; want one", name, as, list, err)
 		}
-		return list[0]
+		return list.Explanations[0]
 	}
 	x := one("c1", "")
 	if x.NamedBy != "label koine.name" || !strings.Contains(x.KeptBy, "container 0123456789ab, and the session of node n1") {
@@ -95,8 +96,14 @@ func TestExplain(t *testing.T) {
 	if got := one("lease", "").KeptBy; got != "a lease of 1s that its owner renews" {
 		t.Errorf("kept by %q", got)
 	}
-	if list, err := b.client.Explain(t.Context(), "web", ""); err != nil || len(list) != 3 {
+	if list, err := b.client.Explain(t.Context(), "web", ""); err != nil || len(list.Explanations) != 3 {
 		t.Errorf("service web: %+v, %v; want its three instances", list, err)
+	}
+	if got := one("0123456789ab", ""); got.ID != "c1" {
+		t.Errorf("the container's short id finds %s", got.ID)
+	}
+	if got := one("lease", "").Doors[1].Without; !strings.HasPrefix(got, "SRV") {
+		t.Errorf("without a port it is without %q", got)
 	}
 	for query, code := range map[string]int{
 		"": 400, "?name=nobody": 404, "?name=web&as=nobody": 404, "?name=web&for=me": 400,
@@ -149,7 +156,7 @@ func TestExplainOwners(t *testing.T) {
 			t.Fatal(err)
 		}
 		byID := make(map[string]client.Explanation)
-		for _, x := range list {
+		for _, x := range list.Explanations {
 			byID[x.ID] = x
 		}
 		return byID

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"net/netip"
@@ -11,7 +12,8 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// explain answers GET /explain: of each instance of a service, or with an ID, what is known and who sees it.
+// explain answers GET /explain: of each instance of a service, or with an ID, what is known and who sees it; and of what
+// is not registered, why not.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 	values, err := s.readParams(r, "name", "as")
 	if err != nil {
@@ -26,31 +28,75 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	revision := s.view.Revision()
-	list := client.ExplanationList{}
+	list := client.ExplanationList{Explanations: []client.Explanation{}}
+	instances, left, failed := s.seen(r.Context(), name)
+	list.LeftOut = left
 	owners := &owners{server: s}
-	for _, e := range s.named(name) {
+	for _, e := range s.named(name, instances) {
 		x := s.explanation(e, scope)
 		owners.explain(r.Context(), &x, e)
 		list.Explanations = append(list.Explanations, x)
 	}
-	if len(list.Explanations) == 0 {
-		return catalog.Errorf(catalog.KindNotFound, "no service and no instance %.100s", name).
-			WithHint("it was never registered, or has been removed: ask the log of the node that it should run on")
+	if len(list.Explanations)+len(list.LeftOut) == 0 {
+		return unknown(name, failed)
 	}
 	s.stamp(w, revision, 0)
 	return s.writeJSON(w, list)
 }
 
-// named returns the instances of a service and those with an ID, each once.
-func (s *Server) named(name string) []*catalog.Endpoint {
+// seen asks the sources of this host.
+func (s *Server) seen(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
+	if s.cfg.Explainer == nil {
+		return nil, nil, nil
+	}
+	return s.cfg.Explainer.Explain(ctx, name)
+}
+
+// unknown says that nothing is known of a name, and whether somebody could not be asked.
+func unknown(name string, failed error) error {
+	err := catalog.Errorf(catalog.KindNotFound, "no service, no instance and no container %.100s", name)
+	if failed != nil {
+		return err.WithHint("%v", failed)
+	}
+	return err.WithHint("it was never registered, or has been removed: ask the Koine of the node that it should run on, or its log")
+}
+
+// named returns the instances of a service, those with an ID, and some of this node, each once; if there are none, those
+// of a container with that ID.
+func (s *Server) named(name string, own []string) []*catalog.Endpoint {
 	var list []*catalog.Endpoint
-	service := s.view.Service(name)
-	if service != nil {
+	add := func(e *catalog.Endpoint) {
+		if e != nil && !slices.Contains(list, e) {
+			list = append(list, e)
+		}
+	}
+	if service := s.view.Service(name); service != nil {
 		list = append(list, service.Endpoints...)
 	}
 	for _, node := range s.view.Nodes() {
-		if e := node.Endpoint(name); e != nil && (service == nil || !strings.EqualFold(e.Service, name)) {
-			list = append(list, e)
+		add(node.Endpoint(name))
+		if strings.EqualFold(node.Name, s.cfg.Node) {
+			for _, id := range own {
+				add(node.Endpoint(id))
+			}
+		}
+	}
+	if len(list) == 0 && len(name) >= minContainerID {
+		return s.ofContainer(name)
+	}
+	return list
+}
+
+// minContainerID is how much of a container's id has to be said: as much as Docker shows.
+const minContainerID = 12
+
+// ofContainer returns the instances of containers by the beginning of their id, on any node.
+func (s *Server) ofContainer(id string) (list []*catalog.Endpoint) {
+	for _, node := range s.view.Nodes() {
+		for e := range node.Endpoints.All() {
+			if e.Owner.Kind == catalog.OwnerContainer && strings.HasPrefix(e.Owner.ID, id) {
+				list = append(list, e)
+			}
 		}
 	}
 	return list
@@ -95,6 +141,10 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	}
 	if given && len(reach) == 0 {
 		x.Doors[1].Visible, x.Doors[1].Why = false, whyUnreached(e, scope)
+	}
+	if len(e.Ports) == 0 {
+		x.Doors[0].Without = "port: it has none, so the answer names only its address"
+		x.Doors[1].Without = "SRV: it has no port; A and AAAA are answered"
 	}
 	return x
 }

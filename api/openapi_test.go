@@ -82,7 +82,7 @@ func TestDocumentHasEveryField(t *testing.T) {
 		"Declaration": client.Declaration{}, "CheckDeclaration": client.CheckDeclaration{},
 		"NodeDeclaration": client.NodeDeclaration{}, "Error": client.ErrorBody{},
 		"Explanation": client.Explanation{}, "ExplanationList": client.ExplanationList{}, "DoorView": client.DoorView{},
-		"DrainOrder": client.DrainOrder{}, "Drain": catalog.Drain{}, "DrainList": client.DrainList{},
+		"DrainOrder": client.DrainOrder{}, "Drain": catalog.Drain{}, "LeftOut": catalog.LeftOut{}, "DrainList": client.DrainList{},
 		"Address": catalog.Address{},
 	} {
 		fields := fieldsOf(reflect.TypeOf(value))

@@ -46,6 +46,13 @@ type Barrier interface {
 	Barrier(ctx context.Context) (revision uint64, err error)
 }
 
+// Explainer knows what the sources of this host have seen. Explain returns the ids of this node's instances that
+// something of a name or an id is registered as, and what of that name, id or service is not registered, and why. It
+// must not take longer than people wait.
+type Explainer interface {
+	Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error)
+}
+
 // Config is what a Server is made of. View is required.
 type Config struct {
 	View *catalog.View
@@ -59,6 +66,9 @@ type Config struct {
 	Keeper Keeper
 	// Barrier makes reads with ?consistent possible; it may be nil.
 	Barrier Barrier
+
+	// Explainer tells why something is not registered; it may be nil.
+	Explainer Explainer
 
 	// Node is the server's own node, meant where a request names none.
 	Node string

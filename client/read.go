@@ -154,14 +154,15 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	return health, err
 }
 
-// Explain says of each instance of a service, or with an ID, what is known of it and who sees it. The asker is an instance
-// or an IP address; empty means the host of the server.
-func (c *Client) Explain(ctx context.Context, name, asker string) ([]Explanation, error) {
+// Explain says of each instance of a service, with an ID, or of a container, what is known of it and who sees it, and of
+// what the server's host has not registered, why not. The asker is an instance or an IP address; empty means the host of
+// the server. The error is of KindNotFound if nothing is known under that name.
+func (c *Client) Explain(ctx context.Context, name, asker string) (ExplanationList, error) {
 	query := url.Values{"name": {name}}
 	if asker != "" {
 		query.Set("as", asker)
 	}
 	var list ExplanationList
 	_, err := c.call(ctx, http.MethodGet, pathOf("explain"), query, nil, &list)
-	return list.Explanations, err
+	return list, err
 }

@@ -219,6 +219,8 @@ type DoorView struct {
 	// Visible tells whether the asker is given the instance; Why says why not, or why in spite of its health.
 	Visible bool   `json:"visible"`
 	Why     string `json:"why,omitempty"`
+	// Without says what its answers lack, and why.
+	Without string `json:"without,omitempty"`
 	// Addresses are those that the asker is given, or would be.
 	Addresses []string `json:"addresses,omitempty"`
 }
@@ -226,6 +228,8 @@ type DoorView struct {
 // ExplanationList is the answer to a question why.
 type ExplanationList struct {
 	Explanations []Explanation `json:"explanations"`
+	// LeftOut is what the sources of the server's host have seen under that name, and not registered.
+	LeftOut []catalog.LeftOut `json:"left_out,omitempty"`
 }
 
 // CheckPush is the outcome of a TTL check as its application tells it.

@@ -28,6 +28,7 @@ type Daemon struct {
 	http    net.Listener
 	dns     *dns.Server
 	bridges []string // the networks on whose gateways DNS listens, "" for all
+	docker  *docker.Source
 	files   *files.Source
 	reload  chan struct{}
 }
@@ -218,15 +219,14 @@ func (d *Daemon) sources() (names []string) {
 
 func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) error, err error) {
 	if address, ok := d.cfg.dockerHost(); ok {
-		source, err := docker.New(docker.Config{
-			Host: address, Node: d.cfg.Node, HostAddresses: d.cfg.node("").Addresses, Sink: host,
-			EnableScripts: d.cfg.EnableScriptChecks, Networks: d.setNetworks,
-			Adopt:  func() []catalog.Registration { return host.Held(sourceDocker) },
-			Logger: d.cfg.Logger.With("part", "docker"), Metrics: d.metrics,
-		})
+		cfg := d.cfg.docker(address)
+		cfg.Sink, cfg.Networks, cfg.Metrics = host, d.setNetworks, d.metrics
+		cfg.Adopt = func() []catalog.Registration { return host.Held(sourceDocker) }
+		source, err := docker.New(cfg)
 		if err != nil {
 			return nil, err
 		}
+		d.docker = source
 		parts = append(parts, func(ctx context.Context) error {
 			if d.view.WaitLoaded(ctx) != nil { // what was held before can be asked for only then
 				return nil

@@ -31,6 +31,8 @@ type options struct {
 // description is what becomes of a container.
 type description struct {
 	registration catalog.Registration
+	// service is the name of its service, registered or not, rule what gave that name.
+	service, rule string
 	// skip says why the container is not registered; "" if it is.
 	skip     string
 	warnings []Warning
@@ -51,31 +53,60 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	if c.ID == "" || c.State == nil || c.Config == nil || c.HostConfig == nil {
 		return description{}, catalog.Errorf(catalog.KindInvalid, "container %s: the engine's answer is incomplete", c.ID)
 	}
-	if !running(c) {
-		return description{skip: "it is not running"}, nil
-	}
 	o.container = c.ID
 	s := read(c.Config.Env, c.Config.Labels)
-	if v, ok := s.ignored(); ok {
-		return description{skip: fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)}, nil
+	d := description{}
+	d.service, d.rule = serviceName(c, s)
+	if !running(c) {
+		d.skip = "it is not running: " + whyNotRunning(c)
+		return d, nil
 	}
-	where, skip := locate(c, s, o)
-	if skip != "" {
-		return description{skip: skip, warnings: s.warnings}, nil
+	if v, ok := s.ignored(); ok {
+		d.skip = fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)
+		return d, nil
+	}
+	var where place
+	if where, d.skip = locate(c, s, o); d.skip != "" {
+		d.warnings = s.warnings
+		return d, nil
 	}
 	ports, ignored := s.instancePorts(where.ports, where.number)
 	if ignored {
-		return description{skip: "all of its ports are ignored", warnings: s.warnings}, nil
+		d.skip, d.warnings = "all of its ports are ignored", s.warnings
+		return d, nil
 	}
-	r := catalog.Registration{Instance: instanceOf(c, s, o, where.addresses, ports)}
-	r.Checks = checksOf(c, s, o, &r.Instance, where)
+	d.registration.Instance = instanceOf(c, s, o, where.addresses, ports, d)
+	d.registration.Checks = checksOf(c, s, o, &d.registration.Instance, where)
 	s.unknown()
-	return description{registration: r, warnings: s.warnings}, r.Validate()
+	d.warnings = s.warnings
+	return d, d.registration.Validate()
 }
 
 // running tells whether a container's process is there, be it paused or not.
 func running(c *container.InspectResponse) bool {
 	return c.State != nil && c.State.Running && !c.State.Restarting && !c.State.Dead
+}
+
+// whyNotRunning says how it is with a container whose process is not there.
+func whyNotRunning(c *container.InspectResponse) string {
+	at := ""
+	if end, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && end.Year() > 1 {
+		at = " at " + end.UTC().Format(time.RFC3339)
+	}
+	switch {
+	case c.State.Dead:
+		return "it is being removed"
+	case c.State.Restarting:
+		return fmt.Sprintf("it exited with code %d%s, and is to be restarted", c.State.ExitCode, at)
+	case at == "" && c.State.Error != "":
+		return "it could not be started: " + cut(c.State.Error)
+	case at == "":
+		return "it was never started"
+	case c.State.OOMKilled:
+		return "it was killed for want of memory" + at
+	default:
+		return fmt.Sprintf("it exited with code %d%s", c.State.ExitCode, at)
+	}
 }
 
 func startTime(c *container.InspectResponse) time.Time {
@@ -87,13 +118,14 @@ func startTime(c *container.InspectResponse) time.Time {
 }
 
 // instanceOf puts the instance of a container together.
-func instanceOf(c *container.InspectResponse, s *said, o options, addresses []catalog.Address, ports []catalog.Port) catalog.Instance {
-	name, rule := serviceName(c, s)
+func instanceOf(
+	c *container.InspectResponse, s *said, o options, addresses []catalog.Address, ports []catalog.Port, d description,
+) catalog.Instance {
 	main := mainPort(ports)
 	i := catalog.Instance{
 		ID:         s.instanceID(c, main),
 		Node:       o.node,
-		Service:    name,
+		Service:    d.service,
 		Ports:      ports,
 		Addresses:  addresses,
 		Tags:       s.tags(ports),
@@ -107,7 +139,7 @@ func instanceOf(c *container.InspectResponse, s *said, o options, addresses []ca
 	if c.State.Paused {
 		i.Drain = "paused"
 	}
-	kept, err := json.Marshal(extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: rule})
+	kept, err := json.Marshal(extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: d.rule})
 	if err == nil {
 		i.Extras = map[string]json.RawMessage{sourceName: kept}
 	}

@@ -73,6 +73,9 @@ func (l *loop) run(ctx context.Context) {
 		case e := <-l.watch.exits:
 			l.tracker.exited(e.id, e.startedAt)
 			l.want(ctx, e.id, time.Time{})
+		case q := <-l.source.questions:
+			q.answer <- l.tracker.find(q.name)
+			continue
 		case <-retry.C:
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
@@ -174,7 +177,7 @@ func (l *loop) apply(ctx context.Context, r look) {
 	_, before := l.tracker.containers[r.id]
 	switch {
 	case cerrdefs.IsNotFound(r.err):
-		l.tracker.remove(r.id)
+		l.tracker.removed(r.id)
 	case r.err != nil:
 		l.failed(r)
 		return

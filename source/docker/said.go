@@ -18,9 +18,9 @@ const (
 // Warning is a part of a container's settings that was left out.
 type Warning struct {
 	// Label is the label or environment variable.
-	Label string
+	Label string `json:"label"`
 	// Reason says what is wrong with it.
-	Reason string
+	Reason string `json:"reason"`
 }
 
 // setting is a value with the label or variable that it came from.

@@ -113,7 +113,7 @@ func isClosed(c <-chan struct{}) bool {
 func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, cancel context.CancelCauseFunc) {
 	for n := 0; ; n++ {
 		s.nets.refresh(ctx)
-		ids, err := s.list(ctx)
+		ids, err := s.list(ctx, false)
 		if err != nil {
 			cancel(fmt.Errorf("list containers: %w", err))
 			return
@@ -128,18 +128,4 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 			return
 		}
 	}
-}
-
-func (s *Source) list(ctx context.Context) ([]string, error) {
-	ctx, cancel := context.WithTimeout(ctx, callTimeout)
-	defer cancel()
-	list, err := s.engine.ContainerList(ctx, client.ContainerListOptions{})
-	if err != nil {
-		return nil, err
-	}
-	ids := make([]string, len(list.Items))
-	for i, c := range list.Items {
-		ids[i] = c.ID
-	}
-	return ids, nil
 }

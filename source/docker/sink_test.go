@@ -106,6 +106,12 @@ func start(t *testing.T, cfg Config) (stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	return runUntilEnd(t, s)
+}
+
+// runUntilEnd runs a source until the test ends, and returns what ends it before.
+func runUntilEnd(t *testing.T, s *Source) (stop func()) {
+	t.Helper()
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()

@@ -72,13 +72,16 @@ type Config struct {
 
 // Source follows one engine.
 type Source struct {
-	cfg     Config
-	engine  Engine
-	owned   *client.Client
-	nets    *networks
-	inbox   *inbox
-	log     *slog.Logger
-	metrics *metrics
+	cfg    Config
+	engine Engine
+	owned  *client.Client
+	nets   *networks
+	inbox  *inbox
+	// questions are taken by the loop; asking bounds how many wait for the engine.
+	questions chan question
+	asking    chan struct{}
+	log       *slog.Logger
+	metrics   *metrics
 }
 
 // New returns a source that does nothing until Run. Every error is of catalog.KindInvalid: the engine need not answer.
@@ -89,7 +92,10 @@ func New(cfg Config) (*Source, error) {
 	if err := catalog.ValidateName("node", cfg.Node); err != nil {
 		return nil, err
 	}
-	s := &Source{cfg: cfg, engine: cfg.Client, inbox: newInbox(), log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler))}
+	s := &Source{
+		cfg: cfg, engine: cfg.Client, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
+		inbox: newInbox(), questions: make(chan question), asking: make(chan struct{}, maxInspects),
+	}
 	if s.engine == nil {
 		owned, err := dial(cfg.Host)
 		if err != nil {

@@ -3,6 +3,7 @@ package docker
 import (
 	"cmp"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -27,6 +28,8 @@ type tracker struct {
 	dead map[string]mark
 	// kills are signals to containers that are not known yet.
 	kills map[string]kills
+	// gone are the containers that ended last, the eldest first.
+	gone []catalog.LeftOut
 }
 
 // tracked is one running container.
@@ -36,12 +39,11 @@ type tracked struct {
 	pid                    int
 	stopSignal             int
 	// peer is the id of the container whose network it shares.
-	peer string
-	// registered is false for one that is left out, for the reason in skip.
-	registered   bool
-	skip         string
-	registration catalog.Registration
-	warned       map[Warning]bool
+	peer        string
+	name, image string
+	// description is what becomes of it; its skip is set too if it breaks the catalog's limits.
+	description
+	warned map[Warning]bool
 }
 
 // mark is something that holds for a container from one start to the next.
@@ -88,23 +90,24 @@ type report struct {
 // update takes in what the engine says of a container, and of the one whose network it shares.
 func (t *tracker) update(c, peer *container.InspectResponse) report {
 	told := report{container: containerName(c)}
-	if !running(c) {
-		t.remove(c.ID)
-		return told
-	}
 	options := t.options
 	options.peer = peer
 	d, err := describe(c, options)
 	if err != nil {
 		d.skip, told.invalid = err.Error(), true
 	}
+	if !running(c) {
+		t.remove(c.ID)
+		t.bury(t.leftOut(c.ID, told.container, d))
+		return report{container: told.container}
+	}
 	before := t.containers[c.ID]
 	now := &tracked{
 		id: c.ID, created: c.Created, startedAt: c.State.StartedAt, started: startTime(c), pid: c.State.Pid,
-		registered: d.skip == "", skip: d.skip, registration: d.registration, warned: make(map[Warning]bool),
+		name: told.container, description: d, warned: make(map[Warning]bool),
 	}
 	if err == nil {
-		now.stopSignal = parseSignal(c.Config.StopSignal)
+		now.image, now.stopSignal = c.Config.Image, parseSignal(c.Config.StopSignal)
 		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
 	}
 	if peer != nil {
@@ -118,9 +121,10 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	if before == nil || before.skip != now.skip {
 		told.skip = now.skip
 	}
-	told.added = now.registered && (before == nil || !before.registered)
+	told.added = now.skip == "" && (before == nil || before.skip != "")
 	keepOutput(before, now)
 	t.containers[c.ID] = now
+	t.exhume(c.ID)
 	t.forgetMarks(now)
 	if k, ok := t.kills[c.ID]; ok {
 		t.kill(c.ID, k)
@@ -194,13 +198,35 @@ func (t *tracker) followers(id string) (ids []string) {
 
 // declared returns the whole set of registrations, by ID. Of containers that claim the same ID the eldest has it.
 func (t *tracker) declared() []catalog.Registration {
+	outcomes := t.outcomes()
+	set := make([]catalog.Registration, 0, len(outcomes))
+	for _, o := range outcomes {
+		if o.why == "" {
+			set = append(set, o.registration)
+		}
+	}
+	slices.SortFunc(set, func(a, b catalog.Registration) int { return strings.Compare(a.Instance.ID, b.Instance.ID) })
+	return set
+}
+
+// outcome is what becomes of a container beside the others.
+type outcome struct {
+	*tracked
+	registration catalog.Registration
+	// why says why it is not registered; "" if it is.
+	why string
+}
+
+// outcomes returns what becomes of each container, the eldest first.
+func (t *tracker) outcomes() []outcome {
 	byAge := slices.SortedFunc(maps.Values(t.containers), func(a, b *tracked) int {
 		return cmp.Or(strings.Compare(a.created, b.created), strings.Compare(a.id, b.id))
 	})
 	taken := make(map[string]bool, len(byAge))
-	set := make([]catalog.Registration, 0, len(byAge))
+	outcomes := make([]outcome, 0, len(byAge))
 	for _, c := range byAge {
-		if _, dead := t.dead[c.id]; dead || !c.registered || len(set) == catalog.MaxRegistration {
+		if why := t.leftWhy(c, len(taken)); why != "" {
+			outcomes = append(outcomes, outcome{tracked: c, why: why})
 			continue
 		}
 		r := c.registration
@@ -211,10 +237,24 @@ func (t *tracker) declared() []catalog.Registration {
 		if drain, ok := t.drains[c.id]; ok {
 			r.Instance.Drain = drain.reason
 		}
-		set = append(set, r)
+		outcomes = append(outcomes, outcome{tracked: c, registration: r})
 	}
-	slices.SortFunc(set, func(a, b catalog.Registration) int { return strings.Compare(a.Instance.ID, b.Instance.ID) })
-	return set
+	return outcomes
+}
+
+// leftWhy says why a container is not registered, given how many are before it; "" if it is.
+func (t *tracker) leftWhy(c *tracked, before int) string {
+	_, dead := t.dead[c.id]
+	switch {
+	case c.skip != "":
+		return c.skip
+	case dead:
+		return "its process has ended"
+	case before == catalog.MaxRegistration:
+		return fmt.Sprintf("it is one more than %d containers", catalog.MaxRegistration)
+	default:
+		return ""
+	}
 }
 
 // rename gives a copy of a registration another instance ID.

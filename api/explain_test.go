@@ -1,0 +1,51 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// seenBy is a source that has seen a few things.
+type seenBy struct{ err error }
+
+func (s seenBy) Explain(_ context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
+	switch name {
+	case "box":
+		return []string{"a"}, nil, nil
+	case "hidden", "web":
+		return nil, []catalog.LeftOut{{Node: "n1", Source: "docker", Name: "hidden", ID: "1", Why: "it is ignored"}}, nil
+	}
+	return nil, nil, s.err
+}
+
+func TestExplainWhatIsNotRegistered(t *testing.T) {
+	b := newBed(t, func(c *Config) { c.Explainer = seenBy{} })
+	for name, want := range map[string][2]int{"box": {1, 0}, "hidden": {0, 1}, "web": {2, 1}, "a": {1, 0}} {
+		list, err := b.client.Explain(t.Context(), name, "")
+		if got := [2]int{len(list.Explanations), len(list.LeftOut)}; err != nil || got != want {
+			t.Errorf("%s: %v, %v; want %v explanations and things left out", name, got, err, want)
+		}
+	}
+	list, _ := b.client.Explain(t.Context(), "hidden", "")
+	want := []catalog.LeftOut{{Node: "n1", Source: "docker", Name: "hidden", ID: "1", Why: "it is ignored"}}
+	if diff := cmp.Diff(want, list.LeftOut); diff != "" {
+		t.Error(diff)
+	}
+	if got := b.get(t, "/explain?name=nobody"); got.code != 404 || !strings.Contains(got.body, "never registered") {
+		t.Errorf("%d %s", got.code, got.body)
+	}
+	failing := newBed(t, func(c *Config) {
+		c.Explainer = seenBy{catalog.Errorf(catalog.KindUnavailable, "docker engine: it is away")}
+	})
+	if got := failing.get(t, "/explain?name=nobody"); got.code != 404 || !strings.Contains(got.body, "it is away") {
+		t.Errorf("%d %s, want a hint that the engine could not be asked", got.code, got.body)
+	}
+	if got := failing.get(t, "/explain?name=web"); got.code != 200 {
+		t.Errorf("%d %s", got.code, got.body)
+	}
+}

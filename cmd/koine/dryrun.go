@@ -1,0 +1,151 @@
+package main
+
+import (
+	"cmp"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/daemon"
+	source "github.com/koine-sd/koine/source/docker"
+)
+
+// dryRun is what explain --docker does: it says what a process would make of the containers.
+type dryRun struct {
+	wanted    bool
+	cfg       daemon.Config
+	advertise string
+}
+
+func (d *dryRun) add(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.StringVar(&d.cfg.Docker, "docker", daemon.Auto, "ask a Docker engine instead of Koine: --docker, or --docker=unix:///path")
+	flags.Lookup("docker").NoOptDefVal = daemon.Auto
+	flags.StringVar(&d.advertise, "advertise", "127.0.0.1", "with --docker: IP address at which others reach this host")
+	flags.BoolVar(&d.cfg.EnableScriptChecks, "enable-script-checks", false, "with --docker: checks may run commands on this host")
+}
+
+// args wants the name of something, which with --docker may be left out. It comes before the settings: they say where
+// the engine is, but not that it is to be asked.
+func (d *dryRun) args(cmd *cobra.Command, args []string) error {
+	flag := cmd.Flags().Lookup("docker")
+	if d.wanted = flag.Changed; !d.wanted {
+		return oneArg("service, an instance or a container")(cmd, args)
+	}
+	if d.cfg.Docker == daemon.Auto {
+		flag.Changed = false
+	}
+	return noArgs(cmd, args[min(1, len(args)):])
+}
+
+func (d *dryRun) run(cmd *cobra.Command, args []string) error {
+	if cmd.Flags().Changed("as") {
+		return fmt.Errorf("--as goes with a running Koine, not with --docker")
+	}
+	plans, err := d.plans(cmd)
+	if err != nil {
+		return err
+	}
+	if len(args) > 0 {
+		plans = slices.DeleteFunc(plans, func(p source.Plan) bool { return !meant(&p, args[0]) })
+		if len(plans) == 0 {
+			return fmt.Errorf("no container %s, and none of a service %s", args[0], args[0])
+		}
+	}
+	if wantsJSON(cmd) {
+		return printJSON(cmd, map[string]any{"containers": append([]source.Plan{}, plans...)})
+	}
+	if len(plans) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "koine: the engine has no containers")
+	}
+	var texts []string
+	for i := range plans {
+		texts = append(texts, describePlan(&plans[i]))
+	}
+	_, err = fmt.Fprint(cmd.OutOrStdout(), strings.Join(texts, "\n"))
+	return err
+}
+
+func (d *dryRun) plans(cmd *cobra.Command) (plans []source.Plan, err error) {
+	if d.cfg.Advertise, err = netip.ParseAddr(d.advertise); err != nil {
+		return nil, fmt.Errorf("--advertise %q is not an IP address", d.advertise)
+	}
+	if err := checkDocker(d.cfg.Docker); err != nil {
+		return nil, err
+	}
+	if d.cfg.Logger, err = newLogger(cmd.ErrOrStderr(), "warn", "text"); err != nil {
+		return nil, err
+	}
+	return daemon.PlanDocker(cmd.Context(), d.cfg)
+}
+
+// meant tells whether a plan is for a container or a service of that name.
+func meant(p *source.Plan, name string) bool {
+	return p.Container == name || len(name) >= 12 && strings.HasPrefix(p.ContainerID, name) ||
+		strings.EqualFold(p.Service, name) || p.Registration != nil && p.Registration.Instance.ID == name
+}
+
+// describePlan writes for a person what would become of a container.
+func describePlan(p *source.Plan) string {
+	var b paragraph
+	name := cmp.Or(p.Container, p.ContainerID)
+	if p.Registration == nil {
+		fmt.Fprintf(&b, "%s would not be registered: %s\n", name, p.WhyNot)
+	} else {
+		fmt.Fprintf(&b, "%s would be %s, an instance of %s\n", name, p.Registration.Instance.ID, p.Service)
+	}
+	b.line("container", "%s of image %s", p.ContainerID[:min(12, len(p.ContainerID))], cmp.Or(p.Image, "unknown"))
+	if p.Registration == nil && p.Service != "" {
+		b.line("service", "%s", p.Service)
+	}
+	if p.NamedBy != "" {
+		b.line("named by", "%s", p.NamedBy)
+	}
+	if p.RenamedFrom != "" {
+		b.line("renamed", "an elder container has the id %s", p.RenamedFrom)
+	}
+	if p.Registration != nil {
+		b.registration(p.Registration)
+	}
+	for _, w := range p.Warnings {
+		b.line("left out", "%s: %s", w.Label, w.Reason)
+	}
+	return b.String()
+}
+
+func (b *paragraph) registration(r *catalog.Registration) {
+	i := &r.Instance
+	if len(i.Tags) > 0 {
+		b.line("tags", "%s", strings.Join(i.Tags, ","))
+	}
+	for _, c := range r.Checks {
+		b.line("check", "%s", checkText(&c))
+	}
+	b.addresses(i.Addresses)
+	b.ports(i.Ports)
+	if len(i.Ports) == 0 {
+		b.line("port", "none: it is found by A and AAAA, not by SRV")
+	}
+	if i.Drain != "" {
+		b.line("drained", "%s", i.Drain)
+	}
+}
+
+// checkText says what a check asks and how often.
+func checkText(c *catalog.Check) string {
+	target := cmp.Or(c.HTTP, c.TCP, c.UDP, c.GRPC, c.H2Ping, strings.Join(c.Args, " "), c.AliasService, c.AliasNode)
+	text := strings.TrimSpace(fmt.Sprintf("%s: %s %s", c.ID, c.Type, target))
+	switch {
+	case c.Type == catalog.CheckDocker:
+		return text + ", which says " + string(c.Status)
+	case c.Type == catalog.CheckTTL:
+		return text + " " + c.TTL.String()
+	case c.Interval > 0:
+		return text + " every " + c.Interval.String()
+	}
+	return text
+}

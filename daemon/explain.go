@@ -1,0 +1,41 @@
+package daemon
+
+import (
+	"context"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/source/docker"
+)
+
+// explainer asks the Docker source, which is made after the doors.
+type explainer struct{ d *Daemon }
+
+func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalog.LeftOut, error) {
+	if e.d.docker == nil {
+		return nil, nil, nil
+	}
+	return e.d.docker.Explain(ctx, name)
+}
+
+// docker returns what says of which engine and for which host containers are registered.
+func (c Config) docker(address string) docker.Config {
+	return docker.Config{
+		Host: address, Node: c.Node, HostAddresses: c.node("").Addresses, EnableScripts: c.EnableScriptChecks,
+		Logger: c.Logger.With("part", "docker"),
+	}
+}
+
+// PlanDocker looks once at the containers of the Docker engine that a process with this configuration would follow, and
+// returns what it would make of them. It needs no running process, and registers nothing.
+func PlanDocker(ctx context.Context, cfg Config) ([]docker.Plan, error) {
+	cfg, err := cfg.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	address, ok := cfg.dockerHost()
+	if !ok {
+		return nil, catalog.Errorf(catalog.KindInvalid, "no Docker engine: %s is not there, and DOCKER_HOST is not set", defaultDockerSocket).
+			WithHint("name one with --docker=unix:///path")
+	}
+	return docker.DryRun(ctx, cfg.docker(address))
+}

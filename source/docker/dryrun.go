@@ -1,0 +1,132 @@
+package docker
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Plan is what would become of a container.
+type Plan struct {
+	Container   string `json:"container"`
+	ContainerID string `json:"container_id"`
+	Image       string `json:"image,omitempty"`
+	// Service is the name of its service, NamedBy the rule that gives it.
+	Service string `json:"service,omitempty"`
+	NamedBy string `json:"named_by,omitempty"`
+	// Registration is what would be registered; nil if nothing would, for the reason in WhyNot.
+	Registration *catalog.Registration `json:"registration,omitempty"`
+	WhyNot       string                `json:"why_not,omitempty"`
+	// RenamedFrom is the instance ID that it would have, had an elder container not taken it.
+	RenamedFrom string `json:"renamed_from,omitempty"`
+	// Warnings are the parts of its settings that are left out.
+	Warnings []Warning `json:"warnings,omitempty"`
+}
+
+// discard is a sink for who declares nothing.
+type discard struct{}
+
+func (discard) Declare(string, []catalog.Registration) {}
+
+// DryRun looks once at all containers of an engine, those that do not run included, and returns what a Source would make
+// of them, by name. It registers nothing, and uses of cfg what says where the engine and the host are. The error is of
+// catalog.KindInvalid, or KindUnavailable if the engine does not answer.
+func DryRun(ctx context.Context, cfg Config) ([]Plan, error) {
+	cfg.Sink, cfg.Networks, cfg.Adopt, cfg.Metrics = discard{}, nil, nil, nil
+	s, err := New(cfg)
+	if err != nil {
+		return nil, err
+	}
+	if s.owned != nil {
+		defer s.owned.Close()
+	}
+	ids, err := s.list(ctx, true)
+	if err != nil {
+		return nil, catalog.Errorf(catalog.KindUnavailable, "docker engine %s: %v", s.engine.DaemonHost(), err).
+			WithHint("name another engine with --docker=unix:///path or DOCKER_HOST")
+	}
+	return plansOf(newTracker(s.options()), s.lookAt(ctx, ids)), nil
+}
+
+// lookAt looks at containers, some at once, and returns the looks in the order of the ids.
+func (s *Source) lookAt(ctx context.Context, ids []string) []look {
+	looks := make([]look, len(ids))
+	next := make(chan int)
+	var workers sync.WaitGroup
+	for range min(maxInspects, len(ids)) {
+		workers.Go(func() {
+			for i := range next {
+				looks[i] = s.look(ctx, ids[i])
+			}
+		})
+	}
+	for i := range ids {
+		next <- i
+	}
+	close(next)
+	workers.Wait()
+	return looks
+}
+
+// plansOf returns what a tracker makes of what was seen.
+func plansOf(t *tracker, looks []look) (plans []Plan) {
+	for _, l := range looks {
+		switch {
+		case cerrdefs.IsNotFound(l.err): // gone since the list was made
+		case l.err != nil:
+			plans = append(plans, Plan{ContainerID: l.id, WhyNot: fmt.Sprintf("the engine does not say what it is: %v", l.err)})
+		case !running(l.c):
+			d, err := describe(l.c, t.options)
+			plans = append(plans, Plan{
+				Container: containerName(l.c), ContainerID: l.id, Image: l.c.Config.Image, Service: d.service, NamedBy: d.rule,
+				WhyNot: cmp.Or(d.skip, fmt.Sprint(err)),
+			})
+		default:
+			t.update(l.c, l.peer)
+		}
+	}
+	for _, o := range t.outcomes() {
+		plans = append(plans, o.plan())
+	}
+	slices.SortFunc(plans, func(a, b Plan) int {
+		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.ContainerID, b.ContainerID))
+	})
+	return plans
+}
+
+func (o outcome) plan() Plan {
+	p := Plan{
+		Container: o.name, ContainerID: o.id, Image: o.image, Service: o.service, NamedBy: o.rule, WhyNot: o.why,
+		Warnings: o.warnings,
+	}
+	if o.why == "" {
+		p.Registration = &o.registration
+		if was := o.tracked.registration.Instance.ID; was != o.registration.Instance.ID {
+			p.RenamedFrom = was
+		}
+	}
+	return p
+}
+
+// list returns the ids of the running containers, or of all.
+func (s *Source) list(ctx context.Context, all bool) ([]string, error) {
+	ctx, cancel := context.WithTimeout(ctx, callTimeout)
+	defer cancel()
+	list, err := s.engine.ContainerList(ctx, client.ContainerListOptions{All: all})
+	if err != nil {
+		return nil, err
+	}
+	ids := make([]string, len(list.Items))
+	for i, c := range list.Items {
+		ids[i] = c.ID
+	}
+	return ids, nil
+}

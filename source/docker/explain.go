@@ -1,0 +1,172 @@
+package docker
+
+import (
+	"context"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+
+	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// maxGone is how many containers are remembered after their end; the eldest are forgotten.
+	maxGone = 256
+	// maxShown is how many of them are told at once.
+	maxShown = 8
+	// explainTimeout bounds how long who asks why waits for the engine.
+	explainTimeout = 2 * time.Second
+	// minPrefix is how much of a container's id has to be said: as much as Docker shows.
+	minPrefix = 12
+)
+
+// question is one about containers of a name, to the loop. The answer's channel has a place for it.
+type question struct {
+	name   string
+	answer chan<- found
+}
+
+// found is what is known under a name: the instances of containers, and the containers that are not registered.
+type found struct {
+	instances []string
+	left      []catalog.LeftOut
+}
+
+// Explain returns the ids of the instances that a container is registered as, given its name or its id, of which 12
+// digits do, and the containers of that name, id or service that are not registered, and why. One that the source has
+// not seen running is asked of the engine. It returns nothing if there is none, and an error of catalog.KindUnavailable
+// if the engine does not answer.
+func (s *Source) Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
+	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
+	defer cancel()
+	answer := make(chan found, 1)
+	select {
+	case s.questions <- question{name, answer}:
+	case <-ctx.Done():
+		return nil, nil, unanswered(ctx.Err())
+	}
+	known := <-answer
+	if len(known.instances)+len(known.left) > 0 {
+		return known.instances, known.left, nil
+	}
+	left, err = s.seek(ctx, name)
+	return nil, left, err
+}
+
+func unanswered(err error) error {
+	return catalog.Errorf(catalog.KindUnavailable, "docker engine: %v", err)
+}
+
+// nameForm is what Docker takes for a container's name or id.
+var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
+
+// seek asks the engine for a container that the loop does not know: it was stopped before the source came.
+func (s *Source) seek(ctx context.Context, name string) ([]catalog.LeftOut, error) {
+	if !nameForm.MatchString(name) {
+		return nil, nil
+	}
+	select {
+	case s.asking <- struct{}{}:
+		defer func() { <-s.asking }()
+	case <-ctx.Done():
+		return nil, unanswered(ctx.Err())
+	}
+	result, err := s.engine.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
+	c := &result.Container
+	switch {
+	case cerrdefs.IsNotFound(err), err == nil && !called(name, containerName(c), c.ID):
+		return nil, nil
+	case err != nil:
+		return nil, unanswered(err)
+	}
+	t := newTracker(s.options())
+	if !running(c) {
+		t.update(c, nil)
+		return t.gone, nil
+	}
+	return []catalog.LeftOut{t.leftOut(c.ID, containerName(c), description{
+		skip: "it has just been started, and has not been looked at",
+	})}, nil
+}
+
+// called tells whether a container is meant by a name.
+func called(by, name, id string) bool {
+	return by == name || len(by) >= minPrefix && strings.HasPrefix(id, by)
+}
+
+// find returns what is known under a name.
+func (t *tracker) find(name string) (f found) {
+	there := false
+	for _, o := range t.outcomes() {
+		meant := called(name, o.name, o.id)
+		if !meant && !strings.EqualFold(name, o.service) {
+			continue
+		}
+		there = true
+		switch {
+		case o.why != "":
+			left := t.leftOut(o.id, o.name, o.description)
+			left.Why = o.why
+			f.left = append(f.left, left)
+		case meant:
+			f.instances = append(f.instances, o.registration.Instance.ID)
+		}
+	}
+	if !there { // of what runs nobody asks what ran before it
+		f.left = t.findGone(name)
+	}
+	return f
+}
+
+// findGone returns the containers that ended last under a name, one of each name.
+func (t *tracker) findGone(name string) (left []catalog.LeftOut) {
+	for _, g := range slices.Backward(t.gone) {
+		again := slices.ContainsFunc(left, func(l catalog.LeftOut) bool { return l.Name == g.Name })
+		if len(left) < maxShown && !again && (called(name, g.Name, g.ID) || strings.EqualFold(name, g.Service)) {
+			left = append(left, g)
+		}
+	}
+	return left
+}
+
+func (t *tracker) leftOut(id, name string, d description) catalog.LeftOut {
+	return catalog.LeftOut{
+		Node: t.options.node, Source: sourceName, Name: name, ID: id, Service: d.service, NamedBy: d.rule, Why: d.skip,
+	}
+}
+
+// bury remembers a container that has ended, and forgets the eldest if there are too many.
+func (t *tracker) bury(l catalog.LeftOut) {
+	t.exhume(l.ID)
+	t.gone = append(t.gone, l)
+	if len(t.gone) > maxGone {
+		t.gone = slices.Delete(t.gone, 0, len(t.gone)-maxGone)
+	}
+}
+
+// exhume forgets that a container has ended.
+func (t *tracker) exhume(id string) {
+	t.gone = slices.DeleteFunc(t.gone, func(l catalog.LeftOut) bool { return l.ID == id })
+}
+
+// removed forgets a container that is not there any more, but for that it was.
+func (t *tracker) removed(id string) {
+	last := catalog.LeftOut{}
+	if c, ok := t.containers[id]; ok {
+		last = t.leftOut(id, c.name, c.description)
+	}
+	for _, g := range t.gone {
+		if g.ID == id {
+			last = g
+		}
+	}
+	t.remove(id)
+	if last.ID != "" {
+		last.Why = "it was removed"
+		t.bury(last)
+	}
+}
