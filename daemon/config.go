@@ -121,6 +121,9 @@ func (c Config) dockerHost() (string, bool) {
 	}
 }
 
+// storeElsewhere tells whether the store is not this process's own.
+func (c Config) storeElsewhere() bool { return c.Engine != "" && c.Engine != "embedded" }
+
 // forwards tells whether names outside Koine's domains are asked of others.
 func (c Config) forwards() bool { return len(c.Upstreams) != 1 || c.Upstreams[0] != Off }
 

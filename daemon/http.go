@@ -31,7 +31,7 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 	}
 	mux := http.NewServeMux()
 	mux.Handle("/api/v1/", native.Handler())
-	mux.Handle("GET /metrics", promhttp.HandlerFor(d.metrics, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(d.gatherer(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", d.index)
 	if d.cfg.Profile {
 		mux.HandleFunc("GET /debug/pprof/", pprof.Index)

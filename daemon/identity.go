@@ -22,7 +22,7 @@ const idFile = "node-id"
 // identity returns the node's identity: kept with its data, or derived from the host where nothing is kept. Until release
 // is called no other process on this host has the same one: two that declare one node would undo each other's work.
 func (d *Daemon) identity(dir string, temporary bool) (id string, release func(), err error) {
-	elsewhere := d.cfg.Engine != "" && d.cfg.Engine != "embedded"
+	elsewhere := d.cfg.storeElsewhere()
 	release = func() {}
 	switch {
 	case temporary && elsewhere:

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // dispatcher runs jobs when they fall due: at most width at a time, and never two of one key at once. Jobs that are due
@@ -13,6 +15,8 @@ type dispatcher struct {
 	// work runs one job. It returns when to run it again; the zero time means not until it is scheduled anew.
 	work func(ctx context.Context, k key) (again time.Time)
 	wake chan struct{}
+	// late, if set, is told how late each job starts, in seconds.
+	late prometheus.Observer
 
 	mu      sync.Mutex
 	jobs    map[key]*job
@@ -109,6 +113,9 @@ func (d *dispatcher) startDue(ctx context.Context, children *sync.WaitGroup) tim
 		runCtx, cancel := context.WithCancel(ctx)
 		j.cancel, j.next = cancel, time.Time{}
 		d.running++
+		if d.late != nil {
+			d.late.Observe(now.Sub(j.at).Seconds())
+		}
 		children.Go(func() { d.runJob(runCtx, j) })
 	}
 	if d.running >= d.width || len(d.table) == 0 {

@@ -13,6 +13,7 @@ type metrics struct {
 	checks   prometheus.Gauge
 	runs     *prometheus.CounterVec
 	duration *prometheus.HistogramVec
+	lateness prometheus.Histogram
 	reports  *prometheus.CounterVec
 	removals *prometheus.CounterVec
 	score    *prometheus.GaugeVec
@@ -32,6 +33,10 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "koine_health_run_seconds", Help: "Duration of the runs of checks by type.",
 			Buckets: []float64{.001, .005, .025, .1, .5, 1, 5, 10, 30},
 		}, []string{"type"}),
+		lateness: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name: "koine_health_lateness_seconds", Help: "Time from when a run is due to its start.",
+			Buckets: prometheus.ExponentialBuckets(0.0005, 2, 16),
+		}),
 		reports: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "koine_health_reports_total", Help: "Reports of changes of status by result.",
 		}, []string{"result"}),
@@ -49,7 +54,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{m.checks, m.runs, m.duration, m.reports, m.removals, m.score, m.damped} {
+	for _, c := range []prometheus.Collector{m.checks, m.runs, m.duration, m.lateness, m.reports, m.removals, m.score, m.damped} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register health metrics: %w", err)
 		}

@@ -122,6 +122,7 @@ func New(cfg Config) (*Runner, error) {
 		aliases: make(map[key]*entry), prober: &probers{scripts: cfg.EnableScripts, containers: cfg.Execer},
 	}
 	r.probes = newDispatcher(cfg.MaxConcurrent, r.runProbe)
+	r.probes.late = m.lateness
 	r.expiries = newDispatcher(1, r.expire)
 	r.reports = newDispatcher(reportWidth, r.report)
 	r.removals = newDispatcher(deregisterWidth, r.deregister)
