@@ -121,7 +121,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	}
 	defer release()
 	reg, err := registry.New(registry.Config{
-		Client: store.Client, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
+		Client: store.Client, KV: store.KV, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
 		Logger: d.cfg.Logger.With("part", "registry"), Metrics: d.metrics,
 	})
 	if err != nil {

@@ -11,6 +11,8 @@ import (
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.etcd.io/etcd/server/v3/etcdserver/api/v3client"
+	"go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc"
+	"go.etcd.io/etcd/server/v3/proxy/grpcproxy/adapter"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -50,6 +52,7 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 	return &Engine{
 		Client:   v3client.New(server.Server),
+		KV:       adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(server.Server)),
 		MaxOps:   embeddedMaxOps,
 		MaxBytes: embeddedMaxBytes,
 		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures},

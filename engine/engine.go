@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/backoff"
@@ -36,6 +37,8 @@ type Config struct {
 type Engine struct {
 	// Client reaches the store, in process or over the network. It is closed by Close.
 	Client *clientv3.Client
+	// KV reaches the same store for who speaks etcd's own messages.
+	KV etcdserverpb.KVClient
 	// MaxOps is how many operations the store accepts at one level of a transaction.
 	MaxOps int
 	// MaxBytes is the largest request that the store accepts.
@@ -101,7 +104,7 @@ func dial(ctx context.Context, cfg Config) (*Engine, error) {
 		return nil, errors.Join(catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", cfg.Endpoints, err).
 			WithHint("start etcd there, or correct --engine"), client.Close())
 	}
-	return &Engine{Client: client, MaxOps: defaultMaxOps, MaxBytes: defaultMaxBytes, logger: cfg.Logger}, nil
+	return &Engine{Client: client, KV: clientv3.RetryKVClient(client), MaxOps: defaultMaxOps, MaxBytes: defaultMaxBytes, logger: cfg.Logger}, nil
 }
 
 // Run looks after the store until the context ends. It returns an error if the store has failed for good.

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"time"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/koine-sd/koine/catalog"
 )
 
@@ -36,7 +34,7 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		w := &write{}
 		key := checkKey(node, id)
 		w.stillThere(key, revision)
-		w.put(key, encode(checkRecord{V: format, Check: &after}), clientv3.WithIgnoreLease())
+		w.replace(key, encode(checkRecord{V: format, Check: &after}))
 		return w, nil
 	})
 	if err != nil && errors.Is(ctx.Err(), context.Canceled) {

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/internal/pause"
@@ -30,8 +31,9 @@ type clockRecord struct {
 }
 
 // putClock returns the operation that gives a transaction its time.
-func putClock(now time.Time) clientv3.Op {
-	return clientv3.OpPut(clockKey, encode(clockRecord{V: format, Time: now.UTC().Truncate(time.Microsecond)}))
+func putClock(now time.Time) *pb.RequestOp {
+	value := encode(clockRecord{V: format, Time: now.UTC().Truncate(time.Microsecond)})
+	return opPut(&pb.PutRequest{Key: []byte(clockKey), Value: value})
 }
 
 func decodeClock(value []byte) (time.Time, error) {
@@ -97,8 +99,9 @@ func (r *Registry) keepClock(ctx context.Context) {
 func (r *Registry) writeClock(ctx context.Context, m moment) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, err := r.client.Txn(ctx).
-		If(clientv3.Compare(clientv3.ModRevision(clockKey), "<", m.revision)).
-		Then(putClock(m.time)).Commit()
+	_, err := r.writes.kv.Txn(ctx, &pb.TxnRequest{
+		Compare: []*pb.Compare{modRevision(clockKey, pb.Compare_LESS, uint64(m.revision))},
+		Success: []*pb.RequestOp{putClock(m.time)},
+	})
 	return err
 }

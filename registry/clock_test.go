@@ -64,7 +64,7 @@ func TestWhatIsNotWrittenHasNoTime(t *testing.T) {
 	sync()
 	w := &write{}
 	w.absent(nodeKey("n1"))
-	w.put(nodeKey("n1"), "never written")
+	w.put(nodeKey("n1"), []byte("never written"), 0)
 	if _, held, err := r.writes.commit(t.Context(), w); held || err != nil {
 		t.Fatalf("held %v, %v; want it refused", held, err)
 	}

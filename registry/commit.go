@@ -9,8 +9,10 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -31,7 +33,7 @@ const (
 
 // committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
 type committer struct {
-	kv clientv3.KV
+	kv transactor
 	// maxOps is how many operations, and how many conditions, one level of a transaction may have.
 	maxOps int
 	// width is how many operations stand at one level where transactions are nested. The engine counts them along the path
@@ -48,6 +50,11 @@ type committer struct {
 	// stopped is closed when nothing is committed any more.
 	stopped chan struct{}
 	metrics *metrics
+}
+
+// transactor is the part of the store that a committer needs; etcd's KV client is one.
+type transactor interface {
+	Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error)
 }
 
 // landing is a group of writes that are on disk.
@@ -185,9 +192,9 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	defer context.AfterFunc(stop, func() { pause.For(ctx, stopGrace); cancel() })()
 	clock := putClock(time.Now())
 	if conditions, ops, ok := c.flat(group); ok {
-		resp, err := c.kv.Txn(ctx).If(conditions...).Then(append(ops, clock)...).Commit()
+		resp, err := c.kv.Txn(ctx, &pb.TxnRequest{Compare: conditions, Success: append(ops, clock)})
 		if err != nil {
-			return nil, err
+			return nil, clientv3.ContextError(ctx, err)
 		}
 		if resp.Succeeded || len(group) == 1 {
 			return allAlike(len(group), outcome{revision: uint64(resp.Header.Revision), held: resp.Succeeded}), nil
@@ -207,7 +214,7 @@ func allAlike(n int, o outcome) []outcome {
 // flat returns a group as one list of conditions and one of operations: the conditions of all nearly always hold, and the
 // engine takes less time for it than for a transaction in a transaction for each. It returns false for a group that is
 // too large for that.
-func (c *committer) flat(group []*write) (conditions []clientv3.Cmp, ops []clientv3.Op, ok bool) {
+func (c *committer) flat(group []*write) (conditions []*pb.Compare, ops []*pb.RequestOp, ok bool) {
 	wide, long := 0, 1
 	for _, w := range group {
 		wide, long = wide+len(w.conditions), long+len(w.ops)
@@ -215,7 +222,7 @@ func (c *committer) flat(group []*write) (conditions []clientv3.Cmp, ops []clien
 	if wide > c.maxOps || long > c.maxOps {
 		return nil, nil, false
 	}
-	conditions, ops = make([]clientv3.Cmp, 0, wide), make([]clientv3.Op, 0, long)
+	conditions, ops = make([]*pb.Compare, 0, wide), make([]*pb.RequestOp, 0, long)
 	for _, w := range group {
 		conditions, ops = append(conditions, w.conditions...), append(ops, w.ops...)
 	}
@@ -223,19 +230,19 @@ func (c *committer) flat(group []*write) (conditions []clientv3.Cmp, ops []clien
 }
 
 // transactNested makes each write of a group under its own conditions.
-func (c *committer) transactNested(ctx context.Context, group []*write, clock clientv3.Op) ([]outcome, error) {
-	nested := make([]clientv3.Op, len(group), len(group)+1)
+func (c *committer) transactNested(ctx context.Context, group []*write, clock *pb.RequestOp) ([]outcome, error) {
+	nested := make([]*pb.RequestOp, len(group), len(group)+1)
 	for i, w := range group {
-		nested[i] = clientv3.OpTxn(w.conditions, c.fold(w.ops), nil)
+		nested[i] = opTxn(w.conditions, c.fold(w.ops))
 	}
 	if len(group) == 1 { // what is refused leaves no time behind, either
-		nested[0] = clientv3.OpTxn(group[0].conditions, append(slices.Clip(c.fold(group[0].ops)), clock), nil)
+		nested[0] = opTxn(group[0].conditions, append(slices.Clip(c.fold(group[0].ops)), clock))
 	} else {
 		nested = append(nested, clock)
 	}
-	resp, err := c.kv.Txn(ctx).Then(nested...).Commit()
+	resp, err := c.kv.Txn(ctx, &pb.TxnRequest{Success: nested})
 	if err != nil {
-		return nil, err
+		return nil, clientv3.ContextError(ctx, err)
 	}
 	answers := make([]outcome, len(group))
 	for i := range answers {
@@ -246,12 +253,12 @@ func (c *committer) transactNested(ctx context.Context, group []*write, clock cl
 }
 
 // fold nests operations so that no level has more of them than width.
-func (c *committer) fold(ops []clientv3.Op) []clientv3.Op {
+func (c *committer) fold(ops []*pb.RequestOp) []*pb.RequestOp {
 	for len(ops) > c.width {
-		var folded []clientv3.Op
+		var folded []*pb.RequestOp
 		for len(ops) > 0 {
 			n := min(c.width, len(ops))
-			folded = append(folded, clientv3.OpTxn(nil, ops[:n], nil))
+			folded = append(folded, opTxn(nil, ops[:n]))
 			ops = ops[n:]
 		}
 		ops = folded

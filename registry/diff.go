@@ -25,10 +25,11 @@ type difference struct {
 	puts, deletes int
 }
 
-// step is one record to put, or to delete if the value is empty.
+// step is one record to put, or to delete if the value is nil.
 type step struct {
-	key, value string
-	lease      clientv3.LeaseID
+	key   string
+	value []byte
+	lease clientv3.LeaseID
 }
 
 func (d *difference) record(key string, record any) {
@@ -204,14 +205,12 @@ func (d *difference) write(revision uint64, maxBytes, maxConditions int) (w *wri
 			break
 		}
 		switch {
-		case s.value == "":
+		case s.value == nil:
 			d.deletes++
 			w.delete(s.key)
 			continue
-		case s.lease != 0:
-			w.put(s.key, s.value, clientv3.WithLease(s.lease))
 		default:
-			w.put(s.key, s.value)
+			w.put(s.key, s.value, s.lease)
 		}
 		d.puts++
 	}

@@ -64,7 +64,7 @@ func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
 		}
 		w := &write{}
 		w.unchangedSince(drainKey(&d), revision)
-		w.put(drainKey(&d), encode(drainRecord{V: format, Drain: &d}))
+		w.put(drainKey(&d), encode(drainRecord{V: format, Drain: &d}), 0)
 		return w, nil
 	})
 }

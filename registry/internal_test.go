@@ -11,7 +11,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
-	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
@@ -21,7 +20,7 @@ import (
 // start runs a registry on an engine until the test ends, or stop is called.
 func start(t testing.TB, e *engine.Engine, adjust ...func(*Config)) (r *Registry, stop func()) {
 	t.Helper()
-	cfg := Config{Client: e.Client, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView()}
+	cfg := Config{Client: e.Client, KV: e.KV, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView()}
 	for _, change := range adjust {
 		change(&cfg)
 	}
@@ -271,7 +270,7 @@ func TestLoadTakesPages(t *testing.T) {
 
 func TestSyncLargerThanARequestIsSplit(t *testing.T) {
 	e := enginetest.Open(t)
-	r, err := New(Config{Client: e.Client, MaxBytes: 4096, View: catalog.NewView()})
+	r, err := New(Config{Client: e.Client, KV: e.KV, MaxBytes: 4096, View: catalog.NewView()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -412,7 +411,7 @@ func TestWritersGetAnErrorWhenTheRegistryStops(t *testing.T) {
 func TestDependentWritesAreNotGrouped(t *testing.T) {
 	w := func(key, read string) *write {
 		w := &write{}
-		w.put(key, "v")
+		w.put(key, []byte("v"), 0)
 		w.reads = []string{read}
 		return w
 	}
@@ -446,11 +445,11 @@ func TestOneRefusedWriteDoesNotFailItsGroup(t *testing.T) {
 	var group [4]*write
 	for i := range group {
 		group[i] = &write{done: make(chan outcome, 1)}
-		group[i].put(fmt.Sprint("koine/test/", i), "v")
+		group[i].put(fmt.Sprint("koine/test/", i), []byte("v"), 0)
 	}
 	good, late, bad, beside := group[0], group[1], group[2], group[3]
 	late.stillThere("koine/test/none", 1)
-	bad.ops[0] = clientv3.OpPut("koine/test/2", "v", clientv3.WithLease(12345))
+	bad.ops[0].GetRequestPut().Lease = 12345
 	r.writes.commitGroup(t.Context(), []*write{good, late}) // a condition of one does not hold
 	r.writes.commitGroup(t.Context(), []*write{bad, beside})
 	close(r.writes.landed)

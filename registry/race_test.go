@@ -10,7 +10,9 @@ import (
 	"testing/synctest"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+	"google.golang.org/grpc"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine/enginetest"
@@ -336,25 +338,14 @@ func TestPurgeLeavesWhatOthersOwn(t *testing.T) {
 }
 
 // stuck is a store that does not answer.
-type stuck struct{ clientv3.KV }
+type stuck struct{}
 
-func (s stuck) Txn(ctx context.Context) clientv3.Txn { return stuckTxn{ctx: ctx} }
-
-type stuckTxn struct {
-	clientv3.Txn
-	ctx context.Context
+func (stuck) Txn(ctx context.Context, _ *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+	<-ctx.Done()
+	return nil, ctx.Err()
 }
 
-func (s stuckTxn) If(...clientv3.Cmp) clientv3.Txn { return s }
-
-func (s stuckTxn) Then(...clientv3.Op) clientv3.Txn { return s }
-
-func (s stuckTxn) Commit() (*clientv3.TxnResponse, error) {
-	<-s.ctx.Done()
-	return nil, s.ctx.Err()
-}
-
-func newCommitter(kv clientv3.KV) *committer {
+func newCommitter(kv transactor) *committer {
 	return &committer{
 		kv: kv, maxOps: 16, width: 4, maxBytes: 1 << 20, metrics: newMetrics(nil, catalog.NewView()),
 		visible: func(context.Context, uint64) error { return nil },
@@ -372,7 +363,7 @@ func TestCommitterStopsSoonUnderAStoreThatDoesNotAnswer(t *testing.T) {
 		for i := range cap(results) {
 			go func() {
 				w := &write{}
-				w.put(fmt.Sprint("k", i), "v")
+				w.put(fmt.Sprint("k", i), []byte("v"), 0)
 				_, _, err := c.commit(t.Context(), w)
 				results <- err
 			}()
@@ -390,7 +381,7 @@ func TestCommitterStopsSoonUnderAStoreThatDoesNotAnswer(t *testing.T) {
 			}
 		}
 		late := &write{}
-		late.put("late", "v")
+		late.put("late", []byte("v"), 0)
 		if _, _, err := c.commit(t.Context(), late); catalog.KindOf(err) != catalog.KindUnavailable {
 			t.Errorf("a writer after the end got %v, want unavailable", err)
 		}

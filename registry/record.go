@@ -75,13 +75,13 @@ type (
 	}
 )
 
-func encode(record any) string {
+func encode(record any) []byte {
 	raw, err := json.Marshal(record)
 	if err != nil {
 		// The records hold strings, numbers and validated raw JSON only.
 		panic("registry: encode record: " + err.Error())
 	}
-	return string(raw)
+	return raw
 }
 
 // sameAsKept tells whether an instance is as the store has it. What is kept reads back with its extras compact.
@@ -92,7 +92,7 @@ func sameAsKept(kept, i *catalog.Instance) bool {
 	compact := *i
 	compact.Extras = make(map[string]json.RawMessage, len(i.Extras))
 	for name, raw := range i.Extras {
-		compact.Extras[name] = json.RawMessage(encode(raw))
+		compact.Extras[name] = encode(raw)
 	}
 	return kept.Equal(&compact)
 }

@@ -109,16 +109,12 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	w := &write{}
 	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
-	var opts []clientv3.OpOption
-	if lease != 0 {
-		opts = append(opts, clientv3.WithLease(lease))
-	}
 	if existing == nil || !sameAsKept(existing.Instance, i) {
-		w.put(instanceKey(i.Node, i.ID), encode(instanceRecord{V: format, Instance: i}), opts...)
+		w.put(instanceKey(i.Node, i.ID), encode(instanceRecord{V: format, Instance: i}), lease)
 	}
 	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
 	fresh := existing == nil || existing.Owner != i.Owner
-	if err := w.registerChecks(node, registration, fresh, opts, revision); err != nil {
+	if err := w.registerChecks(node, registration, fresh, lease, revision); err != nil {
 		return nil, err
 	}
 	if len(w.ops) == 0 {
@@ -132,7 +128,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 }
 
 func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.Registration, fresh bool,
-	opts []clientv3.OpOption, revision uint64) error {
+	lease clientv3.LeaseID, revision uint64) error {
 	i := &registration.Instance
 	now := time.Now().UTC()
 	wanted := make(map[string]bool, len(registration.Checks))
@@ -152,7 +148,7 @@ func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.
 			continue
 		}
 		w.unchangedSince(checkKey(i.Node, c.ID), revision)
-		w.put(checkKey(i.Node, c.ID), encode(checkRecord{V: format, Check: &after}), opts...)
+		w.put(checkKey(i.Node, c.ID), encode(checkRecord{V: format, Check: &after}), lease)
 	}
 	if existing := node.Endpoint(i.ID); existing != nil {
 		for _, c := range existing.Checks {

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
@@ -17,8 +18,9 @@ import (
 
 // Config is what a Registry is made of.
 type Config struct {
-	// Client reaches the store.
+	// Client reaches the store, and KV the same one for transactions, without the client's copies.
 	Client *clientv3.Client
+	KV     pb.KVClient
 	// MaxOps and MaxBytes are what the store accepts in one transaction; 0 means etcd's defaults.
 	MaxOps, MaxBytes int
 	// View is fed from the store.
@@ -45,7 +47,7 @@ type Registry struct {
 
 // New returns a Registry. It does nothing before Run.
 func New(cfg Config) (*Registry, error) {
-	if cfg.Client == nil || cfg.View == nil {
+	if cfg.Client == nil || cfg.KV == nil || cfg.View == nil {
 		return nil, errors.New("registry needs a client and a view")
 	}
 	if cfg.Logger == nil {
@@ -62,7 +64,7 @@ func New(cfg Config) (*Registry, error) {
 		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1),
 		writes: &committer{
-			kv: cfg.Client, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
+			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
 			visible: cfg.View.WaitRevision,
 			queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
 		},

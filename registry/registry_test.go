@@ -24,7 +24,7 @@ func TestMain(m *testing.M) {
 func start(t testing.TB, e *engine.Engine) *registry.Registry {
 	t.Helper()
 	r, err := registry.New(registry.Config{
-		Client: e.Client, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView(),
+		Client: e.Client, KV: e.KV, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView(),
 	})
 	if err != nil {
 		t.Fatal(err)

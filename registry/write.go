@@ -5,13 +5,14 @@ import (
 	"strings"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
 // write is one all-or-nothing change, with the conditions under which it is made.
 type write struct {
-	conditions []clientv3.Cmp
-	ops        []clientv3.Op
+	conditions []*pb.Compare
+	ops        []*pb.RequestOp
 	// keys are those that ops write, reads those that conditions look at. One that ends in '/' is all below it.
 	keys, reads []string
 	// bytes is about how much of a request the write takes.
@@ -32,20 +33,20 @@ type outcome struct {
 // unchangedSince adds the condition that a key was not written after a revision. It may have been deleted: what is not
 // there counts as never written.
 func (w *write) unchangedSince(key string, revision uint64) {
-	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "<", int64(revision)+1))
+	w.conditions = append(w.conditions, modRevision(key, pb.Compare_LESS, revision+1))
 	w.reads = append(w.reads, key)
 }
 
 // stillAt adds the condition that a key is there as it was written at a revision.
 func (w *write) stillAt(key string, revision uint64) {
-	w.conditions = append(w.conditions, clientv3.Compare(clientv3.ModRevision(key), "=", int64(revision)))
+	w.conditions = append(w.conditions, modRevision(key, pb.Compare_EQUAL, revision))
 	w.reads = append(w.reads, key)
 }
 
 // stillThere adds the condition that a key is there and was not written after a revision.
 func (w *write) stillThere(key string, revision uint64) {
 	w.unchangedSince(key, revision)
-	w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), ">", 0))
+	w.conditions = append(w.conditions, createRevision(key, pb.Compare_GREATER, 0))
 }
 
 // sameAs adds the condition that a key is there, or is not, as it was at a revision.
@@ -59,39 +60,50 @@ func (w *write) sameAs(key string, there bool, revision uint64) {
 
 // absent adds the condition that a key is not there.
 func (w *write) absent(key string) {
-	w.conditions = append(w.conditions, clientv3.Compare(clientv3.CreateRevision(key), "=", 0))
+	w.conditions = append(w.conditions, createRevision(key, pb.Compare_EQUAL, 0))
 	w.reads = append(w.reads, key)
 }
 
 // unchangedBelow adds the condition that no key below a prefix was written after a revision. It costs the store a look at
 // all of them, and deletions go unseen.
 func (w *write) unchangedBelow(prefix string, revision uint64) {
-	w.conditions = append(w.conditions,
-		clientv3.Compare(clientv3.ModRevision(prefix).WithPrefix(), "<", int64(revision)+1))
+	below := modRevision(prefix, pb.Compare_LESS, revision+1)
+	below.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(prefix))
+	w.conditions = append(w.conditions, below)
 	w.reads = append(w.reads, prefix)
 }
 
-func (w *write) put(key, value string, opts ...clientv3.OpOption) {
-	w.ops = append(w.ops, clientv3.OpPut(key, value, opts...))
+// put writes a key, which ends with a lease unless that is 0.
+func (w *write) put(key string, value []byte, lease clientv3.LeaseID) {
+	w.putWith(key, &pb.PutRequest{Key: []byte(key), Value: value, Lease: int64(lease)})
+}
+
+// replace writes a key that is there, and leaves it the lease that it has.
+func (w *write) replace(key string, value []byte) {
+	w.putWith(key, &pb.PutRequest{Key: []byte(key), Value: value, IgnoreLease: true})
+}
+
+func (w *write) putWith(key string, put *pb.PutRequest) {
+	w.ops = append(w.ops, opPut(put))
 	w.keys = append(w.keys, key)
-	w.bytes += len(key) + len(value) + 64
+	w.bytes += len(key) + len(put.Value) + 64
 }
 
 func (w *write) delete(key string) {
-	w.ops = append(w.ops, clientv3.OpDelete(key))
+	w.ops = append(w.ops, opDelete(key))
 	w.keys = append(w.keys, key)
 	w.bytes += len(key) + 64
 }
 
 func (w *write) deleteBelow(prefix string) {
-	w.ops = append(w.ops, clientv3.OpDelete(prefix, clientv3.WithPrefix()))
+	w.ops = append(w.ops, opDeleteBelow(prefix))
 	w.keys = append(w.keys, prefix)
 	w.bytes += len(prefix) + 64
 }
 
 // touch notes that the declared state of a node changes, so that a sync that was drawn up before is refused.
 func (w *write) touch(node string) {
-	w.put(syncKey(node), encode(syncRecord{V: format}))
+	w.put(syncKey(node), encode(syncRecord{V: format}), 0)
 }
 
 // dependsOn tells whether a write looks at, or writes, what others write.
