@@ -49,6 +49,8 @@ type committer struct {
 	landed chan *landing
 	// stopped is closed when nothing is committed any more.
 	stopped chan struct{}
+	// memo is told of the records before they are written.
+	memo    *memo
 	metrics *metrics
 }
 
@@ -148,6 +150,7 @@ func (c *committer) answer(ctx context.Context) {
 		if ctx.Err() != nil {
 			err = nil
 		}
+		c.memo.drop(l.group) // what was refused, and what has come otherwise
 		for i, w := range l.group {
 			if l.answers[i].held {
 				l.answers[i].err = unavailable(err)
@@ -161,6 +164,7 @@ func (c *committer) answer(ctx context.Context) {
 // alone, so that only that one fails.
 func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	start := time.Now()
+	c.memo.add(group)
 	answers, err := c.transact(ctx, group)
 	c.metrics.committed(group, start)
 	if err != nil && len(group) > 1 && refused(err) {
@@ -170,6 +174,7 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 		return
 	}
 	if err != nil {
+		c.memo.drop(group)
 		for _, w := range group {
 			w.done <- outcome{err: unavailable(err)}
 		}

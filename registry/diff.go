@@ -30,6 +30,8 @@ type step struct {
 	key   string
 	value []byte
 	lease clientv3.LeaseID
+	// instance is what the value was encoded from, if that is one.
+	instance *catalog.Instance
 }
 
 func (d *difference) record(key string, record any) {
@@ -89,7 +91,8 @@ func (d *difference) compareInstance(registration *catalog.Registration, now tim
 		return
 	}
 	if existing == nil || !sameAsKept(existing.Instance, instance) {
-		d.record(instanceKey(instance.Node, instance.ID), instanceRecord{V: format, Instance: instance})
+		value := encode(instanceRecord{V: format, Instance: instance})
+		d.put = append(d.put, step{key: instanceKey(instance.Node, instance.ID), value: value, instance: instance})
 	}
 	var checks []*catalog.Check
 	if existing != nil {
@@ -209,6 +212,8 @@ func (d *difference) write(revision uint64, maxBytes, maxConditions int) (w *wri
 			d.deletes++
 			w.delete(s.key)
 			continue
+		case s.instance != nil:
+			w.putInstance(s.instance, s.value, 0)
 		default:
 			w.put(s.key, s.value, s.lease)
 		}

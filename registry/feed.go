@@ -81,6 +81,7 @@ func (r *Registry) load(ctx context.Context) error {
 			from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
 		}
 	}
+	r.memo.clear()
 	r.metrics.reloads.Inc()
 	r.view.Load(uint64(revision), records)
 	return nil
@@ -180,9 +181,21 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	if event.Type == clientv3.EventTypeDelete {
 		value = nil
 	}
-	change, ok := r.decode(event.Kv.Key, value)
+	change, ok := r.remembered(event.Kv.Key, value)
+	if !ok {
+		change, ok = r.decode(event.Kv.Key, value)
+	}
 	change.CreateRevision, change.ModRevision = uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision)
 	return change, ok
+}
+
+// remembered returns the change that a record means which this process has written itself.
+func (r *Registry) remembered(key, value []byte) (catalog.Change, bool) {
+	i := r.memo.take(key, value)
+	if i == nil {
+		return catalog.Change{}, false
+	}
+	return catalog.Change{Type: catalog.RecordInstance, Name: i.Node, ID: i.ID, Instance: i}, true
 }
 
 // Barrier returns a revision at which all writes acknowledged before the call are visible, after the View has reached

@@ -347,7 +347,7 @@ func (stuck) Txn(ctx context.Context, _ *pb.TxnRequest, _ ...grpc.CallOption) (*
 
 func newCommitter(kv transactor) *committer {
 	return &committer{
-		kv: kv, maxOps: 16, width: 4, maxBytes: 1 << 20, metrics: newMetrics(nil, catalog.NewView()),
+		kv: kv, maxOps: 16, width: 4, maxBytes: 1 << 20, metrics: newMetrics(nil, catalog.NewView()), memo: &memo{},
 		visible: func(context.Context, uint64) error { return nil },
 		queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
 	}

@@ -110,7 +110,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
 	if existing == nil || !sameAsKept(existing.Instance, i) {
-		w.put(instanceKey(i.Node, i.ID), encode(instanceRecord{V: format, Instance: i}), lease)
+		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
 	}
 	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
 	fresh := existing == nil || existing.Owner != i.Owner

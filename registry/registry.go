@@ -38,6 +38,7 @@ type Registry struct {
 	logger  *slog.Logger
 	metrics *metrics
 	writes  *committer
+	memo    *memo
 	// back holds a token when the store was seen at a revision below the View's.
 	back chan struct{}
 	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
@@ -60,11 +61,12 @@ func New(cfg Config) (*Registry, error) {
 		cfg.MaxBytes = 1 << 20
 	}
 	m := newMetrics(cfg.Metrics, cfg.View)
+	own := &memo{byKey: make(map[string]remembered)}
 	r := &Registry{
-		client: cfg.Client, view: cfg.View, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
+		client: cfg.Client, view: cfg.View, memo: own, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1),
 		writes: &committer{
-			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m,
+			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m, memo: own,
 			visible: cfg.View.WaitRevision,
 			queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
 		},

@@ -7,6 +7,8 @@ import (
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 // write is one all-or-nothing change, with the conditions under which it is made.
@@ -15,6 +17,8 @@ type write struct {
 	ops        []*pb.RequestOp
 	// keys are those that ops write, reads those that conditions look at. One that ends in '/' is all below it.
 	keys, reads []string
+	// notes are records among ops that the feed need not decode.
+	notes []note
 	// bytes is about how much of a request the write takes.
 	bytes int
 	// handed is when the write was handed in. answered is when the store answered; it is set before done in the first of
@@ -76,6 +80,15 @@ func (w *write) unchangedBelow(prefix string, revision uint64) {
 // put writes a key, which ends with a lease unless that is 0.
 func (w *write) put(key string, value []byte, lease clientv3.LeaseID) {
 	w.putWith(key, &pb.PutRequest{Key: []byte(key), Value: value, Lease: int64(lease)})
+}
+
+// putInstance writes the record of an instance, encoded as value.
+func (w *write) putInstance(i *catalog.Instance, value []byte, lease clientv3.LeaseID) {
+	key := instanceKey(i.Node, i.ID)
+	w.put(key, value, lease)
+	if n, ok := noteInstance(key, value, i); ok {
+		w.notes = append(w.notes, n)
+	}
 }
 
 // replace writes a key that is there, and leaves it the lease that it has.
