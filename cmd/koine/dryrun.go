@@ -111,6 +111,12 @@ func describePlan(p *source.Plan) string {
 	if p.Registration != nil {
 		b.registration(p.Registration)
 	}
+	if p.Drain != 0 {
+		b.line("drain", "%s after its stop signal", p.Drain)
+	}
+	for _, hint := range p.Hints {
+		b.line("hint", "%s", hint)
+	}
 	for _, w := range p.Warnings {
 		b.line("left out", "%s: %s", w.Label, w.Reason)
 	}

@@ -33,6 +33,8 @@ type description struct {
 	registration catalog.Registration
 	// service is the name of its service, registered or not, rule what gave that name.
 	service, rule string
+	// drain is for how long it means to go on serving after its stop signal.
+	drain time.Duration
 	// skip says why the container is not registered; "" if it is.
 	skip     string
 	warnings []Warning
@@ -77,6 +79,7 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	}
 	d.registration.Instance = instanceOf(c, s, o, where.addresses, ports, d)
 	d.registration.Checks = checksOf(c, s, o, &d.registration.Instance, where)
+	d.drain = s.drain()
 	s.unknown()
 	d.warnings = s.warnings
 	return d, d.registration.Validate()
@@ -276,7 +279,7 @@ func (s *said) number(key string, limit int) int {
 func (s *said) unknown() {
 	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
 		switch key {
-		case "name", "id", "tags", "weight", "min_healthy", "ignore", "network", "ports", "zone", "region":
+		case "name", "id", "tags", "weight", "min_healthy", "ignore", "network", "ports", "zone", "region", "drain":
 			continue
 		}
 		if !strings.HasPrefix(key, "meta.") && !strings.HasPrefix(key, "check.") {

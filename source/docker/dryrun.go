@@ -27,6 +27,10 @@ type Plan struct {
 	WhyNot       string                `json:"why_not,omitempty"`
 	// RenamedFrom is the instance ID that it would have, had an elder container not taken it.
 	RenamedFrom string `json:"renamed_from,omitempty"`
+	// Drain is for how long it means to go on serving after its stop signal.
+	Drain catalog.Duration `json:"drain,omitzero"`
+	// Hints are what else would better be changed.
+	Hints []string `json:"hints,omitempty"`
 	// Warnings are the parts of its settings that are left out.
 	Warnings []Warning `json:"warnings,omitempty"`
 }
@@ -108,6 +112,7 @@ func (o outcome) plan() Plan {
 		Warnings: o.warnings,
 	}
 	if o.why == "" {
+		p.planDrain(o.drain, o.stopTimeout)
 		p.Registration = &o.registration
 		if was := o.tracked.registration.Instance.ID; was != o.registration.Instance.ID {
 			p.RenamedFrom = was

@@ -154,10 +154,15 @@ func (t *tracker) exhume(id string) {
 }
 
 // removed forgets a container that is not there any more, but for that it was.
-func (t *tracker) removed(id string) {
+func (t *tracker) removed(id string, now time.Time) (told report) {
 	last := catalog.LeftOut{}
 	if c, ok := t.containers[id]; ok {
 		last = t.leftOut(id, c.name, c.description)
+		told.container = c.name
+		if dead, ok := t.dead[id]; ok {
+			now = dead.at
+		}
+		told.lasted = t.lastedUntil(id, now, 0)
 	}
 	for _, g := range t.gone {
 		if g.ID == id {
@@ -169,4 +174,5 @@ func (t *tracker) removed(id string) {
 		last.Why = "it was removed"
 		t.bury(last)
 	}
+	return told
 }

@@ -43,11 +43,11 @@ func TestFindTellsWhatBecameOfContainers(t *testing.T) {
 	tracker.update(inspected(as("shop-2"), labels("koine.name", "shop", "koine.id", "shop")), nil)
 	tracker.update(inspected(as("shop-3"), labels("koine.name", "shop", "koine.ignore", "1")), nil)
 	tracker.update(inspected(as("dead-1"), labels("koine.name", "dead")), nil)
-	tracker.exited("dead-1"+strings.Repeat("0", 58), testStart)
+	tracker.exited("dead-1"+strings.Repeat("0", 58), testStart, time.Now())
 	tracker.update(inspected(as("early"), exitedWith(3)), nil)
 	tracker.update(inspected(as("old"), labels("koine.name", "shop"), exitedWith(0)), nil)
 	tracker.update(inspected(as("rolled"), labels("koine.name", "rolled")), nil)
-	tracker.removed("rolled" + strings.Repeat("0", 58))
+	tracker.removed("rolled"+strings.Repeat("0", 58), time.Now())
 	for name, want := range map[string]string{
 		"shop-1":                       "is shop",
 		"shop-2":                       "is shop-shop-2000000",

@@ -71,7 +71,7 @@ func (l *loop) run(ctx context.Context) {
 			l.takeLook(ctx, r)
 			l.takeMore(ctx)
 		case e := <-l.watch.exits:
-			l.tracker.exited(e.id, e.startedAt)
+			l.tracker.exited(e.id, e.startedAt, time.Now())
 			l.want(ctx, e.id, time.Time{})
 		case q := <-l.source.questions:
 			q.answer <- l.tracker.find(q.name)
@@ -177,7 +177,7 @@ func (l *loop) apply(ctx context.Context, r look) {
 	_, before := l.tracker.containers[r.id]
 	switch {
 	case cerrdefs.IsNotFound(r.err):
-		l.tracker.removed(r.id)
+		l.source.tell(l.tracker.removed(r.id, time.Now()))
 	case r.err != nil:
 		l.failed(r)
 		return

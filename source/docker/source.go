@@ -162,6 +162,9 @@ func (s *Source) options() options {
 
 // tell logs what people should know of a container, once.
 func (s *Source) tell(r report) {
+	if r.lasted != nil {
+		s.tellLasted(r.container, r.lasted)
+	}
 	for _, w := range r.warnings {
 		s.log.Warn("label left out", "container", r.container, "label", w.Label, "reason", w.Reason)
 	}
@@ -180,6 +183,9 @@ type metrics struct {
 	up         prometheus.Gauge
 	containers prometheus.Gauge
 	events     prometheus.Histogram
+	drains     prometheus.Histogram
+	// shortDrains counts the containers that ended before their koine.drain was over.
+	shortDrains prometheus.Counter
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -190,8 +196,16 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		containers: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "koine_docker_instances", Help: "Instances declared by the Docker source.",
 		}),
+		drains: prometheus.NewHistogram(prometheus.HistogramOpts{
+			Name:    "koine_docker_drain_seconds",
+			Help:    "Time from a container's stop signal to the end of its process.",
+			Buckets: []float64{.01, .1, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600},
+		}),
+		shortDrains: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "koine_docker_short_drains_total", Help: "Containers that ended before the time of their label koine.drain was over.",
+		}),
 	}
-	for _, c := range []prometheus.Collector{m.up, m.containers} {
+	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains} {
 		if r == nil {
 			break
 		}

@@ -38,6 +38,7 @@ type tracked struct {
 	started                time.Time
 	pid                    int
 	stopSignal             int
+	stopTimeout            time.Duration
 	// peer is the id of the container whose network it shares.
 	peer        string
 	name, image string
@@ -47,7 +48,12 @@ type tracked struct {
 }
 
 // mark is something that holds for a container from one start to the next.
-type mark struct{ startedAt, reason string }
+type mark struct {
+	startedAt, reason string
+	// signal is the first that told it to stop, at when it was sent, or its process seen to end; zero if nobody saw that.
+	signal string
+	at     time.Time
+}
 
 // kills are the signals sent to a container and when the last of them was.
 type kills struct {
@@ -70,7 +76,7 @@ func (t *tracker) adopt(registrations []catalog.Registration) {
 			continue
 		}
 		if kept.ContainerID != "" && kept.StartedAt != "" {
-			t.drains[kept.ContainerID] = mark{kept.StartedAt, r.Instance.Drain}
+			t.drains[kept.ContainerID] = mark{startedAt: kept.StartedAt, reason: r.Instance.Drain}
 		}
 	}
 }
@@ -85,6 +91,8 @@ type report struct {
 	invalid bool
 	// added is set if the container was not registered before.
 	added bool
+	// lasted is set if the container has ended after a stop signal.
+	lasted *lasted
 }
 
 // update takes in what the engine says of a container, and of the one whose network it shares.
@@ -96,10 +104,13 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	if err != nil {
 		d.skip, told.invalid = err.Error(), true
 	}
+	if c.State != nil {
+		told.lasted = t.lasted(c)
+	}
 	if !running(c) {
 		t.remove(c.ID)
 		t.bury(t.leftOut(c.ID, told.container, d))
-		return report{container: told.container}
+		return report{container: told.container, lasted: told.lasted}
 	}
 	before := t.containers[c.ID]
 	now := &tracked{
@@ -107,7 +118,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 		name: told.container, description: d, warned: make(map[Warning]bool),
 	}
 	if err == nil {
-		now.image, now.stopSignal = c.Config.Image, parseSignal(c.Config.StopSignal)
+		now.image, now.stopSignal, now.stopTimeout = c.Config.Image, parseSignal(c.Config.StopSignal), stopTimeout(c)
 		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
 	}
 	if peer != nil {
@@ -175,14 +186,18 @@ func (t *tracker) kill(id string, k kills) {
 	}
 	delete(t.kills, id)
 	if signal := stopping(k.signals, c.stopSignal); signal != 0 && !k.at.Before(c.started) {
-		t.drains[id] = mark{c.startedAt, drainPrefix + signalName(signal)}
+		m := mark{startedAt: c.startedAt, reason: drainPrefix + signalName(signal), signal: signalName(signal), at: k.at}
+		if first, ok := t.drains[id]; ok && first.startedAt == c.startedAt {
+			m.signal, m.at = first.signal, first.at
+		}
+		t.drains[id] = m
 	}
 }
 
 // exited notes that the process which a container started with has ended.
-func (t *tracker) exited(id, startedAt string) {
+func (t *tracker) exited(id, startedAt string, at time.Time) {
 	if c, ok := t.containers[id]; ok && c.startedAt == startedAt {
-		t.dead[id] = mark{startedAt: startedAt}
+		t.dead[id] = mark{startedAt: startedAt, at: at}
 	}
 }
 

@@ -1,0 +1,126 @@
+package docker
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/moby/moby/api/types/container"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	// maxDrain is the longest that a container can ask to be left running after its stop signal.
+	maxDrain = time.Hour
+	// engineStopTimeout is how long an engine waits after the stop signal where nobody says otherwise.
+	engineStopTimeout = 10 * time.Second
+)
+
+// drain reads for how long a container means to go on serving after its stop signal; 0 if it does not say.
+func (s *said) drain() time.Duration {
+	v, ok := s.koine["drain"]
+	if !ok {
+		return 0
+	}
+	d, err := time.ParseDuration(strings.TrimSpace(v.value))
+	if err != nil || d < 0 || d > maxDrain {
+		s.warn(v.label, "%q is not a duration of 0 to %v: write it as 10s or 1m30s", v.value, maxDrain)
+		return 0
+	}
+	return d
+}
+
+// stopTimeout returns how long the engine waits for a container after its stop signal before it kills it, unless it is
+// told otherwise with the stop; negative means for ever.
+func stopTimeout(c *container.InspectResponse) time.Duration {
+	if c.Config.StopTimeout == nil {
+		return engineStopTimeout
+	}
+	return time.Duration(*c.Config.StopTimeout) * time.Second
+}
+
+// lasted is how long a container lived after it was told to stop.
+type lasted struct {
+	signal string
+	lived  time.Duration
+	// wanted is what its label asks for; 0 if it has none.
+	wanted time.Duration
+	// killed tells that it did not end by itself.
+	killed bool
+}
+
+// short tells whether a container ended before those who still held its address could be done.
+func (d *lasted) short() bool { return d.lived < d.wanted }
+
+func (d *lasted) String() string {
+	lived := d.lived.Round(100 * time.Millisecond)
+	return fmt.Sprintf("lived %v after %s, koine.drain asks for %v", lived, d.signal, d.wanted)
+}
+
+// hint says what to change for a container that ended too early.
+func (d *lasted) hint() string {
+	if d.killed {
+		return fmt.Sprintf("it was killed: docker stop -t, or --stop-timeout, has to be longer than %v", d.wanted)
+	}
+	return fmt.Sprintf("its process ended by itself: it has to go on serving for %v after %s", d.wanted, d.signal)
+}
+
+// lastedUntil returns how long a registered container lived after its stop signal, given when it ended; nil if no
+// signal is known for the start that it was known with.
+func (t *tracker) lastedUntil(id string, end time.Time, exitCode int) *lasted {
+	c, m := t.containers[id], t.drains[id]
+	if c == nil || c.skip != "" || m.at.IsZero() || m.startedAt != c.startedAt {
+		return nil
+	}
+	return &lasted{
+		signal: m.signal, lived: max(0, end.Sub(m.at)), wanted: c.drain,
+		killed: exitCode == 128+sigKill || m.reason == drainPrefix+signalName(sigKill),
+	}
+}
+
+// lasted returns the same for a container that does not run any more, or runs again.
+func (t *tracker) lasted(c *container.InspectResponse) *lasted {
+	if m := t.drains[c.ID]; running(c) && c.State.StartedAt == m.startedAt {
+		return nil
+	}
+	end, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt)
+	if err != nil || end.Year() == 1 {
+		return nil
+	}
+	return t.lastedUntil(c.ID, end, c.State.ExitCode)
+}
+
+// tellLasted logs how long a container lived after its stop signal, if it has said how long it should.
+func (s *Source) tellLasted(name string, d *lasted) {
+	s.metrics.drains.Observe(d.lived.Seconds())
+	message := "container stopped: " + d.String()
+	switch {
+	case d.wanted == 0:
+		s.log.Debug("container stopped", "container", name, "signal", d.signal, "lived", d.lived)
+	case d.short():
+		s.metrics.shortDrains.Inc()
+		s.log.Warn(message, "container", name, "hint", d.hint())
+	default:
+		s.log.Info(message, "container", name)
+	}
+}
+
+// stopText says what a container asks for after its stop signal, and whether the engine grants it.
+func stopText(wanted, timeout time.Duration) string {
+	if timeout >= 0 && timeout <= wanted {
+		return fmt.Sprintf("docker stop kills it after %v unless -t says more: run it with a --stop-timeout above %v", timeout, wanted)
+	}
+	return ""
+}
+
+// planDrain adds to a plan what is asked for after the stop signal.
+func (p *Plan) planDrain(wanted, timeout time.Duration) {
+	if wanted == 0 {
+		return
+	}
+	p.Drain = catalog.Duration(wanted)
+	if hint := stopText(wanted, timeout); hint != "" {
+		p.Hints = append(p.Hints, hint)
+	}
+}
