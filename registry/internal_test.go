@@ -76,7 +76,7 @@ func TestKeysRoundTrip(t *testing.T) {
 		{checkKey("n_1", check.ID), checkRecord{format, check},
 			catalog.Change{Type: catalog.RecordCheck, Name: "n_1", ID: check.ID, Check: check}},
 	} {
-		got, err := decode(tt.key, []byte(encode(tt.value)))
+		got, err := decode(tt.key, encode(tt.value))
 		if err != nil {
 			t.Errorf("%s: %v", tt.key, err)
 		}
