@@ -115,6 +115,9 @@ func (d *Definition) validate(noun string) error {
 	if err := d.validateTexts(noun); err != nil {
 		return err
 	}
+	if bad := d.badTarget(); bad != nil {
+		return Errorf(KindInvalid, "%s: %s", noun, bad.Message).WithHint("%s", bad.Hint)
+	}
 	if d.Interval < 0 || d.Interval > 0 && d.Interval < Duration(MinInterval) || d.Timeout < 0 || d.TTL < 0 {
 		return Errorf(KindInvalid, "%s has a negative or too short interval, timeout or ttl", noun)
 	}

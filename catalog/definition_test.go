@@ -69,6 +69,16 @@ func TestDefinitionIsRefused(t *testing.T) {
 		{Definition{Type: CheckTCP, TCP: "a:1", DeregisterAfter: -1}, "at least 1s"},
 		{Definition{Type: CheckUDP, UDP: "a:1", UDPPayload: "\xff"}, "UTF-8"},
 		{Definition{Type: CheckGRPC, GRPC: strings.Repeat("x", MaxText+1)}, "are allowed"},
+		{Definition{Type: CheckHTTP, HTTP: "ftp://web/"}, `check c: http: "ftp://web/" is not a URL: write it as http://host:port/path`},
+		{Definition{Type: CheckHTTP, HTTP: "web:80/health"}, "is not a URL"},
+		{Definition{Type: CheckHTTP, HTTP: "http:///health"}, "is not a URL"},
+		{Definition{Type: CheckHTTP, HTTP: "http://:80/"}, "is not a URL"},
+		{Definition{Type: CheckHTTP, HTTP: "http://web:99999/"}, "is not a URL"},
+		{Definition{Type: CheckTCP, TCP: "web"}, `check c: tcp: "web" is not an address: write it as host:port`},
+		{Definition{Type: CheckTCP, TCP: "web:"}, "tcp"}, {Definition{Type: CheckTCP, TCP: "web:0"}, "tcp"},
+		{Definition{Type: CheckUDP, UDP: "web:65536"}, "udp"}, {Definition{Type: CheckH2Ping, H2Ping: "::1"}, "h2ping"},
+		{Definition{Type: CheckGRPC, GRPC: "web/shop.Cart"}, `grpc: "web" is not an address`},
+		{Definition{Type: CheckGRPC, GRPC: "/shop.Cart"}, "grpc"},
 		{Definition{Type: "h3"}, "set one of http, tcp, udp, grpc, h2ping"},
 	}
 	for _, test := range tests {
@@ -77,8 +87,14 @@ func TestDefinitionIsRefused(t *testing.T) {
 			t.Errorf("%+v: %v, want %q", test.d, err, test.want)
 		}
 	}
-	fine := Definition{Type: CheckTCP, TCP: "a:1", FlapThreshold: 100, DeregisterAfter: Duration(time.Second)}
-	if err := fine.validate("check c"); err != nil {
-		t.Error(err)
+	for _, fine := range []Definition{
+		{Type: CheckTCP, TCP: "a:1", FlapThreshold: 100, DeregisterAfter: Duration(time.Second)},
+		{Type: CheckTCP, TCP: ":22"}, {Type: CheckUDP, UDP: "[::1]:53"}, {Type: CheckTCP, TCP: "web:http"},
+		{Type: CheckHTTP, HTTP: "https://me:secret@web.example/health?full"}, {Type: CheckHTTP, HTTP: "http://[::1]:8080"},
+		{Type: CheckGRPC, GRPC: "web:1/shop.Cart"},
+	} {
+		if err := fine.validate("check c"); err != nil {
+			t.Error(err)
+		}
 	}
 }

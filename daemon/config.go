@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"net/url"
 	"os"
 	"strings"
 	"time"
@@ -81,6 +82,9 @@ func (c Config) withDefaults() (Config, error) {
 	if c.Docker == "" {
 		c.Docker = Auto
 	}
+	if err := c.checkDocker(); err != nil {
+		return c, err
+	}
 	if !c.Advertise.IsValid() {
 		c.Advertise = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
@@ -119,6 +123,38 @@ func (c Config) dockerHost() (string, bool) {
 	default:
 		return c.Docker, true
 	}
+}
+
+// checkDocker refuses what can be no engine's address, rather than waiting for it to answer.
+func (c Config) checkDocker() error {
+	host, ok := c.dockerHost()
+	if !ok || engineAddress(host) {
+		return nil
+	}
+	const forms = "unix:///path or tcp://host:port"
+	if c.Docker == Auto {
+		return catalog.Errorf(catalog.KindInvalid, "DOCKER_HOST %q is not %s", host, forms).
+			WithHint("name the engine with --docker, or follow none with --docker off")
+	}
+	return catalog.Errorf(catalog.KindInvalid, "--docker %q is not auto, off, %s", host, forms)
+}
+
+// engineAddress tells whether an engine may be reached at an address: a socket's path, or a host and a port.
+func engineAddress(address string) bool {
+	if strings.HasPrefix(address, "/") {
+		return true
+	}
+	u, err := url.Parse(address)
+	if err != nil {
+		return false
+	}
+	switch u.Scheme {
+	case "unix":
+		return u.Host == "" && strings.HasPrefix(u.Path, "/")
+	case "tcp", "http", "https":
+		return u.Hostname() != "" && u.Port() != ""
+	}
+	return false
 }
 
 // storeElsewhere tells whether the store is not this process's own.

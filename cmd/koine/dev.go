@@ -11,7 +11,6 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
-	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -73,9 +72,6 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	if cfg.DNS, err = dnsDoors(f.cfg.DNS, f.bind); err != nil {
 		return cfg, err
 	}
-	if err := checkDocker(cfg.Docker); err != nil {
-		return cfg, err
-	}
 	if err := checkConfigDir(cfg.ConfigDir); err != nil {
 		return cfg, err
 	}
@@ -83,15 +79,6 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	cfg.Version = version
 	warnOfScripts(cfg)
 	return cfg, nil
-}
-
-// checkDocker refuses what can be no engine's address, rather than waiting for it to answer.
-func checkDocker(host string) error {
-	scheme, _, _ := strings.Cut(host, "://")
-	if slices.Contains([]string{daemon.Auto, daemon.Off, "", "unix", "tcp", "http", "https"}, scheme) {
-		return nil
-	}
-	return fmt.Errorf("--docker %q is not auto, off, unix:///path or tcp://host:port", host)
 }
 
 // checkConfigDir refuses a mistyped directory at once. One that goes later on keeps what it held in force.

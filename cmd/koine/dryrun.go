@@ -74,9 +74,6 @@ func (d *dryRun) plans(cmd *cobra.Command) (plans []source.Plan, err error) {
 	if d.cfg.Advertise, err = netip.ParseAddr(d.advertise); err != nil {
 		return nil, fmt.Errorf("--advertise %q is not an IP address", d.advertise)
 	}
-	if err := checkDocker(d.cfg.Docker); err != nil {
-		return nil, err
-	}
 	if d.cfg.Logger, err = newLogger(cmd.ErrOrStderr(), "warn", "text"); err != nil {
 		return nil, err
 	}

@@ -174,17 +174,6 @@ func TestWarnOfScripts(t *testing.T) {
 	}
 }
 
-func TestCheckDocker(t *testing.T) {
-	for host, good := range map[string]bool{
-		"": true, "auto": true, "off": true, "unix:///run/docker.sock": true, "tcp://10.0.0.1:2376": true,
-		"on": false, "/run/docker.sock": false, "ftp://host": false,
-	} {
-		if err := checkDocker(host); (err == nil) != good {
-			t.Errorf("--docker %q: %v", host, err)
-		}
-	}
-}
-
 // TestServeEndsWithItsContext runs a whole daemon in this process.
 func TestServeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,9 +3,6 @@ package files
 import (
 	"errors"
 	"fmt"
-	"net"
-	"net/url"
-	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -113,27 +110,7 @@ func (d *decoder) settleCheck(c *catalog.Check) error {
 			return errors.New("check runs a command in a container: start koine with --enable-script-checks to allow that")
 		}
 	}
-	return checkTarget(&c.Definition)
-}
-
-func checkTarget(def *catalog.Definition) error {
-	if def.HTTP != "" {
-		if u, err := url.Parse(def.HTTP); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-			return fmt.Errorf("http: %q is not a URL: write it as http://host:port/path", def.HTTP)
-		}
-	}
-	grpc, _, _ := strings.Cut(def.GRPC, "/")
-	for _, target := range []struct{ field, value string }{
-		{"tcp", def.TCP}, {"udp", def.UDP}, {"grpc", grpc}, {"h2ping", def.H2Ping},
-	} {
-		if target.value == "" {
-			continue
-		}
-		if _, _, err := net.SplitHostPort(target.value); err != nil {
-			return fmt.Errorf("%s: %q is not an address: write it as host:port", target.field, target.value)
-		}
-	}
-	return nil
+	return c.ValidateTarget()
 }
 
 // setNot takes the opposite of a truth.

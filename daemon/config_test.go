@@ -1,0 +1,34 @@
+package daemon
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+func TestDockerAddress(t *testing.T) {
+	for address, fine := range map[string]bool{
+		"unix:///var/run/docker.sock": true, "/run/docker.sock": true, "tcp://10.0.0.1:2376": true,
+		"tcp://[::1]:2375": true, "https://engine:2376": true, Off: true,
+		"unix://": false, "unix://run/docker.sock": false, "tcp://engine": false, "tcp://:2375": false,
+		"ssh://me@engine": false, "engine:2375": false, "docker.sock": false, "%": false,
+	} {
+		t.Setenv("DOCKER_HOST", "")
+		_, err := Config{Node: "n1", Docker: address}.withDefaults()
+		if (err == nil) != fine || err != nil && !strings.HasPrefix(err.Error(), "--docker ") {
+			t.Errorf("--docker %s: %v", address, err)
+		}
+		if address == Off {
+			continue
+		}
+		t.Setenv("DOCKER_HOST", address)
+		_, err = Config{Node: "n1"}.withDefaults()
+		if (err == nil) != fine || err != nil && !strings.HasPrefix(err.Error(), "DOCKER_HOST ") {
+			t.Errorf("DOCKER_HOST=%s: %v", address, err)
+		}
+		if err != nil && (catalog.KindOf(err) != catalog.KindInvalid || !strings.Contains(err.Error(), "--docker")) {
+			t.Errorf("DOCKER_HOST=%s: %v does not name the flag", address, err)
+		}
+	}
+}
