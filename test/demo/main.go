@@ -4,6 +4,7 @@
 //	GET /             the server's name, its host name and the port asked
 //	GET /health       200 "ok" or 503 "not ok"
 //	PUT /health?ok=   turns the health
+//	GET /served       how many times GET / was answered; it is told at the end too
 //
 // Every flag has an environment variable of the same name behind DEMO_: -grace is DEMO_GRACE.
 package main
@@ -83,9 +84,9 @@ func parse(args []string, env func(string) string) (options, error) {
 
 // serve answers on every port until ctx ends, and for the grace period after that.
 func serve(ctx context.Context, o options) error {
-	healthy := new(atomic.Bool)
-	healthy.Store(!o.unhealthy)
-	server := &http.Server{Handler: handler(o.name, healthy), ReadHeaderTimeout: 5 * time.Second}
+	state := new(state)
+	state.healthy.Store(!o.unhealthy)
+	server := &http.Server{Handler: handler(o.name, state), ReadHeaderTimeout: 5 * time.Second}
 	failed := make(chan error, len(o.ports))
 	for _, port := range o.ports {
 		listener, err := net.Listen("tcp", net.JoinHostPort(o.listen, port))
@@ -102,6 +103,7 @@ func serve(ctx context.Context, o options) error {
 	}
 	fmt.Printf("%s stops in %v\n", o.name, o.grace)
 	linger(o.grace)
+	fmt.Printf("%s has served %d\n", o.name, state.served.Load())
 	return server.Close()
 }
 
@@ -112,16 +114,24 @@ func linger(grace time.Duration) {
 	<-timer.C
 }
 
+// state is what a server keeps from one request to the next.
+type state struct {
+	healthy atomic.Bool
+	served  atomic.Int64
+}
+
 // handler returns the pages of the server.
-func handler(name string, healthy *atomic.Bool) http.Handler {
+func handler(name string, state *state) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, r *http.Request) {
 		host, _ := os.Hostname()
 		address, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
+		state.served.Add(1)
 		fmt.Fprintf(w, "%s on %s at %s\n", name, host, address)
 	})
+	mux.HandleFunc("GET /served", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, state.served.Load()) })
 	mux.HandleFunc("GET /health", func(w http.ResponseWriter, _ *http.Request) {
-		if !healthy.Load() {
+		if !state.healthy.Load() {
 			http.Error(w, "not ok", http.StatusServiceUnavailable)
 			return
 		}
@@ -133,7 +143,7 @@ func handler(name string, healthy *atomic.Bool) http.Handler {
 			http.Error(w, "ok must be true or false", http.StatusBadRequest)
 			return
 		}
-		healthy.Store(ok)
+		state.healthy.Store(ok)
 	})
 	return mux
 }

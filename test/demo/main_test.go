@@ -7,7 +7,6 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
-	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -15,14 +14,17 @@ import (
 func none(string) string { return "" }
 
 func TestHealthTurns(t *testing.T) {
-	healthy := new(atomic.Bool)
-	healthy.Store(true)
-	server := httptest.NewServer(handler("web", healthy))
+	state := new(state)
+	state.healthy.Store(true)
+	server := httptest.NewServer(handler("web", state))
 	defer server.Close()
 	host, port, _ := net.SplitHostPort(server.Listener.Addr().String())
 
 	if body := request(t, http.MethodGet, server.URL+"/", 200); !strings.HasPrefix(body, "web on ") {
 		t.Errorf("GET / = %q, want the name first", body)
+	}
+	if body := request(t, http.MethodGet, server.URL+"/served", 200); body != "1\n" {
+		t.Errorf("GET /served = %q after one request", body)
 	}
 	o, err := parse([]string{"-listen", host, "-ports", port, "-healthcheck"}, none)
 	if err != nil {
