@@ -116,6 +116,9 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	if b.hosts {
 		v.nodesIndex.Store(revision)
 	}
+	if v.loaded.Load() && revision >= v.revision.Load() { // what a first or an older store holds has not happened just now
+		v.recent.note(b)
+	}
 	v.revision.Store(revision)
 	v.wake.fire(b.woken)
 	b.reset()

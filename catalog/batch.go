@@ -18,6 +18,8 @@ type batch struct {
 	// woken are those that waiters wait for, changed the services among them.
 	woken   []waitKey
 	changed []string
+	// moved are the nodes that look otherwise than before.
+	moved []hostChange
 
 	list   bool
 	hosts  bool

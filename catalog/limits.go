@@ -31,4 +31,6 @@ const (
 	MinInterval       = 10 * time.Millisecond
 	MinTTL            = time.Second
 	MaxTTL            = 24 * time.Hour
+	DefaultHistory    = time.Hour // back from now
+	MaxHistory        = 7 * 24 * time.Hour
 )

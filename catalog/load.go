@@ -12,6 +12,9 @@ func (v *View) Load(revision uint64, records []Change) {
 	if back {
 		v.rewind(revision)
 	}
+	if back || !v.loaded.Load() {
+		v.recent.begin(revision, back)
+	}
 	v.log.reset(revision)
 	v.listIndex.Store(revision)
 	v.nodesIndex.Store(revision)

@@ -64,7 +64,10 @@ func (n *nodeState) rebuildHost(b *batch) {
 	}
 	before := n.host
 	n.host = host
-	b.hosts = b.hosts || before == nil || !before.looksLike(host)
+	if before == nil || !before.looksLike(host) {
+		b.hosts = true
+		b.moved = append(b.moved, hostChange{n.name, before, host})
+	}
 	for id, i := range n.instances {
 		n.touch(id, i)
 	}

@@ -38,6 +38,7 @@ type View struct {
 	hold   holds
 	wake   waiters
 	log    changeLog
+	recent recent
 	slots  atomic.Int32
 
 	writer writer

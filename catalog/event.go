@@ -1,0 +1,258 @@
+package catalog
+
+import (
+	"slices"
+	"strings"
+	"time"
+)
+
+// EventType says what happened to an instance, or to a node if the event names no instance.
+type EventType string
+
+// The types of event.
+const (
+	// EventPresent begins a history: the instance was there already.
+	EventPresent      EventType = "present"
+	EventRegistered   EventType = "registered"
+	EventDeregistered EventType = "deregistered"
+	// EventChanged is a change of what was declared; the reason names the fields.
+	EventChanged EventType = "changed"
+	// EventPassing, EventWarning and EventCritical are changes of status, From one To another.
+	EventPassing   EventType = "passing"
+	EventWarning   EventType = "warning"
+	EventCritical  EventType = "critical"
+	EventDrained   EventType = "drained"
+	EventUndrained EventType = "undrained"
+	EventNodeUp    EventType = "node_up"
+	EventNodeDown  EventType = "node_down"
+	// EventGap stands for changes that are not known any more; Missing counts them.
+	EventGap EventType = "gap"
+)
+
+// Event is something that happened in the catalog.
+type Event struct {
+	// Revision is the one at which it happened.
+	Revision uint64 `json:"revision"`
+	// Time is when.
+	Time time.Time `json:"time"`
+	Type EventType `json:"type"`
+	// Service is the name in lower case; empty for what happened to a node.
+	Service  string `json:"service,omitempty"`
+	Instance string `json:"instance,omitempty"`
+	Node     string `json:"node,omitempty"`
+	// From and To are the statuses before and after.
+	From Status `json:"from,omitempty"`
+	To   Status `json:"to,omitempty"`
+	// Reason says why, for people.
+	Reason string `json:"reason,omitempty"`
+	// Missing is how many changes a gap stands for, each of one instance or node; 0 if that is not known.
+	Missing uint64 `json:"missing,omitempty"`
+}
+
+// Concerns tells whether an event is about a service, an instance or a node of that name. A gap concerns everybody.
+func (e *Event) Concerns(name string) bool {
+	return e.Type == EventGap || strings.EqualFold(e.Service, name) || e.Instance == name || strings.EqualFold(e.Node, name)
+}
+
+// EndpointEvents returns what happened to an instance between two of its snapshots, of which either may be nil. Revision
+// and Time are left to the caller. Outputs of checks are no event.
+func EndpointEvents(before, after *Endpoint) []Event {
+	switch {
+	case before == nil && after == nil:
+		return nil
+	case before == nil:
+		return []Event{after.event(EventRegistered, "", after.Status, after.notWell())}
+	case after == nil:
+		return []Event{before.event(EventDeregistered, before.Status, "", before.notWell())}
+	case !strings.EqualFold(before.Service, after.Service):
+		return append(EndpointEvents(before, nil), EndpointEvents(nil, after)...)
+	}
+	var events []Event
+	if fields := changedFields(before, after); len(fields) > 0 {
+		events = append(events, after.event(EventChanged, "", "", strings.Join(fields, ", ")))
+	}
+	if before.Drained != after.Drained {
+		what, why := EventDrained, after.Drained
+		if why == "" {
+			what, why = EventUndrained, before.Drained
+		}
+		if why == "drained" {
+			why = ""
+		}
+		events = append(events, after.event(what, "", "", strings.TrimPrefix(why, "drained: ")))
+	}
+	if before.Status != after.Status {
+		events = append(events, after.event(EventType(after.Status), before.Status, after.Status, whyStatus(before, after)))
+	}
+	return events
+}
+
+func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
+	return Event{
+		Type: what, Service: fold(e.Service), Instance: e.ID, Node: e.Instance.Node, From: from, To: to, Reason: reason,
+	}
+}
+
+// notWell says why an endpoint is not given to askers, or warns.
+func (e *Endpoint) notWell() string {
+	if e.Drained != "" {
+		return e.WhyNot()
+	}
+	return e.whyStatus()
+}
+
+// whyStatus says what makes an endpoint's status worse than passing; it is empty if nothing does.
+func (e *Endpoint) whyStatus() string {
+	if e.Status == Passing {
+		return ""
+	}
+	if !e.Host.Alive {
+		return "node " + e.Instance.Node + " is not alive"
+	}
+	if c := firstOf(e.Host.Checks, e.Status); c != nil {
+		return c.said(" of node " + e.Instance.Node)
+	}
+	if c := firstOf(e.Checks, e.Status); c != nil {
+		return c.said("")
+	}
+	return ""
+}
+
+// whyStatus says what made an endpoint's status another one.
+func whyStatus(before, after *Endpoint) string {
+	if why := after.whyStatus(); why != "" {
+		return why
+	}
+	if !before.Host.Alive {
+		return "node " + after.Instance.Node + " is alive"
+	}
+	for _, list := range [][]*Check{after.Host.Checks, after.Checks} {
+		for _, c := range list {
+			was := checkBefore(before, c.ID)
+			if was != nil && was.Status != c.Status {
+				return c.said("")
+			}
+		}
+	}
+	return ""
+}
+
+func checkBefore(e *Endpoint, id string) *Check {
+	for _, list := range [][]*Check{e.Host.Checks, e.Checks} {
+		for _, c := range list {
+			if c.ID == id {
+				return c
+			}
+		}
+	}
+	return nil
+}
+
+func firstOf(checks []*Check, status Status) *Check {
+	for _, c := range checks {
+		if c.Status == status || status == Critical && !c.Status.Valid() {
+			return c
+		}
+	}
+	return nil
+}
+
+// maxSaid is how many bytes of a check's output a reason has.
+const maxSaid = 200
+
+// said says how a check is, and why, in one line.
+func (c *Check) said(of string) string {
+	why := "check " + c.ID + of + " is " + string(c.Status)
+	line, _, _ := strings.Cut(strings.TrimSpace(c.Output), "\n")
+	if len(line) > maxSaid {
+		line = strings.ToValidUTF8(line[:maxSaid], "") + "…"
+	}
+	if line == "" {
+		return why
+	}
+	return why + ": " + line
+}
+
+// changedFields names what is declared otherwise. A drain is an event of its own.
+func changedFields(before, after *Endpoint) (fields []string) {
+	sameChecks := slices.EqualFunc(before.Checks, after.Checks, func(c, d *Check) bool { return c == d || c.ID == d.ID && c.Name == d.Name })
+	if !sameChecks {
+		fields = append(fields, "checks")
+	}
+	a, b := *before.Instance, *after.Instance
+	if a.Drain = b.Drain; before.Instance == after.Instance || a.Equal(&b) {
+		return fields
+	}
+	fields = nil
+	// Each is what remains to be told once it is made equal.
+	for _, field := range []struct {
+		name  string
+		equal func()
+	}{
+		{"ports", func() { a.Ports = b.Ports }}, {"addresses", func() { a.Addresses = b.Addresses }},
+		{"tags", func() { a.Tags = b.Tags }}, {"meta", func() { a.Meta = b.Meta }},
+		{"weight", func() { a.Weight = b.Weight }}, {"min_healthy", func() { a.MinHealthy = b.MinHealthy }},
+		{"locality", func() { a.Locality = b.Locality }}, {"owner", func() { a.Owner = b.Owner }},
+	} {
+		was := a
+		field.equal()
+		if !was.Equal(&a) {
+			fields = append(fields, field.name)
+		}
+	}
+	if !sameChecks {
+		fields = append(fields, "checks")
+	}
+	if len(fields) == 0 {
+		fields = []string{"declaration"}
+	}
+	return fields
+}
+
+// HostEvents returns what happened to a node between two of its snapshots, of which either may be nil.
+func HostEvents(name string, before, after *Host) []Event {
+	wasAlive, alive := before != nil && before.Alive, after != nil && after.Alive
+	event := Event{Node: name}
+	switch {
+	case !wasAlive && alive:
+		event.Type = EventNodeUp
+		return []Event{event}
+	case wasAlive && !alive:
+		event.Type, event.Reason = EventNodeDown, "its session has ended"
+		if after == nil || after.Node == nil {
+			event.Reason = "it was removed"
+		}
+		return []Event{event}
+	case !alive:
+		return nil
+	}
+	var events []Event
+	if before.Node != nil && after.Node != nil && !before.Node.Equal(after.Node) {
+		event.Type = EventChanged
+		events = append(events, event)
+	}
+	if before.Status != after.Status {
+		event.Type, event.From, event.To = EventType(after.Status), before.Status, after.Status
+		if c := firstOf(after.Checks, after.Status); c != nil {
+			event.Reason = c.said("")
+		}
+		events = append(events, event)
+	}
+	return events
+}
+
+// History is what happened in a service, or to an instance, as far as the store remembers.
+type History struct {
+	Name string `json:"name"`
+	// Since is the time, and Revision the revision, from which on the history is whole. The events begin with what was
+	// there then.
+	Since    time.Time `json:"since"`
+	Revision uint64    `json:"revision"`
+	// Until is the revision at which it ends.
+	Until uint64 `json:"until"`
+	// Whole tells that it goes back as far as was asked for. Where it does not, the store has forgotten the rest.
+	Whole bool `json:"whole"`
+	// Left is how many events, the oldest, were left out because there were too many.
+	Left   int     `json:"left_out,omitempty"`
+	Events []Event `json:"events"`
+}
