@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
@@ -60,31 +61,41 @@ func (r *Registry) load(ctx context.Context) error {
 	}
 	r.clocked.Store(0) // the store may be an older one
 	var records []catalog.Change
-	revision := int64(0)
-	end := clientv3.GetPrefixRangeEnd(Root)
-	for from := Root; from != ""; {
+	revision, err := r.scan(ctx, Root, 0, func(kv *mvccpb.KeyValue) {
+		if change, ok := r.decode(kv.Key, kv.Value); ok {
+			change.CreateRevision, change.ModRevision = uint64(kv.CreateRevision), uint64(kv.ModRevision)
+			records = append(records, change)
+		}
+	})
+	if err != nil {
+		return err
+	}
+	r.memo.clear()
+	r.metrics.reloads.Inc()
+	r.view.Load(uint64(revision), records)
+	return nil
+}
+
+// scan reads all keys below a prefix as they were at a revision, page by page; 0 is the last one. It returns the revision.
+func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each func(*mvccpb.KeyValue)) (int64, error) {
+	end := clientv3.GetPrefixRangeEnd(prefix)
+	for from := prefix; from != ""; {
 		resp, err := r.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
 		if err != nil {
-			return err
+			return 0, err
 		}
 		if revision == 0 {
 			revision = resp.Header.Revision
 		}
 		for _, kv := range resp.Kvs {
-			if change, ok := r.decode(kv.Key, kv.Value); ok {
-				change.CreateRevision, change.ModRevision = uint64(kv.CreateRevision), uint64(kv.ModRevision)
-				records = append(records, change)
-			}
+			each(kv)
 		}
 		from = ""
 		if resp.More {
 			from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
 		}
 	}
-	r.memo.clear()
-	r.metrics.reloads.Inc()
-	r.view.Load(uint64(revision), records)
-	return nil
+	return revision, nil
 }
 
 // recorded tells whether a key holds a record of the catalog. The marks of syncs are for conditions only, and the clock is

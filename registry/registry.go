@@ -44,6 +44,8 @@ type Registry struct {
 	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
 	clocked   atomic.Int64
 	unclocked chan moment
+	// replaying has room for the one history that may be read at a time.
+	replaying chan struct{}
 }
 
 // New returns a Registry. It does nothing before Run.
@@ -64,7 +66,7 @@ func New(cfg Config) (*Registry, error) {
 	own := &memo{byKey: make(map[string]remembered)}
 	r := &Registry{
 		client: cfg.Client, view: cfg.View, memo: own, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
-		unclocked: make(chan moment, 1),
+		unclocked: make(chan moment, 1), replaying: make(chan struct{}, 1),
 		writes: &committer{
 			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m, memo: own,
 			visible: cfg.View.WaitRevision,
