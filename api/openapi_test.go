@@ -83,7 +83,8 @@ func TestDocumentHasEveryField(t *testing.T) {
 		"NodeDeclaration": client.NodeDeclaration{}, "Error": client.ErrorBody{},
 		"Explanation": client.Explanation{}, "ExplanationList": client.ExplanationList{}, "DoorView": client.DoorView{},
 		"DrainOrder": client.DrainOrder{}, "Drain": catalog.Drain{}, "LeftOut": catalog.LeftOut{}, "DrainList": client.DrainList{},
-		"Address": catalog.Address{},
+		"Address":      catalog.Address{},
+		"CatalogEvent": catalog.Event{}, "LogEvent": client.LogEvent{}, "History": catalog.History{},
 	} {
 		fields := fieldsOf(reflect.TypeOf(value))
 		var documented []string

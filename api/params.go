@@ -47,15 +47,11 @@ func params(r *http.Request, known ...string) (url.Values, error) {
 // readParams reads the parameters of a read, and makes the View fresh enough where ?consistent asks for it.
 func (s *Server) readParams(r *http.Request, known ...string) (url.Values, error) {
 	values, err := params(r, append(known, "consistent")...)
-	if err != nil || !values.Has("consistent") {
-		return values, err
+	if err != nil {
+		return nil, err
 	}
-	switch values.Get("consistent") {
-	case "", "1", "true":
-	case "0", "false":
-		return values, nil
-	default:
-		return nil, catalog.Errorf(catalog.KindInvalid, "consistent=%.20q is neither true nor false", values.Get("consistent"))
+	if consistent, err := boolOf(values, "consistent"); err != nil || !consistent {
+		return values, err
 	}
 	if s.cfg.Barrier == nil {
 		return nil, catalog.Errorf(catalog.KindInvalid, "this server has no consistent reads").WithHint("leave out ?consistent")
@@ -65,6 +61,21 @@ func (s *Server) readParams(r *http.Request, known ...string) (url.Values, error
 		return nil, err
 	}
 	return values, s.view.WaitRevision(r.Context(), revision)
+}
+
+// boolOf reads a parameter that is true where it stands without a value.
+func boolOf(values url.Values, name string) (bool, error) {
+	if !values.Has(name) {
+		return false, nil
+	}
+	switch text := values.Get(name); text {
+	case "", "1", "true":
+		return true, nil
+	case "0", "false":
+		return false, nil
+	default:
+		return false, catalog.Errorf(catalog.KindInvalid, "%s=%.20q is neither true nor false", name, text)
+	}
 }
 
 // queryOf reads which instances of a service are wanted.

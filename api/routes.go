@@ -55,6 +55,8 @@ func (s *Server) routes() []route {
 		{method: "PUT", path: "/drains", handle: s.putDrain, unready: true},
 		{method: "DELETE", path: "/drains", handle: s.deleteDrain, unready: true},
 		{method: "GET", path: "/explain", handle: s.explain},
+		{method: "GET", path: "/events", handle: s.events},
+		{method: "GET", path: "/history", handle: s.history},
 
 		{method: "GET", path: "/health", handle: s.health, unready: true},
 		{method: "GET", path: "/openapi.json", handle: s.openAPI, unready: true},
@@ -87,7 +89,7 @@ func (s *Server) serve(route route) http.Handler {
 		if err != nil {
 			code = s.refuse(w, r, err)
 		}
-		metrics.answered(code, time.Since(start), route.path != "/watch" && !blocking(r))
+		metrics.answered(code, time.Since(start), route.path != "/watch" && route.path != "/events" && !blocking(r))
 	})
 }
 

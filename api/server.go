@@ -53,6 +53,11 @@ type Explainer interface {
 	Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error)
 }
 
+// Historian knows what happened in a service, or to an instance, within a time back from now.
+type Historian interface {
+	History(ctx context.Context, name string, since time.Duration) (catalog.History, error)
+}
+
 // Config is what a Server is made of. View is required.
 type Config struct {
 	View *catalog.View
@@ -66,6 +71,8 @@ type Config struct {
 	Keeper Keeper
 	// Barrier makes reads with ?consistent possible; it may be nil.
 	Barrier Barrier
+	// Historian is asked by /history; it may be nil.
+	Historian Historian
 
 	// Explainer tells why something is not registered; it may be nil.
 	Explainer Explainer

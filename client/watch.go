@@ -1,28 +1,17 @@
 package client
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"iter"
-	"math/rand/v2"
-	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
-)
-
-// Pauses between two attempts of a watch to connect, and the silence after which a connection counts as dead: a server
-// says something every 15 seconds.
-const (
-	minPause       = 100 * time.Millisecond
-	maxPause       = 5 * time.Second
-	defaultSilence = time.Minute
 )
 
 // WatchOptions says what a watch reports.
@@ -53,7 +42,11 @@ type WatchOptions struct {
 func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
 		w := &watcher{client: c, options: o, position: o.Revision, known: make(map[string]bool), yield: yield}
-		w.run(ctx)
+		stream := &stream{
+			client: c, path: "/watch", silence: o.Silence, values: w.values, receive: w.receive,
+			fail: func(err error) bool { return yield(Event{}, err) },
+		}
+		stream.run(ctx)
 	}
 }
 
@@ -69,136 +62,19 @@ type watcher struct {
 	known map[string]bool
 	// listed are those seen since a reset; nil when none is under way.
 	listed map[string]bool
-	pause  time.Duration
 }
 
-// errStopped tells that the caller wants no more.
-var errStopped = errors.New("watch stopped")
-
-func (w *watcher) run(ctx context.Context) {
-	for {
-		err := w.stream(ctx)
-		if errors.Is(err, errStopped) {
-			return
-		}
-		if ctx.Err() != nil {
-			w.yield(Event{}, ctx.Err())
-			return
-		}
-		if !w.yield(Event{}, err) || !passes(err) {
-			return
-		}
-		if !w.rest(ctx) {
-			w.yield(Event{}, ctx.Err())
-			return
-		}
-	}
-}
-
-// passes tells whether an error may go away by itself.
-func passes(err error) bool {
-	switch catalog.KindOf(err) {
-	case catalog.KindInvalid, catalog.KindDenied, catalog.KindNotFound:
-		return false
-	default:
-		return true
-	}
-}
-
-// rest pauses before the next attempt, longer each time until an attempt succeeds. Its length is random by half, so that
-// the clients of a server that comes back do not come all at once.
-func (w *watcher) rest(ctx context.Context) bool {
-	w.pause = min(max(2*w.pause, minPause), maxPause)
-	timer := time.NewTimer(w.pause/2 + rand.N(w.pause/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
-}
-
-// stream connects once and yields events until the connection ends.
-func (w *watcher) stream(ctx context.Context) error {
-	silence := w.options.Silence
-	if silence <= 0 {
-		silence = defaultSilence
-	}
-	attempt, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	alarm := time.AfterFunc(silence, func() {
-		cancel(catalog.Errorf(catalog.KindUnavailable, "watch of %s fell silent", w.client.base))
-	})
-	defer alarm.Stop()
-	err := w.attempt(attempt, func() { alarm.Reset(silence) })
-	if cause := context.Cause(attempt); cause != nil && ctx.Err() == nil && !errors.Is(err, errStopped) {
-		return cause
-	}
-	return err
-}
-
-func (w *watcher) attempt(ctx context.Context, heard func()) error {
+// values are the parameters of an attempt to connect.
+func (w *watcher) values() url.Values {
 	w.listed = nil
-	response, err := w.connect(ctx)
-	if err != nil {
-		return err
-	}
-	defer response.Body.Close()
-	lines := bufio.NewReaderSize(response.Body, 64<<10)
-	for {
-		line, err := w.line(ctx, lines)
-		if err != nil {
-			return err
-		}
-		heard()
-		w.pause = 0
-		if err := w.receive(line); err != nil {
-			return err
-		}
-	}
-}
-
-func (w *watcher) connect(ctx context.Context) (*http.Response, error) {
-	c, o := w.client, &w.options
+	o := &w.options
 	values := queryValues(catalog.Query{Tags: o.Tags, Meta: o.Meta, Health: o.Health})
 	values["service"] = o.Services
 	values = set(values, "near", o.Near)
 	if w.position > 0 {
 		values.Set("revision", strconv.FormatUint(w.position, 10))
 	}
-	response, err := c.send(ctx, http.MethodGet, "/watch", values, nil, "application/x-ndjson")
-	if err != nil {
-		return nil, err
-	}
-	if response.StatusCode == http.StatusOK {
-		return response, nil
-	}
-	defer response.Body.Close()
-	answer, err := c.read(ctx, response)
-	if err != nil {
-		return nil, err
-	}
-	return nil, refusal(response.StatusCode, answer)
-}
-
-// line reads one line of bounded length.
-func (w *watcher) line(ctx context.Context, r *bufio.Reader) ([]byte, error) {
-	var long []byte
-	for {
-		part, err := r.ReadSlice('\n')
-		switch {
-		case err == nil && long == nil:
-			return part, nil
-		case err == nil:
-			return append(long, part...), nil
-		case !errors.Is(err, bufio.ErrBufferFull):
-			return nil, w.client.unreachable(ctx, err)
-		case int64(len(long)+len(part)) > w.client.maxResponse:
-			return nil, fmt.Errorf("event of %s has more than %d bytes", w.client.base, w.client.maxResponse)
-		}
-		long = append(long, part...)
-	}
+	return values
 }
 
 // receive takes one line of the stream.

@@ -21,7 +21,7 @@ import (
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
-		Keeper: reg, Runs: checks, Explainer: explainer{d},
+		Keeper: reg, Runs: checks, Explainer: explainer{d}, Historian: reg,
 		Pusher: &pusher{checks: checks, view: d.view, node: d.cfg.Node},
 		Node:   d.cfg.Node, Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "api"),

@@ -69,7 +69,7 @@ func newRoot() *cobra.Command {
 	root.PersistentFlags().String("config", "", "YAML file with the values of flags")
 	root.PersistentPreRunE = applySettings
 	root.AddCommand(devCommand(), servicesCommand(), lookupCommand(), watchCommand(), registerCommand(),
-		deregisterCommand(), drainCommand(), explainCommand(), nodesCommand(), versionCommand())
+		deregisterCommand(), drainCommand(), explainCommand(), historyCommand(), eventsCommand(), nodesCommand(), versionCommand())
 	addCompletion(root)
 	return root
 }

@@ -1,0 +1,166 @@
+package api
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// How many events are told to who does not say, and to who wants as many as there are.
+const (
+	defaultLast = 100
+	maxLast     = 10_000
+)
+
+// events answers GET /events: the last events, those after a revision, and with ?follow what happens from then on.
+func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
+	values, err := params(r, "name", "last", "revision", "follow")
+	if err != nil {
+		return err
+	}
+	if id := r.Header.Get("Last-Event-ID"); id != "" { // of an EventSource that reconnects
+		values.Set("revision", id)
+	}
+	follow, err := boolOf(values, "follow")
+	if err != nil {
+		return err
+	}
+	log := &eventLog{server: s, view: s.view, name: values.Get("name")}
+	first, err := log.begin(values, follow)
+	if err != nil {
+		return err
+	}
+	log.out = newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
+	if r.Method == http.MethodHead {
+		return nil
+	}
+	s.metrics.streams.Inc()
+	defer s.metrics.streams.Dec()
+	if err := log.tell(first); err == nil && follow {
+		log.run(r.Context())
+	}
+	unhurried(w) // the connection may serve another request
+	return nil
+}
+
+// eventLog is one reader of the events. It holds none of them: the View remembers the last, and says what is forgotten.
+type eventLog struct {
+	server *Server
+	view   *catalog.View
+	// name is a service, an instance or a node; empty for all.
+	name     string
+	out      *stream
+	position uint64
+}
+
+// begin finds where to begin, and returns the events that come first.
+func (l *eventLog) begin(values url.Values, follow bool) (first []catalog.Event, err error) {
+	revision, err := numberOf(values, "revision")
+	if err != nil {
+		return nil, err
+	}
+	if revision > 0 {
+		position, known := l.view.EventPositionAfter(revision)
+		if l.position = position; !known {
+			first = append(first, catalog.Event{
+				Revision: min(revision, l.view.Revision()), Time: time.Now().UTC(), Type: catalog.EventGap,
+				Reason: "what happened next is not remembered",
+			})
+		}
+		return append(first, l.take()...), nil
+	}
+	last := uint64(defaultLast)
+	if follow {
+		last = 0
+	}
+	if values.Has("last") {
+		if last, err = numberOf(values, "last"); err != nil {
+			return nil, err
+		}
+	}
+	if last > maxLast {
+		return nil, catalog.Errorf(catalog.KindInvalid, "last=%d is above %d", last, maxLast)
+	}
+	if last == 0 {
+		l.position = l.view.EventPosition()
+		return nil, nil
+	}
+	l.position, _ = l.view.EventPositionAfter(0)
+	first = l.take()
+	return first[max(0, len(first)-int(last)):], nil
+}
+
+// take returns the events since position that concern the name, and moves position.
+func (l *eventLog) take() (list []catalog.Event) {
+	events, next := l.view.Events(l.position)
+	for e := range events {
+		if l.name == "" || e.Concerns(l.name) {
+			list = append(list, e)
+		}
+	}
+	l.position = next
+	return list
+}
+
+// run tells what happens until the client goes or takes nothing any more.
+func (l *eventLog) run(ctx context.Context) {
+	ctx, cancel := context.WithCancel(ctx)
+	wake := make(chan struct{}, 1) // full means that the events will be looked at anyway
+	var follower sync.WaitGroup
+	defer follower.Wait()
+	defer cancel()
+	follower.Go(func() {
+		notify(wake, func(revision uint64) (uint64, error) { return l.view.WaitList(ctx, l.view.Revision, revision) })
+	})
+	heartbeat := time.NewTicker(l.server.cfg.Heartbeat)
+	defer heartbeat.Stop()
+	err := l.alive()
+	for err == nil {
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+			err = l.tell(l.take())
+		case <-heartbeat.C:
+			err = l.alive()
+		}
+	}
+}
+
+// alive tells what there is, and up to where nothing is missing.
+func (l *eventLog) alive() error {
+	revision := l.view.Revision()
+	if err := l.tell(l.take()); err != nil {
+		return err
+	}
+	if err := l.out.progress(revision); err != nil {
+		return err
+	}
+	return l.out.flush()
+}
+
+// tell writes events. All but the last of a revision say that more of it follows, for nobody resumes from there.
+func (l *eventLog) tell(events []catalog.Event) error {
+	for i := range events {
+		raw, err := json.Marshal(&events[i])
+		if err != nil {
+			return err
+		}
+		// The stream writes the revision, which comes first.
+		_, tail, _ := bytes.Cut(raw, []byte(","))
+		more := i+1 < len(events) && events[i+1].Revision == events[i].Revision
+		if err := l.out.event(events[i].Revision, more, append(tail, '\n')); err != nil {
+			return err
+		}
+	}
+	if len(events) == 0 {
+		return nil
+	}
+	return l.out.flush()
+}

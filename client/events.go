@@ -1,0 +1,120 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/http"
+	"net/url"
+	"strconv"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// LogEvent is a line of the log of events.
+type LogEvent struct {
+	catalog.Event
+	// More tells that other events of the same revision are still to come: nobody resumes from here.
+	More bool `json:"more,omitempty"`
+}
+
+// EventOptions says which events are wanted.
+type EventOptions struct {
+	// Name is a service, an instance or a node; empty means all.
+	Name string
+	// Last is how many of the last events come first.
+	Last int
+	// Revision wants all events after it instead; 0 means none in particular.
+	Revision uint64
+	// Silence is how long a server that is followed may say nothing before the client connects again; 0 means a minute.
+	Silence time.Duration
+}
+
+func (o *EventOptions) values() url.Values {
+	values := set(url.Values{}, "name", o.Name)
+	if o.Revision > 0 {
+		values.Set("revision", strconv.FormatUint(o.Revision, 10))
+	} else {
+		values.Set("last", strconv.Itoa(o.Last))
+	}
+	return values
+}
+
+// Events returns events that the server remembers. An event of type catalog.EventGap stands for those that it does not.
+func (c *Client) Events(ctx context.Context, o EventOptions) ([]catalog.Event, error) {
+	response, err := (&stream{client: c, path: "/events", values: o.values}).connect(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer response.Body.Close()
+	answer, err := c.read(ctx, response)
+	if err != nil {
+		return nil, err
+	}
+	list := []catalog.Event{}
+	for line := range bytes.Lines(answer) {
+		e, err := c.decodeEvent(line)
+		if err != nil {
+			return nil, err
+		}
+		if e.Type != "" {
+			list = append(list, e.Event)
+		}
+	}
+	return list, nil
+}
+
+func (c *Client) decodeEvent(line []byte) (e LogEvent, err error) {
+	if len(bytes.TrimSpace(line)) == 0 {
+		return e, nil
+	}
+	if err := json.Unmarshal(line, &e); err != nil {
+		return e, fmt.Errorf("decode event of %s: %w", c.base, err)
+	}
+	return e, nil
+}
+
+// FollowEvents yields events as they happen, after the first ones that the options ask for. It reconnects by itself and
+// goes on from where it was; what the server does not remember from meanwhile is an event of type catalog.EventGap.
+//
+// A failed attempt is yielded as an error with a zero Event, as Watch does.
+func (c *Client) FollowEvents(ctx context.Context, o EventOptions) iter.Seq2[catalog.Event, error] {
+	return func(yield func(catalog.Event, error) bool) {
+		stream := &stream{client: c, path: "/events", silence: o.Silence}
+		stream.values = func() url.Values {
+			values := o.values()
+			values.Set("follow", "true")
+			return values
+		}
+		stream.receive = func(line []byte) error {
+			e, err := c.decodeEvent(line)
+			if err != nil {
+				return err
+			}
+			if e.Type != "" && !yield(e.Event, nil) {
+				return errStopped
+			}
+			if !e.More && e.Revision > 0 {
+				o.Revision = e.Revision
+			}
+			return nil
+		}
+		stream.fail = func(err error) bool { return yield(catalog.Event{}, err) }
+		stream.run(ctx)
+	}
+}
+
+// History returns what happened in a service, or to an instance, as far back as since, or as the store remembers; 0 means
+// an hour. The error is of KindNotFound if nothing of that name was there.
+func (c *Client) History(ctx context.Context, name string, since time.Duration) (catalog.History, error) {
+	var history catalog.History
+	values := set(url.Values{}, "name", name)
+	if since != 0 {
+		values.Set("since", since.String())
+	}
+	_, err := c.call(ctx, http.MethodGet, "/history", values, nil, &history)
+	return history, err
+}

@@ -1,0 +1,157 @@
+package client
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Pauses between two attempts to connect to a stream, and the silence after which a connection counts as dead: a server
+// says something every 15 seconds.
+const (
+	minPause       = 100 * time.Millisecond
+	maxPause       = 5 * time.Second
+	defaultSilence = time.Minute
+)
+
+// errStopped tells that the caller wants no more.
+var errStopped = errors.New("watch stopped")
+
+// stream reads a long response line by line, and connects again when it breaks.
+type stream struct {
+	client  *Client
+	path    string
+	silence time.Duration
+	// values returns the parameters of the next attempt.
+	values func() url.Values
+	// receive takes one line; it returns errStopped when the caller wants no more.
+	receive func(line []byte) error
+	// fail tells the caller of an error; it returns false when the caller wants no more.
+	fail  func(error) bool
+	pause time.Duration
+}
+
+func (s *stream) run(ctx context.Context) {
+	for {
+		err := s.connection(ctx)
+		if errors.Is(err, errStopped) {
+			return
+		}
+		if ctx.Err() != nil {
+			s.fail(ctx.Err())
+			return
+		}
+		if !s.fail(err) || !passes(err) {
+			return
+		}
+		if !s.rest(ctx) {
+			s.fail(ctx.Err())
+			return
+		}
+	}
+}
+
+// passes tells whether an error may go away by itself.
+func passes(err error) bool {
+	switch catalog.KindOf(err) {
+	case catalog.KindInvalid, catalog.KindDenied, catalog.KindNotFound:
+		return false
+	default:
+		return true
+	}
+}
+
+// rest pauses before the next attempt, longer each time until an attempt succeeds. Its length is random by half, so that
+// the clients of a server that comes back do not come all at once.
+func (s *stream) rest(ctx context.Context) bool {
+	s.pause = min(max(2*s.pause, minPause), maxPause)
+	timer := time.NewTimer(s.pause/2 + rand.N(s.pause/2+1))
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// connection connects once and takes lines until the connection ends.
+func (s *stream) connection(ctx context.Context) error {
+	silence := s.silence
+	if silence <= 0 {
+		silence = defaultSilence
+	}
+	attempt, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	alarm := time.AfterFunc(silence, func() {
+		cancel(catalog.Errorf(catalog.KindUnavailable, "watch of %s fell silent", s.client.base))
+	})
+	defer alarm.Stop()
+	err := s.attempt(attempt, func() { alarm.Reset(silence) })
+	if cause := context.Cause(attempt); cause != nil && ctx.Err() == nil && !errors.Is(err, errStopped) {
+		return cause
+	}
+	return err
+}
+
+func (s *stream) attempt(ctx context.Context, heard func()) error {
+	response, err := s.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer response.Body.Close()
+	lines := bufio.NewReaderSize(response.Body, 64<<10)
+	for {
+		line, err := s.line(ctx, lines)
+		if err != nil {
+			return err
+		}
+		heard()
+		s.pause = 0
+		if err := s.receive(line); err != nil {
+			return err
+		}
+	}
+}
+
+func (s *stream) connect(ctx context.Context) (*http.Response, error) {
+	response, err := s.client.send(ctx, http.MethodGet, s.path, s.values(), nil, "application/x-ndjson")
+	if err != nil {
+		return nil, err
+	}
+	if response.StatusCode == http.StatusOK {
+		return response, nil
+	}
+	defer response.Body.Close()
+	answer, err := s.client.read(ctx, response)
+	if err != nil {
+		return nil, err
+	}
+	return nil, refusal(response.StatusCode, answer)
+}
+
+// line reads one line of bounded length.
+func (s *stream) line(ctx context.Context, r *bufio.Reader) ([]byte, error) {
+	var long []byte
+	for {
+		part, err := r.ReadSlice('\n')
+		switch {
+		case err == nil && long == nil:
+			return part, nil
+		case err == nil:
+			return append(long, part...), nil
+		case !errors.Is(err, bufio.ErrBufferFull):
+			return nil, s.client.unreachable(ctx, err)
+		case int64(len(long)+len(part)) > s.client.maxResponse:
+			return nil, fmt.Errorf("event of %s has more than %d bytes", s.client.base, s.client.maxResponse)
+		}
+		long = append(long, part...)
+	}
+}

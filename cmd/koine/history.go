@@ -1,0 +1,146 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+func historyCommand() *cobra.Command {
+	var since time.Duration
+	cmd := &cobra.Command{
+		Use:   "history SERVICE|INSTANCE",
+		Short: "say who was in a service when, as far back as the store remembers",
+		Long: "Tells what happened in a service, or to an instance: who came and went, who was sick or drained, when and why.\n" +
+			"It is read from the store itself, so it is known after a restart too, as far back as the store keeps its history:\n" +
+			"an hour, unless it is an etcd that you run.",
+		Example: "  koine history web\n  koine history web-1 --since 10m",
+		Args:    oneArg("service or an instance"), ValidArgsFunction: completes(serviceNames),
+	}
+	cmd.Flags().DurationVar(&since, "since", catalog.DefaultHistory, "how far back")
+	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		if since <= 0 || since > catalog.MaxHistory {
+			return fmt.Errorf("--since %v is not above zero and up to %v", since, catalog.MaxHistory)
+		}
+		history, err := c.History(cmd.Context(), args[0], since)
+		if err != nil {
+			return err
+		}
+		if wantsJSON(cmd) {
+			return printJSON(cmd, history)
+		}
+		return printHistory(cmd, &history)
+	})
+}
+
+func printHistory(cmd *cobra.Command, h *catalog.History) error {
+	heading := fmt.Sprintf("# %s since %s, revision %d", h.Name, stamp(h.Since), h.Revision)
+	if !h.Whole {
+		heading += ", as far back as the store remembers"
+	}
+	if h.Left > 0 {
+		heading += fmt.Sprintf("; %d older events are left out", h.Left)
+	}
+	fmt.Fprintln(cmd.OutOrStdout(), heading)
+	rows := make([][]string, len(h.Events))
+	for i, e := range h.Events {
+		rows[i] = []string{stamp(e.Time), string(e.Type), e.Instance, e.Node, cmp.Or(e.Reason, "-")}
+	}
+	return table(cmd, "TIME WHAT INSTANCE NODE WHY", rows, "nothing happened, and nobody was there")
+}
+
+// stamp writes a time for a person.
+func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") }
+
+func eventsCommand() *cobra.Command {
+	var follow bool
+	var last int
+	cmd := &cobra.Command{
+		Use:   "events [SERVICE|INSTANCE|NODE]",
+		Short: "print what happened last in the catalog, and with -f what happens",
+		Long: "Prints the last events that the server remembers since its start, and with -f goes on with what happens. For what\n" +
+			"was before, ask koine history. Events that the server has forgotten are told as a gap.",
+		Example: "  koine events -f\n  koine events web -n 20\n  koine events -f -o json | jq -c 'select(.type == \"critical\")'",
+		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completes(serviceNames),
+	}
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
+	cmd.Flags().IntVarP(&last, "last", "n", 100, "how many of the last events come first; none with -f unless it is given")
+	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		options := client.EventOptions{Last: last}
+		if len(args) > 0 {
+			options.Name = args[0]
+		}
+		if !follow {
+			return printEvents(cmd, c, options)
+		}
+		if !cmd.Flags().Changed("last") {
+			options.Last = 0
+		}
+		return followEvents(cmd, c, options)
+	})
+}
+
+func printEvents(cmd *cobra.Command, c *client.Client, o client.EventOptions) error {
+	list, err := c.Events(cmd.Context(), o)
+	for i := 0; i < len(list) && err == nil; i++ {
+		err = printEvent(cmd, &list[i])
+	}
+	if err == nil && len(list) == 0 {
+		fmt.Fprintln(cmd.ErrOrStderr(), "koine: nothing has happened since the server started: koine history tells what was before")
+	}
+	return err
+}
+
+func followEvents(cmd *cobra.Command, c *client.Client, o client.EventOptions) error {
+	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
+		return err
+	}
+	w := &watcher{cmd: cmd}
+	for event, err := range c.FollowEvents(ctx, o) {
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err == nil {
+			w.away = false
+			err = printEvent(cmd, &event)
+		} else {
+			err = w.endure(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printEvent prints one line.
+func printEvent(cmd *cobra.Command, e *catalog.Event) error {
+	if wantsJSON(cmd) {
+		return json.NewEncoder(cmd.OutOrStdout()).Encode(e)
+	}
+	subject := "node " + e.Node
+	switch {
+	case e.Type == catalog.EventGap && e.Missing > 0:
+		subject = fmt.Sprintf("%d changes are not remembered", e.Missing)
+	case e.Type == catalog.EventGap:
+		subject = "events are missing"
+	case e.Instance != "":
+		subject = fmt.Sprintf("%s of %s on %s", e.Instance, e.Service, e.Node)
+	}
+	if e.Reason != "" {
+		subject += ": " + e.Reason
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-12s  %s\n", stamp(e.Time), e.Type, subject)
+	return err
+}
