@@ -99,9 +99,10 @@ var suites = []struct {
 	{"sync", measureSync},
 	{"watch", measureWatchers},
 	{"size", measureSize},
+	{"checks", measureChecks},
 }
 
-func names() string { return "dns, http, register, sync, watch, size" }
+func names() string { return "dns, http, register, sync, watch, size, checks" }
 
 // measure runs the suites that are wanted. What one has found is printed even if a later one fails.
 func measure(ctx context.Context, cfg *config) error {

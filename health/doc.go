@@ -23,6 +23,8 @@
 //     application says holds at once: thresholds do not apply.
 //   - docker: not run here; whoever declares it declares its status.
 //
+// Checks that begin together run first within a second, and are then spread over their interval.
+//
 // A check never overlaps itself, and its next run is computed from its timetable and not from the end of the last run.
 // Runs that could not start in time, because all probes were busy or the last run took longer than the interval, are
 // left out and not made up for.

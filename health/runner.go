@@ -190,8 +190,20 @@ func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
 		r.lookAtAlias(k, e, now)
 		return
 	}
-	e.slot = now.Add(time.Duration(rand.Float64() * float64(min(interval(check), firstWithin))))
-	r.probes.schedule(k, e.slot)
+	first, slot := firstRun(now, interval(check), rand.Float64(), rand.Float64())
+	e.slot = slot
+	r.probes.schedule(k, first)
+}
+
+// firstRun returns when a check runs first, and the slot from which its timetable goes on. Checks that begin together run
+// first within firstWithin, and would do so together ever after: so the second run comes after half an interval to one
+// and a half, and all further ones an interval apart. Both chances are between 0 and 1.
+func firstRun(now time.Time, interval time.Duration, chance, phase float64) (first, slot time.Time) {
+	first = now.Add(time.Duration(chance * float64(min(interval, firstWithin))))
+	if interval <= firstWithin { // they are spread over all of it
+		return first, first
+	}
+	return first, first.Add(time.Duration((phase - 0.5) * float64(interval)))
 }
 
 // stop forgets a check, its run that is under way and its outcome that is not reported. It is called with mu held.
