@@ -2,7 +2,7 @@ package catalog
 
 // ScopeOfInstance returns what an instance can reach when it is the asker: what is on any of its networks.
 func (v *View) ScopeOfInstance(e *Endpoint) *Scope {
-	return v.networks.Load().scope(networkKeys(e))
+	return v.networks.Load().scope(appendNetworkKeys(nil, e))
 }
 
 // ScopeOn returns the scope of an asker on one network of this host, given by its name or ID; false if there is none.

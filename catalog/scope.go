@@ -145,26 +145,30 @@ func newNetworks(list []Network) *networks {
 	return n
 }
 
-// scope returns the one scope of whoever is on a set of networks.
+// scope returns the one scope of whoever is on a set of networks. It sorts ids, and allocates only for one that is new.
 func (n *networks) scope(ids []string) *Scope {
 	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
-	key := strings.Join(ids, "\x00")
+	var room [512]byte
+	key := room[:0]
+	for _, id := range ids {
+		key = append(append(key, id...), 0)
+	}
 	n.mu.RLock()
-	scope, ok := n.interned[key]
+	scope, ok := n.interned[string(key)]
 	n.mu.RUnlock()
 	if ok {
 		return scope
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if scope, ok := n.interned[key]; ok {
+	if scope, ok := n.interned[string(key)]; ok {
 		return scope
 	}
-	scope = &Scope{Networks: ids}
+	scope = &Scope{Networks: slices.Clone(ids)}
 	if len(n.interned) < maxScopes {
-		n.interned[key] = scope
+		n.interned[string(key)] = scope
 	}
 	return scope
 }
@@ -196,10 +200,11 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	if v.isHost(n, node, ip) {
 		return n.host
 	}
+	var room [8]string
+	ids := room[:0]
 	if e := v.containerAt(node, ip); e != nil {
-		return n.scope(networkKeys(e))
+		return n.scope(appendNetworkKeys(ids, e))
 	}
-	var ids []string
 	for _, network := range n.list {
 		if slices.ContainsFunc(network.Subnets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 			ids = append(ids, network.ID)
@@ -208,8 +213,8 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	return n.scope(ids)
 }
 
-// networkKeys returns the networks that an instance is on itself.
-func networkKeys(e *Endpoint) (ids []string) {
+// appendNetworkKeys appends the networks that an instance is on itself.
+func appendNetworkKeys(ids []string, e *Endpoint) []string {
 	for _, a := range e.Instance.Addresses {
 		if a.Network != "" && a.Network != NetworkHost {
 			ids = append(ids, networkKey(a))
@@ -233,8 +238,10 @@ func (v *View) isHost(n *networks, node string, ip netip.Addr) bool {
 // containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
 func (v *View) containerAt(node string, ip netip.Addr) *Endpoint {
 	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
-	for e := range v.ByIP(ip) {
-		if fold(e.Instance.Node) == fold(node) && slices.ContainsFunc(e.Instance.Addresses, own) {
+	states, _ := v.byIP.get(ip)
+	for _, state := range states { // and not over ByIP, which would allocate for each query
+		e := state.endpoint.Load()
+		if e != nil && fold(e.Instance.Node) == fold(node) && slices.ContainsFunc(e.Instance.Addresses, own) {
 			return e
 		}
 	}

@@ -46,6 +46,11 @@ type request struct {
 
 	tcp   bool
 	asker asker
+	// names has the texts of names that were asked for before; nil if none are kept.
+	names nameTable
+	// text is the name in wire form in lower case; fresh tells that names did not have it.
+	text  string
+	fresh bool
 }
 
 // limit is the most bytes that a reply may have.
@@ -63,7 +68,7 @@ func (r *request) limit() int {
 // parse reads a message into r. It returns false if the message deserves no reply: it is no query, or shorter than a
 // header. A code other than RcodeSuccess is the reply to a bad one; what r holds of the question is then given back.
 func (r *request) parse(msg []byte) (rcode int, ok bool) {
-	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker}
+	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker, names: r.names}
 	if len(msg) < headerSize {
 		return 0, false
 	}
@@ -113,9 +118,9 @@ func (r *request) parseQuestion(msg []byte) (end int, ok bool) {
 	r.qname = msg[headerSize:end]
 	r.qtype = binary.BigEndian.Uint16(msg[end:])
 	r.qclass = binary.BigEndian.Uint16(msg[end+2:])
-	name := string(lower[:len(r.qname)])
-	for i := 0; name[i] != 0; i += 1 + int(r.qname[i]) {
-		r.labels = append(r.labels, name[i+1:i+1+int(r.qname[i])])
+	r.text, r.fresh = r.names.text(lower[:len(r.qname)])
+	for i := 0; r.text[i] != 0; i += 1 + int(r.qname[i]) {
+		r.labels = append(r.labels, r.text[i+1:i+1+int(r.qname[i])])
 	}
 	return end + 4, true
 }

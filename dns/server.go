@@ -55,7 +55,8 @@ const maxConns = 1024
 type Server struct {
 	*shared
 
-	udp *net.UDPConn
+	// udp are sockets that share one port.
+	udp []*net.UDPConn
 	tcp *net.TCPListener
 
 	// also are servers at further addresses; they share everything with this one but their sockets.
@@ -206,16 +207,12 @@ func (s *Server) bind(addr string) (err error) {
 			return err
 		}
 		port := s.tcp.Addr().(*net.TCPAddr).Port
-		s.udp, err = net.ListenUDP("udp", &net.UDPAddr{IP: wanted.IP, Port: port, Zone: wanted.Zone})
+		s.udp, err = bindUDP(&net.UDPAddr{IP: wanted.IP, Port: port, Zone: wanted.Zone})
 		if err == nil {
-			err = receiveDestination(s.udp)
-			if err == nil {
-				return nil
-			}
-			s.udp.Close()
+			return nil
 		}
 		s.tcp.Close()
-		s.udp, s.tcp = nil, nil
+		s.tcp = nil
 		if wanted.Port != 0 {
 			break
 		}
@@ -228,17 +225,23 @@ func (s *Server) Listens() bool { return s.udp != nil }
 
 // Addr returns the address that Listen bound first.
 func (s *Server) Addr() netip.AddrPort {
-	addr := s.udp.LocalAddr().(*net.UDPAddr).AddrPort()
+	addr := s.udp[0].LocalAddr().(*net.UDPAddr).AddrPort()
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
 // Close closes what Listen has bound, for a server that is never run.
 func (s *Server) Close() {
 	for _, at := range append(s.also, s) {
-		if at.udp != nil {
-			at.udp.Close()
-			at.tcp.Close()
-		}
+		at.closeSockets()
+	}
+}
+
+func (s *Server) closeSockets() {
+	for _, conn := range s.udp {
+		conn.Close()
+	}
+	if s.tcp != nil {
+		s.tcp.Close()
 	}
 }
 
@@ -272,13 +275,12 @@ func (s *Server) serve(ctx context.Context) error {
 			}
 		})
 	}
-	for range udpReaders() {
-		serve(s.serveUDP)
+	for i := range udpReaders() {
+		serve(func(ctx context.Context) error { return s.serveUDP(ctx, s.udp[i%len(s.udp)]) })
 	}
 	serve(s.serveTCP)
 	<-ctx.Done()
-	s.udp.Close()
-	s.tcp.Close()
+	s.closeSockets()
 	s.running.Wait()
 	select {
 	case err := <-failed:

@@ -125,7 +125,7 @@ func TestRunTellsWhySocketsFail(t *testing.T) {
 	if err := s.Listen("127.0.0.1:0"); err != nil {
 		t.Fatal(err)
 	}
-	s.udp.Close()
+	s.udp[0].Close()
 	if err := s.Run(t.Context()); err == nil || !strings.Contains(err.Error(), "read udp") {
 		t.Errorf("Run: %v", err)
 	}

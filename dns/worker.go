@@ -35,7 +35,7 @@ func (s *Server) newWorker() *worker {
 		picker: picker{rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))},
 		out:    make([]byte, 0, maxUDP),
 		glued:  make(map[netip.Addr]struct{}),
-		req:    request{asker: asker{scope: catalog.AllNetworks}},
+		req:    request{asker: asker{scope: catalog.AllNetworks}, names: make(nameTable)},
 	}
 }
 
@@ -56,6 +56,9 @@ func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 		return nil, &outbound{req: req.clone()}
 	}
 	reply := w.pack(req, &a)
+	if req.fresh && a.zone != nil && a.rcode == dns.RcodeSuccess {
+		req.names.keep(req.text)
+	}
 	if w.server.follows(req, &a) {
 		return nil, &outbound{req: req.clone(), base: slices.Clone(reply)}
 	}
@@ -77,5 +80,6 @@ func (r *request) clone() request {
 	c := *r
 	c.qname = slices.Clone(r.qname)
 	c.labels = slices.Clone(r.labels)
+	c.names = nil // they are the worker's
 	return c
 }

@@ -1,0 +1,161 @@
+package dns
+
+import (
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/miekg/dns"
+)
+
+// transports are the ways to read and write datagrams.
+var transports = map[string]func(*net.UDPConn) (datagrams, error){
+	"batches":    newDatagrams,
+	"one by one": func(conn *net.UDPConn) (datagrams, error) { return newOneByOne(conn), nil },
+}
+
+func bound(t testing.TB, addr string) []*net.UDPConn {
+	t.Helper()
+	conns, err := bindUDP(net.UDPAddrFromAddrPort(netip.MustParseAddrPort(addr)))
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() {
+		for _, conn := range conns {
+			conn.Close()
+		}
+	})
+	return conns
+}
+
+// alone returns the first socket of a port, with the others closed, so that all that comes does so there.
+func alone(t testing.TB, addr string) *net.UDPConn {
+	t.Helper()
+	conns := bound(t, addr)
+	for _, conn := range conns[1:] {
+		conn.Close()
+	}
+	if err := conns[0].SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return conns[0]
+}
+
+func dial(t testing.TB, addr netip.Addr, conn *net.UDPConn) net.Conn {
+	t.Helper()
+	to := netip.AddrPortFrom(addr, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port())
+	asker, err := net.Dial("udp", to.String())
+	if err != nil {
+		t.Skip(err)
+	}
+	t.Cleanup(func() { asker.Close() })
+	if err := asker.SetDeadline(time.Now().Add(10 * time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	return asker
+}
+
+// TestDatagrams sends from several sockets to each of the addresses that one is bound to. Each is told its own words and
+// address, by the address that it has asked: a socket that is connected takes nothing else.
+func TestDatagrams(t *testing.T) {
+	for name, open := range transports {
+		for _, at := range []struct{ bind, ask string }{
+			{"127.0.0.1:0", "127.0.0.1"}, {"0.0.0.0:0", "127.0.0.1"}, {"0.0.0.0:0", "127.0.0.7"},
+			{"[::1]:0", "::1"}, {"[::]:0", "::1"}, {"[::]:0", "127.0.0.1"}, {"[::]:0", "127.0.0.7"},
+		} {
+			t.Run(fmt.Sprint(name, " ", at.bind, " ", at.ask), func(t *testing.T) {
+				conn := alone(t, at.bind)
+				d, err := open(conn)
+				if err != nil {
+					t.Fatal(err)
+				}
+				askers := make([]net.Conn, 5)
+				for i := range askers {
+					askers[i] = dial(t, netip.MustParseAddr(at.ask), conn)
+					fmt.Fprint(askers[i], "asker ", i)
+				}
+				echo(t, d, len(askers))
+				for i, asker := range askers {
+					buf := make([]byte, 100)
+					n, err := asker.Read(buf)
+					port := asker.LocalAddr().(*net.UDPAddr).Port
+					if want := fmt.Sprintf("asker %d at %d", i, port); err != nil || string(buf[:n]) != want {
+						t.Errorf("%q, %v, want %q", buf[:n], err, want)
+					}
+				}
+			})
+		}
+	}
+}
+
+// echo replies to so many datagrams by what they say and the port that they come from.
+func echo(t *testing.T, d datagrams, count int) {
+	t.Helper()
+	for count > 0 {
+		n, err := d.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range n {
+			msg, from := d.message(i)
+			d.reply(i, fmt.Appendf(nil, "%s at %d", msg, from.Port()))
+		}
+		d.flush(slog.New(slog.DiscardHandler))
+		count -= n
+	}
+}
+
+// TestSocketsShareAPort holds that every socket of a port is there for it, and that a port that somebody has is an error.
+func TestSocketsShareAPort(t *testing.T) {
+	conns := bound(t, "127.0.0.1:0")
+	if len(conns) != udpSockets() {
+		t.Errorf("%d sockets, want %d", len(conns), udpSockets())
+	}
+	local := func(conn *net.UDPConn) string { return conn.LocalAddr().String() }
+	if slices.ContainsFunc(conns, func(c *net.UDPConn) bool { return local(c) != local(conns[0]) }) {
+		t.Errorf("the sockets are at different addresses")
+	}
+	if _, err := bindUDP(conns[0].LocalAddr().(*net.UDPAddr)); err == nil {
+		t.Error("a port that is taken was bound")
+	}
+}
+
+// TestQueriesCostNoGarbage holds that a query that comes by UDP is read, answered and replied to without allocating.
+func TestQueriesCostNoGarbage(t *testing.T) {
+	s := newTestServer(t, Config{}, estate())
+	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
+		conn := alone(t, bind)
+		d, err := newDatagrams(conn)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, plain := d.(*oneByOne); plain {
+			t.Skip("this system has no batches")
+		}
+		asker, w, reply := dial(t, netip.MustParseAddr("127.0.0.1"), conn), seeded(s, 1), make([]byte, maxUDP)
+		packed, err := query("web.service.koine.", dns.TypeA).Pack()
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := testing.AllocsPerRun(100, func() {
+			if _, err := asker.Write(packed); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := d.read(); err != nil {
+				t.Fatal(err)
+			}
+			s.answerDatagram(t.Context(), w, d, 0, conn)
+			d.flush(s.log)
+			if n, err := asker.Read(reply); err != nil || n < headerSize {
+				t.Fatal(n, err)
+			}
+		})
+		if got != 0 {
+			t.Errorf("bound to %s: %v allocations for each query", bind, got)
+		}
+	}
+}
