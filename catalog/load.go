@@ -31,6 +31,9 @@ func (v *View) Load(revision uint64, records []Change) {
 
 // vanished returns deletions of all that the View holds and a whole catalog does not.
 func (v *View) vanished(records []Change) []Change {
+	if len(v.writer.nodes) == 0 && len(v.writer.drains) == 0 {
+		return nil
+	}
 	type key struct {
 		kind     RecordType
 		node, id string

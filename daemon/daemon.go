@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"runtime/debug"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -277,6 +278,7 @@ func (d *Daemon) announce(ctx context.Context) error {
 	if d.view.WaitReady(ctx) != nil {
 		return nil // stopped before that
 	}
+	debug.FreeOSMemory() // reading a large catalog leaves as much garbage as it keeps
 	attrs := []any{"node", d.cfg.Node, "version", d.cfg.Version}
 	if d.http != nil {
 		attrs = append(attrs, "http", d.http.Addr().String())

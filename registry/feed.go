@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"runtime"
+	"slices"
+	"sync"
 	"time"
 
 	"go.etcd.io/etcd/api/v3/mvccpb"
@@ -14,8 +17,10 @@ import (
 )
 
 const (
-	// pageSize is how many records one request of a load asks for.
-	pageSize = 5000
+	// firstPage and lastPage are how many records one request of a load asks for. It begins with few, for a store that is
+	// slow; but the store counts all that is left each time, so that equal pages would take a time that grows with the
+	// square of their number.
+	firstPage, lastPage = 5000, 80_000
 	// retryDelay is how long the feed waits before it asks a store again that did not answer.
 	retryDelay = 200 * time.Millisecond
 )
@@ -61,11 +66,8 @@ func (r *Registry) load(ctx context.Context) error {
 	}
 	r.clocked.Store(0) // the store may be an older one
 	var records []catalog.Change
-	revision, err := r.scan(ctx, Root, 0, func(kv *mvccpb.KeyValue) {
-		if change, ok := r.decode(kv.Key, kv.Value); ok {
-			change.CreateRevision, change.ModRevision = uint64(kv.CreateRevision), uint64(kv.ModRevision)
-			records = append(records, change)
-		}
+	revision, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
+		records = r.decodePage(slices.Grow(records, int(left)), page)
 	})
 	if err != nil {
 		return err
@@ -76,26 +78,59 @@ func (r *Registry) load(ctx context.Context) error {
 	return nil
 }
 
-// scan reads all keys below a prefix as they were at a revision, page by page; 0 is the last one. It returns the revision.
-func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each func(*mvccpb.KeyValue)) (int64, error) {
+// scan reads all keys below a prefix as they were at a revision, page by page; 0 is the last one. With each page it tells
+// how many keys there are from its first on. It returns the revision.
+func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each func(page []*mvccpb.KeyValue, left int64)) (int64, error) {
+	page := int64(firstPage)
 	end := clientv3.GetPrefixRangeEnd(prefix)
 	for from := prefix; from != ""; {
-		resp, err := r.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(pageSize), clientv3.WithRev(revision))
+		resp, err := r.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(revision))
 		if err != nil {
 			return 0, err
 		}
 		if revision == 0 {
 			revision = resp.Header.Revision
 		}
-		for _, kv := range resp.Kvs {
-			each(kv)
-		}
+		each(resp.Kvs, resp.Count)
 		from = ""
 		if resp.More {
 			from = string(resp.Kvs[len(resp.Kvs)-1].Key) + "\x00"
 		}
+		page = min(2*page, lastPage)
 	}
 	return revision, nil
+}
+
+// eachKey takes a page of a scan key by key.
+func eachKey(take func(*mvccpb.KeyValue)) func(page []*mvccpb.KeyValue, left int64) {
+	return func(page []*mvccpb.KeyValue, _ int64) {
+		for _, kv := range page {
+			take(kv)
+		}
+	}
+}
+
+// decodePage appends the records of a page, decoded on all cores.
+func (r *Registry) decodePage(records []catalog.Change, kvs []*mvccpb.KeyValue) []catalog.Change {
+	decoded := make([]catalog.Change, len(kvs))
+	readable := make([]bool, len(kvs))
+	var wg sync.WaitGroup
+	share := len(kvs)/runtime.GOMAXPROCS(0) + 1
+	for from := 0; from < len(kvs); from += share {
+		wg.Go(func() {
+			for i := from; i < min(from+share, len(kvs)); i++ {
+				decoded[i], readable[i] = r.decode(kvs[i].Key, kvs[i].Value)
+				decoded[i].CreateRevision, decoded[i].ModRevision = uint64(kvs[i].CreateRevision), uint64(kvs[i].ModRevision)
+			}
+		})
+	}
+	wg.Wait()
+	for i := range decoded {
+		if readable[i] {
+			records = append(records, decoded[i])
+		}
+	}
+	return records
 }
 
 // recorded tells whether a key holds a record of the catalog. The marks of syncs are for conditions only, and the clock is

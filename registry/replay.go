@@ -67,11 +67,11 @@ func (p *replay) run(ctx context.Context, since time.Time) error {
 // load takes the state at a revision, and tells who was there.
 func (p *replay) load(ctx context.Context, revision int64) error {
 	var records []catalog.Change
-	_, err := p.registry.scan(ctx, instancePrefix, revision, func(kv *mvccpb.KeyValue) {
+	_, err := p.registry.scan(ctx, instancePrefix, revision, eachKey(func(kv *mvccpb.KeyValue) {
 		if change, ok := p.instance(kv); ok {
 			records = append(records, change)
 		}
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -84,11 +84,11 @@ func (p *replay) load(ctx context.Context, revision int64) error {
 			records = append(records, around...)
 		}
 	}
-	_, err = p.registry.scan(ctx, drainPrefix, revision, func(kv *mvccpb.KeyValue) {
+	_, err = p.registry.scan(ctx, drainPrefix, revision, eachKey(func(kv *mvccpb.KeyValue) {
 		if change, err := decode(string(kv.Key), kv.Value); err == nil {
 			records = append(records, change)
 		}
-	})
+	}))
 	if err != nil {
 		return err
 	}
@@ -129,7 +129,7 @@ func (p *replay) enter(ctx context.Context, node string, revision int64) (record
 			take(kv)
 		}
 	}
-	_, err = p.registry.scan(ctx, checksOf(node), revision, take)
+	_, err = p.registry.scan(ctx, checksOf(node), revision, eachKey(take))
 	return records, err
 }
 
