@@ -103,13 +103,28 @@ func TestUnreadableRecordsAreErrors(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add("koine/instance/n/i", []byte(`{"v":1,"id":"i","node":"n","ports":[{"number":80}],"addresses":[{"ip":"::1"}]}`))
 	f.Add("koine/check/n/c", []byte(`{"v":1,"id":"c","node":"n","interval":"1s","since":"2020-01-01T00:00:00Z"}`))
+	f.Add(clockKey, []byte(`{"v":1,"t":"2026-01-02T03:04:05Z"}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
+		if at, err := decodeClock(value); err == nil && at.IsZero() {
+			t.Error("a clock without a time")
+		}
 		c, err := decode(key, value)
 		if err != nil {
 			return
 		}
-		v := catalog.NewView() // what decodes can be applied
-		v.Load(1, []catalog.Change{c})
+		v := catalog.NewView() // what decodes can be applied, and told of
+		v.Load(1, nil)
+		v.Apply(2, []catalog.Change{c})
+		events, _ := v.Events(0)
+		for e := range events {
+			if e.Type == "" || e.Revision != 2 {
+				t.Errorf("event %+v", e)
+			}
+		}
+		if i := c.Instance; i != nil && catalog.ValidateName("service", i.Service) == nil &&
+			!mayNameService(encode(instanceRecord{V: format, Instance: i}), i.Service) {
+			t.Errorf("an instance of %s is left out of its history", i.Service)
+		}
 	})
 }
 
