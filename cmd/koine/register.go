@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -24,6 +25,11 @@ type registerFlags struct {
 	ttl                 time.Duration
 	permanent           bool
 	checkHTTP, checkTCP string
+	checkUDP, checkGRPC string
+	checkH2Ping         string
+	checkAlias          string
+	checkGRPCTLS        bool
+	checkH2Plain        bool
 	checkInterval       time.Duration
 }
 
@@ -43,6 +49,12 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 	flags.BoolVar(&f.permanent, "permanent", false, "keep the instance until it is deregistered")
 	flags.StringVar(&f.checkHTTP, "check-http", "", "URL that must answer")
 	flags.StringVar(&f.checkTCP, "check-tcp", "", "host:port that must accept connections")
+	flags.StringVar(&f.checkUDP, "check-udp", "", "host:port that must not refuse datagrams")
+	flags.StringVar(&f.checkGRPC, "check-grpc", "", "host:port, or host:port/name, whose gRPC health service must say that it serves")
+	flags.BoolVar(&f.checkGRPCTLS, "check-grpc-tls", false, "dial --check-grpc with TLS")
+	flags.StringVar(&f.checkH2Ping, "check-h2ping", "", "host:port that must answer a PING of HTTP/2, by TLS")
+	flags.BoolVar(&f.checkH2Plain, "check-h2ping-plain", false, "dial --check-h2ping without TLS")
+	flags.StringVar(&f.checkAlias, "check-alias", "", "service, or id of an instance, whose status to take")
 	flags.DurationVar(&f.checkInterval, "check-interval", 0, "time between two checks (default 10s)")
 }
 
@@ -77,8 +89,7 @@ func (f *registerFlags) registration(service string) (catalog.Registration, erro
 	if err := f.checkTargets(); err != nil {
 		return r, err
 	}
-	f.addCheck(&r, "http", catalog.Definition{Type: catalog.CheckHTTP, HTTP: f.checkHTTP}, f.checkHTTP != "")
-	f.addCheck(&r, "tcp", catalog.Definition{Type: catalog.CheckTCP, TCP: f.checkTCP}, f.checkTCP != "")
+	f.addChecks(&r)
 	return r, nil
 }
 
@@ -87,10 +98,29 @@ func (f *registerFlags) checkTargets() error {
 	if u, err := url.Parse(f.checkHTTP); f.checkHTTP != "" && (err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https") {
 		return fmt.Errorf("--check-http %q is not a URL: write it as http://host:port/path", f.checkHTTP)
 	}
-	if _, _, err := net.SplitHostPort(f.checkTCP); f.checkTCP != "" && err != nil {
-		return fmt.Errorf("--check-tcp %q is not host:port", f.checkTCP)
+	address, _, _ := strings.Cut(f.checkGRPC, "/")
+	for _, target := range []struct{ flag, address string }{
+		{"tcp", f.checkTCP}, {"udp", f.checkUDP}, {"grpc", address}, {"h2ping", f.checkH2Ping},
+	} {
+		if _, _, err := net.SplitHostPort(target.address); target.address != "" && err != nil {
+			return fmt.Errorf("--check-%s %q is not host:port", target.flag, target.address)
+		}
 	}
 	return nil
+}
+
+// addChecks adds the checks that the flags describe.
+func (f *registerFlags) addChecks(r *catalog.Registration) {
+	f.addCheck(r, "http", catalog.Definition{Type: catalog.CheckHTTP, HTTP: f.checkHTTP}, f.checkHTTP != "")
+	f.addCheck(r, "tcp", catalog.Definition{Type: catalog.CheckTCP, TCP: f.checkTCP}, f.checkTCP != "")
+	f.addCheck(r, "udp", catalog.Definition{Type: catalog.CheckUDP, UDP: f.checkUDP}, f.checkUDP != "")
+	f.addCheck(r, "grpc", catalog.Definition{
+		Type: catalog.CheckGRPC, GRPC: f.checkGRPC, GRPCUseTLS: f.checkGRPCTLS,
+	}, f.checkGRPC != "")
+	f.addCheck(r, "h2ping", catalog.Definition{
+		Type: catalog.CheckH2Ping, H2Ping: f.checkH2Ping, H2PingPlain: f.checkH2Plain,
+	}, f.checkH2Ping != "")
+	f.addCheck(r, "alias", catalog.Definition{Type: catalog.CheckAlias, AliasService: f.checkAlias}, f.checkAlias != "")
 }
 
 func (f *registerFlags) addCheck(r *catalog.Registration, name string, d catalog.Definition, wanted bool) {
