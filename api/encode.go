@@ -159,18 +159,20 @@ func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.
 	return shown
 }
 
-// dial returns the address and port that an asker would use: on an address of the host, a published port answers under
-// its published number. The address is empty if the asker can reach none.
+// dial returns the address that an asker would use, empty if it can reach none, and the number of the main port there, 0
+// if that does not answer there.
 func dial(e *catalog.Endpoint, scope *catalog.Scope) (address string, port uint16) {
 	reach := scope.Reach(e)
-	if len(e.Ports) > 0 {
-		port = e.Ports[0].Number
+	switch {
+	case len(reach) == 0 && len(e.Ports) == 0:
+		return "", 0
+	case len(reach) == 0:
+		return "", e.Ports[0].Number
+	case len(e.Ports) == 0:
+		return reach[0].String(), 0
 	}
-	if len(reach) == 0 {
-		return "", port
-	}
-	if reach[0].Network == catalog.NetworkHost && len(e.Ports) > 0 && e.Ports[0].Published != 0 {
-		port = e.Ports[0].Published
+	if number, ok := e.PortAt(reach[0], e.Ports[0]); ok {
+		port = number
 	}
 	return reach[0].String(), port
 }

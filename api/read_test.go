@@ -223,7 +223,8 @@ func TestDial(t *testing.T) {
 		port      uint16
 	}{
 		"published on the host":  {host, published, "box.lan", 8080},
-		"not published":          {host, published[1:], "box.lan", 81},
+		"a host's own":           {host, published[1:], "box.lan", 81},
+		"not published":          {append(host, bridge...), []catalog.Port{{Number: 81}, {Number: 80, Published: 8080}}, "box.lan", 0},
 		"on its own network":     {bridge, published, "inner", 80},
 		"no address":             {nil, published, "", 80},
 		"neither":                {nil, nil, "", 0},

@@ -109,6 +109,19 @@ func answersOnHost(e *Endpoint, all []Address) bool {
 		!slices.ContainsFunc(all, func(a Address) bool { return a.Network != NetworkHost })
 }
 
+// PortAt returns the number under which a port of the endpoint answers at one of its addresses; false if it does not,
+// because it is not published there.
+func (e *Endpoint) PortAt(a Address, p Port) (number uint16, ok bool) {
+	switch {
+	case a.Network != NetworkHost:
+		return p.Number, true
+	case p.Published != 0:
+		return p.Published, true
+	default: // a host's own service answers under its own number
+		return p.Number, !slices.ContainsFunc(e.Reach(), func(a Address) bool { return a.Network != NetworkHost })
+	}
+}
+
 // networkKey identifies the network of an address: by its ID, or its name where it has none.
 func networkKey(a Address) string {
 	if a.NetworkID != "" {

@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"math/rand/v2"
 	"net/netip"
-	"slices"
 	"sort"
 
 	"github.com/miekg/dns"
@@ -162,8 +161,8 @@ type reach struct {
 	first, v4, v6 netip.Addr
 	// host is a host name in wire form, for what has no address; or nil.
 	host []byte
-	// published tells that ports answer under their published number.
-	published bool
+	// preferred is the address that was chosen by, for ports.
+	preferred catalog.Address
 }
 
 // reachOf picks, from the addresses at which an asker reaches an instance or a node, those that it is given: on the
@@ -173,7 +172,7 @@ func reachOf(addresses []catalog.Address) (r reach) {
 		return r
 	}
 	preferred := addresses[0]
-	r.published = preferred.Network == catalog.NetworkHost
+	r.preferred = preferred
 	for _, a := range addresses {
 		if a.Network != preferred.Network || a.NetworkID != preferred.NetworkID {
 			continue
@@ -193,18 +192,6 @@ func reachOf(addresses []catalog.Address) (r reach) {
 		r.host = firstHost(addresses, preferred)
 	}
 	return r
-}
-
-// port returns the number under which a port answers there; false if it does not, for it is not published.
-func (r *reach) port(e *catalog.Endpoint, p *catalog.Port) (number uint16, ok bool) {
-	switch {
-	case !r.published:
-		return p.Number, true
-	case p.Published != 0:
-		return p.Published, true
-	default: // a host's own service answers under its own number
-		return p.Number, !slices.ContainsFunc(e.Reach(), func(a catalog.Address) bool { return a.Network != catalog.NetworkHost })
-	}
 }
 
 // firstHost returns the first host name on the preferred network that can stand in a message, or nil.

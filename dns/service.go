@@ -144,7 +144,7 @@ func (a *serviceAnswers) build(k kind, want selector) *serviceSets {
 		if port == nil {
 			continue
 		}
-		if number, ok := at.port(e, port); ok {
+		if number, ok := e.PortAt(at.preferred, *port); ok {
 			srv.addSRV(at, number, record{weight: uint32(weight), tier: k.tierOf(e)}, k.priorityOf(e))
 		}
 	}
