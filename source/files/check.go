@@ -63,12 +63,14 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 		"container": setText(&def.Container), "docker_container_id": setText(&def.Container), "shell": setShell(&words.shell),
 		"interval": setDuration(&def.Interval), "timeout": setDuration(&def.Timeout),
 		"status": setStatus(&def.InitialStatus), "initial_status": setStatus(&def.InitialStatus),
-		"success_before_passing":            setInt(&def.SuccessBeforePassing, maxThreshold),
-		"failures_before_warning":           setInt(&def.FailuresBeforeWarning, maxThreshold),
-		"failures_before_critical":          setInt(&def.FailuresBeforeCritical, maxThreshold),
-		"flap_threshold":                    setInt(&def.FlapThreshold, 100),
-		"deregister_after":                  setDuration(&def.DeregisterAfter),
-		"deregister_critical_service_after": setDuration(&def.DeregisterAfter),
+		"success_before_passing":   setInt(&def.SuccessBeforePassing, maxThreshold),
+		"failures_before_warning":  setInt(&def.FailuresBeforeWarning, maxThreshold),
+		"failures_before_critical": setInt(&def.FailuresBeforeCritical, maxThreshold),
+		"flap_threshold":           setInt(&def.FlapThreshold, 100),
+	}
+	// What a file declares is there while the file is: it would be back at once.
+	for _, name := range []string{"deregister_after", "deregister_critical_service_after"} {
+		s[name] = d.setAndWarn(name, setDuration(&def.DeregisterAfter))
 	}
 	for _, name := range []string{"output_max_size", "disable_redirects"} {
 		s[name] = d.warn(name)

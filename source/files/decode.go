@@ -112,6 +112,17 @@ func (d *decoder) warn(name string) setter {
 	}
 }
 
+// setAndWarn reads a field, and notes that it has no effect.
+func (d *decoder) setAndWarn(name string, set setter) setter {
+	warn := d.warn(name)
+	return func(v *node) error {
+		if err := warn(v); err != nil {
+			return err
+		}
+		return set(v)
+	}
+}
+
 // nameServices gives IDs to the services that have none: the service's name; if another one has that, name-port.
 func nameServices(services []declaredService) error {
 	taken := make(map[string]bool, len(services))

@@ -102,13 +102,7 @@ func (r *serviceReader) keep(name string) setter {
 }
 
 func (r *serviceReader) keepAndWarn(name string) setter {
-	keep, warn := r.keep(name), r.warn(name)
-	return func(v *node) error {
-		if err := warn(v); err != nil {
-			return err
-		}
-		return keep(v)
-	}
+	return r.setAndWarn(name, r.keep(name))
 }
 
 func (r *serviceReader) setMeta() setter {
