@@ -115,7 +115,7 @@ func (r *guestRun) closeAllBut(wanted []netip.AddrPort) {
 
 func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 	at := &Server{shared: r.server.shared}
-	if err := at.bind(addr.String()); err != nil { //nolint:contextcheck // binding an address waits for nothing
+	if err := at.bind(addr.String()); err != nil {
 		if !r.failing[addr] {
 			r.server.log.Warn("dns cannot listen, and tries again", "address", addr, "error", err)
 		}

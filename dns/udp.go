@@ -27,6 +27,8 @@ const (
 
 // bindUDP binds as many sockets to an address as there are to share it. The first one is bound alone, so that a port that
 // somebody else has is an error; where no further ones can be, it serves all readers.
+//
+//nolint:contextcheck,nolintlint // binding an address waits for nothing; the second takes the first for unused
 func bindUDP(addr *net.UDPAddr) ([]*net.UDPConn, error) {
 	first, err := net.ListenUDP("udp", addr)
 	if err != nil {
