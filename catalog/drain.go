@@ -35,7 +35,7 @@ func (d *Drain) Validate() error {
 			return err
 		}
 	}
-	return validateText("drain reason", d.Reason, MaxMetaValue)
+	return validateText("drain", " reason", d.Reason, MaxMetaValue)
 }
 
 // why says what the order is and for what reason.

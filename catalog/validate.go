@@ -52,18 +52,19 @@ func ValidateID(noun, id string) error {
 	if id == "" {
 		return Errorf(KindInvalid, "%s has no id", noun)
 	}
-	return validateText(noun+" id", id, MaxID)
+	return validateText(noun, " id", id, MaxID)
 }
 
-func validateText(noun, text string, limit int) error {
+// validateText checks what a noun has under a word; both are put together only for an error.
+func validateText(noun, word, text string, limit int) error {
 	if len(text) > limit {
-		return Errorf(KindInvalid, "%s %.20q… has %d bytes: %d are allowed", noun, text, len(text), limit)
+		return Errorf(KindInvalid, "%s%s %.20q… has %d bytes: %d are allowed", noun, word, text, len(text), limit)
 	}
 	if !utf8.ValidString(text) {
-		return Errorf(KindInvalid, "%s %q is not UTF-8", noun, text)
+		return Errorf(KindInvalid, "%s%s %q is not UTF-8", noun, word, text)
 	}
 	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
-		return Errorf(KindInvalid, "%s %q has a control character at byte %d", noun, text, i)
+		return Errorf(KindInvalid, "%s%s %q has a control character at byte %d", noun, word, text, i)
 	}
 	return nil
 }
@@ -133,7 +134,7 @@ func (i *Instance) Validate() error {
 	if i.MinHealthy < 0 || i.MinHealthy > 100 {
 		return Errorf(KindInvalid, "%s has a min_healthy of %d: 0 to 100 percent are allowed", noun, i.MinHealthy)
 	}
-	if err := validateText(noun+" drain reason", i.Drain, MaxMetaValue); err != nil {
+	if err := validateText(noun, " drain reason", i.Drain, MaxMetaValue); err != nil {
 		return err
 	}
 	if err := validatePorts(noun, i.Ports); err != nil {
@@ -157,7 +158,7 @@ func (i *Instance) Validate() error {
 // validateShort checks the words that have no grammar of their own.
 func validateShort(noun string, words ...string) error {
 	for _, word := range words {
-		if err := validateText(noun+": word", word, MaxWord); err != nil {
+		if err := validateText(noun, ": word", word, MaxWord); err != nil {
 			return err
 		}
 	}
@@ -241,7 +242,7 @@ func validateAddresses(noun string, addresses []Address) error {
 		if a.Host != "" && !validHost(a.Host) {
 			return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
 		}
-		if err := validateShort(noun+" address", a.Network, a.NetworkID); err != nil {
+		if err := validateShort(noun, a.Network, a.NetworkID); err != nil {
 			return err
 		}
 		if err := validateNames(noun, a.Names); err != nil {
@@ -281,7 +282,7 @@ func validateTags(noun string, tags []string) error {
 		return Errorf(KindInvalid, "%s has %d tags: %d are allowed", noun, len(tags), MaxTags)
 	}
 	for _, tag := range tags {
-		if err := validateText(noun+" tag", tag, MaxTag); err != nil {
+		if err := validateText(noun, " tag", tag, MaxTag); err != nil {
 			return err
 		}
 	}
@@ -296,7 +297,7 @@ func validateMeta(noun string, meta map[string]string) error {
 		if key == "" {
 			return Errorf(KindInvalid, "%s has an empty meta key", noun)
 		}
-		if err := validateText(noun+" meta key", key, MaxMetaKey); err != nil {
+		if err := validateText(noun, " meta key", key, MaxMetaKey); err != nil {
 			return err
 		}
 		if len(value) > MaxMetaValue || !utf8.ValidString(value) {
@@ -334,7 +335,7 @@ func (c *Check) Validate() error {
 	if len(c.Output) > MaxOutput {
 		return Errorf(KindInvalid, "%s has %d bytes of output: %d are allowed", noun, len(c.Output), MaxOutput)
 	}
-	if err := validateText(noun+" name", c.Name, MaxText); err != nil {
+	if err := validateText(noun, " name", c.Name, MaxText); err != nil {
 		return err
 	}
 	return c.Definition.validate(noun)

@@ -26,7 +26,7 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
-	node, err := r.admit(i)
+	node, _, err := r.admit(i)
 	if err != nil { // told before a lease is made for nothing
 		return 0, err
 	}
@@ -85,27 +85,26 @@ func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clie
 	return lease, err
 }
 
-// admit returns the node that an instance is to stand on, or an error if there is none, or if the node's own declaration
-// holds the instance's place.
-func (r *Registry) admit(i *catalog.Instance) (*catalog.NodeSnapshot, error) {
-	node := r.view.Node(i.Node)
+// admit returns the node that an instance is to stand on, and who has its place there, or nil. It returns an error if there
+// is no node, or if the node's own declaration holds the place.
+func (r *Registry) admit(i *catalog.Instance) (node *catalog.NodeSnapshot, existing *catalog.Endpoint, err error) {
+	node = r.view.Node(i.Node)
 	if node == nil || node.Node == nil {
-		return nil, catalog.Errorf(catalog.KindNotFound, "no node %s", i.Node).WithHint("declare the node first")
+		return nil, nil, catalog.Errorf(catalog.KindNotFound, "no node %s", i.Node).WithHint("declare the node first")
 	}
-	if existing := node.Endpoint(i.ID); existing != nil && existing.Owner.Declared() && node.Alive {
-		return nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
+	if existing = node.Endpoint(i.ID); existing != nil && existing.Owner.Declared() && node.Alive {
+		return nil, nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
 			WithHint("choose another id")
 	}
-	return node, nil
+	return node, existing, nil
 }
 
 func (r *Registry) planRegister(registration catalog.Registration, lease clientv3.LeaseID, revision uint64) (*write, error) {
 	i := &registration.Instance
-	node, err := r.admit(i)
+	node, existing, err := r.admit(i)
 	if err != nil {
 		return nil, err
 	}
-	existing := node.Endpoint(i.ID)
 	w := &write{}
 	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
@@ -114,8 +113,10 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	}
 	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
 	fresh := existing == nil || existing.Owner != i.Owner
-	if err := w.registerChecks(node, registration, fresh, lease, revision); err != nil {
-		return nil, err
+	if len(registration.Checks) > 0 || existing != nil && len(existing.Checks) > 0 {
+		if err := w.registerChecks(node, existing, registration, fresh, lease, revision); err != nil {
+			return nil, err
+		}
 	}
 	if len(w.ops) == 0 {
 		return nil, nil
@@ -127,8 +128,8 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	return w, nil
 }
 
-func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.Registration, fresh bool,
-	lease clientv3.LeaseID, revision uint64) error {
+func (w *write) registerChecks(node *catalog.NodeSnapshot, existing *catalog.Endpoint, registration catalog.Registration,
+	fresh bool, lease clientv3.LeaseID, revision uint64) error {
 	i := &registration.Instance
 	now := time.Now().UTC()
 	wanted := make(map[string]bool, len(registration.Checks))
@@ -150,7 +151,7 @@ func (w *write) registerChecks(node *catalog.NodeSnapshot, registration catalog.
 		w.unchangedSince(checkKey(i.Node, c.ID), revision)
 		w.put(checkKey(i.Node, c.ID), encode(checkRecord{V: format, Check: &after}), lease)
 	}
-	if existing := node.Endpoint(i.ID); existing != nil {
+	if existing != nil {
 		for _, c := range existing.Checks {
 			if !wanted[c.ID] {
 				w.unchangedSince(checkKey(i.Node, c.ID), revision)
