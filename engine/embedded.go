@@ -27,6 +27,10 @@ const (
 	// A lone member elects itself; the defaults would make it wait up to a second for that.
 	tickMs     = 10
 	electionMs = 100
+	// etcd keeps the last transactions in memory, 5,000 of any size by default, for members that are behind. A lone one
+	// has none. What is on disk of them is read at the next start, back to the last snapshot.
+	catchUpEntries = 100
+	snapshotCount  = 2000
 )
 
 // embedded is etcd's server inside this process.
@@ -144,6 +148,7 @@ func embedConfig(cfg Config, failures chan<- error) *embed.Config {
 	c.TickMs, c.ElectionMs = tickMs, electionMs
 	c.MaxTxnOps, c.MaxRequestBytes = embeddedMaxOps, embeddedMaxBytes
 	c.QuotaBackendBytes = quotaBytes
+	c.SnapshotCatchUpEntries, c.SnapshotCount = catchUpEntries, snapshotCount
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, failures))
 	return c
