@@ -276,10 +276,23 @@ func (f *forwarder) ask(ctx context.Context, network string, server netip.AddrPo
 			return nil, err
 		}
 		if err == nil && answers(reply, &sent) {
-			return reply, nil
+			return reply, passable(reply)
 		}
 	}
 	return nil, errors.New("only answers to other questions came")
+}
+
+// passable returns an error if a reply can be read, but not be packed again so that an asker can read it: a record without
+// data, for one, is read as one of which all fields are empty.
+func passable(reply *dns.Msg) error {
+	packed, err := reply.Pack()
+	if err == nil {
+		err = new(dns.Msg).Unpack(packed)
+	}
+	if err != nil {
+		return fmt.Errorf("malformed answer: %w", err)
+	}
+	return nil
 }
 
 // answers tells whether a message is the reply to a query: what a forger would have to guess.
