@@ -63,7 +63,7 @@ func decodeStrict(body []byte, into any) error {
 	if err := decoder.Decode(into); err != nil {
 		return badJSON(err)
 	}
-	if _, err := decoder.Token(); !errors.Is(err, io.EOF) {
+	if rest := body[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
 		return catalog.Errorf(catalog.KindInvalid, "the body goes on after its JSON object")
 	}
 	return nil

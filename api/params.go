@@ -24,6 +24,9 @@ const (
 // params reads the request's parameters. Names that the route does not know are refused: a filter that is silently left
 // out would answer more than was asked for.
 func params(r *http.Request, known ...string) (url.Values, error) {
+	if r.URL.RawQuery == "" && len(known) == 0 {
+		return nil, nil
+	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, catalog.Errorf(catalog.KindInvalid, "query of the URL: %v", err)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
@@ -105,7 +106,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	if err != nil {
 		return nil, err
 	}
-	w := &write{}
+	w := &write{conditions: make([]*pb.Compare, 0, 2), reads: make([]string, 0, 2)}
 	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
 	if existing == nil || !sameAsKept(existing.Instance, i) {
