@@ -167,10 +167,14 @@ func (c *Check) said(of string) string {
 	if len(line) > maxSaid {
 		line = strings.ToValidUTF8(line[:maxSaid], "") + "…"
 	}
-	if line == "" {
+	switch {
+	case line == "" && c.Status == Critical && c.Type != CheckTTL && c.Type != "":
+		return "check " + c.ID + of + " has not run yet"
+	case line == "":
 		return why
+	default:
+		return why + ": " + line
 	}
-	return why + ": " + line
 }
 
 // changedFields names what is declared otherwise. A drain is an event of its own.

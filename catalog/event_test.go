@@ -73,6 +73,10 @@ func TestEndpointEvents(t *testing.T) {
 		{"another output", is(Critical, said("x")), is(Critical, said("y")), nil},
 		{"it comes", nil, is(Passing), []string{"registered web a n1 >passing"}},
 		{"it comes sick", nil, is(Critical), []string{"registered web a n1 >critical: check c is critical"}},
+		{"it comes unchecked", nil, is(Critical, func(e *Endpoint) {
+			e.Checks = []*Check{{ID: "c", Definition: Definition{Type: CheckHTTP}, Status: Critical}}
+		}),
+			[]string{"registered web a n1 >critical: check c has not run yet"}},
 		{"it comes drained", nil, is(Passing, drained("paused")), []string{"registered web a n1 >passing: draining: paused"}},
 		{"it goes", is(Passing), nil, []string{"deregistered web a n1 passing>"}},
 		{"it goes drained", is(Passing, drained("stopping")), nil, []string{"deregistered web a n1 passing>: draining: stopping"}},

@@ -68,8 +68,11 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 	if n := len(health.Log); n > 0 && health.Log[n-1] != nil {
 		check.Output = cut(health.Log[n-1].Output)
 	}
-	if health.Status == container.Starting && check.Output == "" {
+	switch {
+	case health.Status == container.Starting && check.Output == "":
 		check.Output = catalog.OutputStarting
+	case c.State.Paused && check.Status == catalog.Critical:
+		check.Output = "paused: Docker does not run it" // the last outcome was another
 	}
 	return check, true
 }

@@ -164,6 +164,10 @@ func TestHealthcheck(t *testing.T) {
 		{"starting", health(container.Starting), catalog.Critical, "starting"},
 		{"healthy", health(container.Healthy, "old", "200 OK"), catalog.Passing, "200 OK"},
 		{"unhealthy", health(container.Unhealthy, "503"), catalog.Critical, "503"},
+		{"paused", func(c *container.InspectResponse) {
+			health(container.Unhealthy, "200 OK")(c)
+			c.State.Paused = true
+		}, catalog.Critical, "paused: Docker does not run it"},
 		{"long", health(container.Unhealthy, strings.Repeat("é", catalog.MaxOutput)), catalog.Critical, strings.Repeat("é", catalog.MaxOutput/2)},
 		{"cut within a character", health(container.Unhealthy, "x"+strings.Repeat("é", catalog.MaxOutput)), catalog.Critical, "x" + strings.Repeat("é", catalog.MaxOutput/2-1) + "?"},
 	}
