@@ -11,6 +11,7 @@ import (
 	"net/netip"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"time"
@@ -209,6 +210,10 @@ func devCommand() *cobra.Command {
 	return cmd
 }
 
+// gcPercent is how far the heap of a server grows past what is in use before it is collected, unless GOGC says. The
+// runtime's default, 100, takes a sixth less memory and makes writes cost 5 % more processor time.
+const gcPercent = 150
+
 // serve runs a daemon until a signal ends it; a second signal ends the process at once. SIGHUP reads the definition files
 // again.
 func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
@@ -217,6 +222,9 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	hangups := make(chan os.Signal, 1)
 	signal.Notify(hangups, syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	if os.Getenv("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
+	}
 	d, err := daemon.New(cfg)
 	if err != nil {
 		return err
