@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // Pauses between two attempts to connect to a stream, and the silence after which a connection counts as dead: a server
@@ -72,14 +73,7 @@ func passes(err error) bool {
 // the clients of a server that comes back do not come all at once.
 func (s *stream) rest(ctx context.Context) bool {
 	s.pause = min(max(2*s.pause, minPause), maxPause)
-	timer := time.NewTimer(s.pause/2 + rand.N(s.pause/2+1))
-	defer timer.Stop()
-	select {
-	case <-timer.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
+	return pause.For(ctx, s.pause/2+rand.N(s.pause/2+1))
 }
 
 // connection connects once and takes lines until the connection ends.
