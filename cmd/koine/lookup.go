@@ -73,7 +73,7 @@ func lookupCommand() *cobra.Command {
 		ValidArgsFunction: completes(serviceNames),
 	}
 	flags.add(cmd)
-	cmd.Flags().StringVar(&near, "near", "", "only the nearest to a zone, region/zone, node, instance or IP address, or to _self")
+	addNear(cmd, &near)
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		q, err := flags.query(args[0])
 		if err != nil {
@@ -81,6 +81,10 @@ func lookupCommand() *cobra.Command {
 		}
 		return lookup(cmd, c, q, near)
 	})
+}
+
+func addNear(cmd *cobra.Command, near *string) {
+	cmd.Flags().StringVar(near, "near", "", "only the nearest to a zone, region/zone, node, instance or IP address, or to _self")
 }
 
 // find asks for what a query finds, or, if a place is named, for the nearest of it; in JSON, for all of it in order.

@@ -20,6 +20,7 @@ import (
 func watchCommand() *cobra.Command {
 	var flags queryFlags
 	var once bool
+	var near string
 	cmd := &cobra.Command{
 		Use:   "watch SERVICE [-- COMMAND [ARG...]]",
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
@@ -32,6 +33,7 @@ func watchCommand() *cobra.Command {
 		ValidArgsFunction: completes(serviceNames),
 	}
 	flags.add(cmd)
+	addNear(cmd, &near)
 	cmd.Flags().BoolVar(&once, "once", false, "end after the first state")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		q, err := flags.query(args[0])
@@ -41,7 +43,7 @@ func watchCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		w := &watcher{cmd: cmd, command: args[1:], once: once}
-		err = w.watch(ctx, c, q)
+		err = w.watch(ctx, c, q, near)
 		if ctx.Err() != nil { // it was told to stop
 			return nil
 		}
@@ -58,18 +60,22 @@ type watcher struct {
 	away bool
 }
 
-// watch reports each state of a service until the context ends.
-func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query) error {
+// watch reports each state of a service until the context ends; if a place is named, the nearest of it, but in JSON all
+// of it in order.
+func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, near string) error {
 	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
 		return err
 	}
-	options := client.WatchOptions{Services: []string{q.Service}, Tags: q.Tags, Meta: q.Meta, Health: q.Health}
+	options := client.WatchOptions{Services: []string{q.Service}, Tags: q.Tags, Meta: q.Meta, Health: q.Health, Near: near}
 	for event, err := range c.Watch(ctx, options) {
 		if ctx.Err() != nil {
 			return nil
 		}
 		if err == nil {
 			w.away = false
+			if near != "" && !wantsJSON(w.cmd) {
+				event.Instances = event.Instances[:min(event.Nearest, len(event.Instances))]
+			}
 			err = w.report(ctx, event)
 		} else {
 			err = w.endure(err)
