@@ -113,9 +113,6 @@ func (e *Engine) Host() string { return "unix://" + e.Socket() }
 // Client returns a client of the engine. It stays valid across restarts.
 func (e *Engine) Client() *client.Client { return e.client }
 
-// Pid returns the process id of the running dockerd.
-func (e *Engine) Pid() int { return e.process.Process.Pid }
-
 // Start starts dockerd again after Stop or Kill9 and waits until it answers.
 func (e *Engine) Start() {
 	e.t.Helper()
@@ -192,14 +189,6 @@ func (e *Engine) Restart() {
 	e.t.Helper()
 	e.Stop()
 	e.Start()
-}
-
-// Signal sends dockerd a signal, SIGSTOP say.
-func (e *Engine) Signal(signal syscall.Signal) {
-	e.t.Helper()
-	if err := e.process.Process.Signal(signal); err != nil {
-		e.t.Fatal(err)
-	}
 }
 
 // end signals dockerd and waits for its end; one that does not go is killed.
