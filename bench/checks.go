@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -133,16 +134,11 @@ func checkedNode(i int, kind catalog.CheckType, port int) catalog.NodeState {
 
 // scrape returns the process's metrics by the text of their series.
 func (k *koine) scrape(ctx context.Context) (map[string]float64, error) {
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+k.http.String()+"/metrics", nil)
+	text, err := get(ctx, k.http, "/metrics")
 	if err != nil {
 		return nil, err
 	}
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return nil, err
-	}
-	defer response.Body.Close()
-	return parseMetrics(response.Body)
+	return parseMetrics(bytes.NewReader(text))
 }
 
 func parseMetrics(from io.Reader) (map[string]float64, error) {
