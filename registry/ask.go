@@ -21,7 +21,7 @@ func (r *Registry) TimeLeft(ctx context.Context, id string) (time.Duration, erro
 	case err == nil && resp.TTL <= 0 || err != nil && leaseGone(err):
 		return 0, noLease(id)
 	case err != nil:
-		return 0, unavailable(err)
+		return 0, storeError(ctx, err)
 	}
 	return time.Duration(resp.TTL) * time.Second, nil
 }

@@ -2,7 +2,6 @@ package registry
 
 import (
 	"context"
-	"errors"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -37,8 +36,5 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		w.replace(key, encode(checkRecord{V: format, Check: &after}))
 		return w, nil
 	})
-	if err != nil && errors.Is(ctx.Err(), context.Canceled) {
-		return ctx.Err()
-	}
 	return err
 }

@@ -23,7 +23,8 @@ import (
 const (
 	// queueSize bounds the writes that wait for a commit; when it is full, writers wait.
 	queueSize = 1024
-	// commitTimeout bounds one transaction. After it nobody knows whether it was carried out.
+	// commitTimeout bounds each part of a write: its wait for a transaction, the transaction, after which it is not known
+	// whether it was carried out, and the wait until readers see it.
 	commitTimeout = 10 * time.Second
 	// stopGrace is how long a transaction that is under way has left when the process is told to stop.
 	stopGrace = time.Second
@@ -32,8 +33,8 @@ const (
 	// wait.
 	crowd  = 8
 	linger = 100 * time.Microsecond
-	// landedGroups is how many groups may be on disk before readers see the first of them.
-	landedGroups = 64
+	// committedGroups bounds the groups that are committed and not yet visible.
+	committedGroups = 64
 )
 
 // committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
@@ -49,9 +50,9 @@ type committer struct {
 	// visible waits until readers see a revision.
 	visible func(ctx context.Context, revision uint64) error
 	queue   chan *write
-	// landed are the groups whose transaction is made, and which are answered once they are visible. While it is full, no
-	// further one is made.
-	landed chan *landing
+	// committed are the groups that are on disk, and are answered once they are visible. While it is full, no further
+	// transaction is made.
+	committed chan *committedGroup
 	// stopped is closed when nothing is committed any more.
 	stopped chan struct{}
 	// memo is told of the records before they are written.
@@ -64,39 +65,78 @@ type transactor interface {
 	Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error)
 }
 
-// landing is a group of writes that are on disk.
-type landing struct {
+// committedGroup is a group of writes that are on disk and perhaps not visible yet.
+type committedGroup struct {
 	group    []*write
 	answers  []outcome
 	revision uint64
+	// deadline is how long its writers wait for the group to become visible.
+	deadline time.Time
 }
 
-// errStopped is what a writer gets whose write was not taken.
-var errStopped = catalog.Errorf(catalog.KindUnavailable, "registry has stopped").WithHint("try again when koine is back")
+var (
+	// errStopped is the outcome of a write that was not made because the process stops.
+	errStopped = catalog.Errorf(catalog.KindUnavailable, "registry has stopped").WithHint("try again when koine is back")
+	// errBusy is the outcome of a write that was not made because those before it took too long.
+	errBusy = catalog.Errorf(catalog.KindUnavailable, "nothing was written: other writes have kept the store busy for %v", commitTimeout).
+		WithHint("try again")
+	// errUnseen is the outcome of a write that is on disk, and that readers do not see yet.
+	errUnseen = catalog.Errorf(catalog.KindUnavailable, "written, but not visible yet: the store's changes do not arrive").
+			WithHint("the same call again has the same effect")
+)
 
 // commit hands in a write and waits for its outcome: until it is visible, if the conditions held. It returns false if
-// they did not; the revision is then one at which they did not.
+// they did not; the revision is then one at which they did not. A write that has waited for commitTimeout, or whose
+// context has ended, before its transaction began is withdrawn, and never made.
 func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held bool, err error) {
+	o := c.outcome(ctx, w)
+	w.store = o.store
+	return o.revision, o.held, o.err
+}
+
+func (c *committer) outcome(ctx context.Context, w *write) outcome {
 	w.done = make(chan outcome, 1)
+	patience := time.NewTimer(commitTimeout)
+	defer patience.Stop()
 	select {
 	case c.queue <- w:
 	case <-c.stopped:
-		return 0, false, errStopped
+		return outcome{err: errStopped}
 	case <-ctx.Done():
-		return 0, false, unavailable(ctx.Err())
+		return outcome{err: givenUp(ctx)}
+	case <-patience.C:
+		return outcome{err: errBusy}
 	}
 	select {
 	case o := <-w.done:
-		return o.revision, o.held, o.err
+		return o
 	case <-c.stopped:
+		return w.outcomeAtStop()
 	case <-ctx.Done():
-		return 0, false, unavailable(ctx.Err())
+		w.withdraw()
+		return outcome{err: givenUp(ctx)}
+	case <-patience.C:
+		if w.withdraw() {
+			return outcome{err: errBusy}
+		}
 	}
+	select { // its transaction has begun, and is bounded
+	case o := <-w.done:
+		return o
+	case <-c.stopped:
+		return w.outcomeAtStop()
+	case <-ctx.Done():
+		return outcome{err: givenUp(ctx)}
+	}
+}
+
+// outcomeAtStop returns the outcome of a write once nothing is committed any more.
+func (w *write) outcomeAtStop() outcome {
 	select {
 	case o := <-w.done: // answered before the end
-		return o.revision, o.held, o.err
+		return o
 	default:
-		return 0, false, errStopped
+		return outcome{err: errStopped}
 	}
 }
 
@@ -106,7 +146,7 @@ func (c *committer) run(ctx context.Context) {
 	var answering sync.WaitGroup
 	answering.Go(func() { c.answer(ctx) })
 	defer answering.Wait()
-	defer close(c.landed)
+	defer close(c.committed)
 	last := 0       // how many the group before had
 	var held *write // taken from the queue, but it must not be in one group with an earlier one
 	for ctx.Err() == nil {
@@ -124,8 +164,15 @@ func (c *committer) run(ctx context.Context) {
 		var group []*write
 		group, held = c.gather(first)
 		last = len(group)
-		c.commitGroup(ctx, group)
+		if group = begun(group); len(group) > 0 {
+			c.commitGroup(ctx, group)
+		}
 	}
+}
+
+// begun returns the writes of a group that were not withdrawn, and keeps them from being.
+func begun(group []*write) []*write {
+	return slices.DeleteFunc(group, func(w *write) bool { return !w.begin() })
 }
 
 // gather takes what waits, as far as it fits into one transaction. The engine looks at all conditions of a transaction
@@ -150,22 +197,19 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 	return group, nil
 }
 
-// answer tells the writers of each group its outcome, once readers see it. One that the process does not live to see is
-// told too: it is on disk.
+// answer gives each group's writers their outcomes, once readers see the group. At the stop of the process it waits for
+// no readers: what was committed is on disk.
 func (c *committer) answer(ctx context.Context) {
-	for l := range c.landed {
-		wait, cancel := context.WithTimeout(ctx, commitTimeout)
-		err := c.visible(wait, l.revision)
+	for g := range c.committed {
+		wait, cancel := context.WithDeadline(ctx, g.deadline)
+		err := c.visible(wait, g.revision)
 		cancel()
-		if ctx.Err() != nil {
-			err = nil
-		}
-		c.memo.drop(l.group) // what was refused, and what has come otherwise
-		for i, w := range l.group {
-			if l.answers[i].held {
-				l.answers[i].err = unavailable(err)
+		c.memo.drop(g.group) // what was refused, and what has come otherwise
+		for i, w := range g.group {
+			if g.answers[i].held && err != nil && ctx.Err() == nil {
+				g.answers[i].err = errUnseen
 			}
-			w.done <- l.answers[i]
+			w.done <- g.answers[i]
 		}
 	}
 }
@@ -190,13 +234,13 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 		}
 		return
 	}
-	l := &landing{group: group, answers: answers}
+	g := &committedGroup{group: group, answers: answers, deadline: time.Now().Add(commitTimeout)}
 	for _, answer := range answers {
 		if answer.held {
-			l.revision = answer.revision
+			g.revision = answer.revision
 		}
 	}
-	c.landed <- l // answer takes it, until run has ended
+	c.committed <- g // answer takes it, until run has ended
 }
 
 func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
@@ -212,10 +256,14 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 			return nil, clientv3.ContextError(ctx, err)
 		}
 		if resp.Succeeded || len(group) == 1 {
-			return allAlike(len(group), outcome{revision: uint64(resp.Header.Revision), held: resp.Succeeded}), nil
+			return allAlike(len(group), outcomeOf(resp, resp.Succeeded)), nil
 		}
 	}
 	return c.transactNested(ctx, group, clock)
+}
+
+func outcomeOf(resp *pb.TxnResponse, held bool) outcome {
+	return outcome{store: resp.Header.ClusterId, revision: uint64(resp.Header.Revision), held: held}
 }
 
 func allAlike(n int, o outcome) []outcome {
@@ -261,8 +309,7 @@ func (c *committer) transactNested(ctx context.Context, group []*write, clock *p
 	}
 	answers := make([]outcome, len(group))
 	for i := range answers {
-		held := resp.Responses[i].GetResponseTxn().Succeeded
-		answers[i] = outcome{revision: uint64(resp.Header.Revision), held: held}
+		answers[i] = outcomeOf(resp, resp.Responses[i].GetResponseTxn().Succeeded)
 	}
 	return answers, nil
 }
@@ -311,6 +358,22 @@ func unavailable(err error) error {
 		return catalog.Errorf(catalog.KindInvalid, "write is larger than the store accepts").WithHint("declare less meta, or fewer checks")
 	}
 	return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "store does not answer"), err)
+}
+
+// storeError is the error of a call to the store that was made for a caller's context.
+func storeError(ctx context.Context, err error) error {
+	if ctx.Err() != nil {
+		return givenUp(ctx)
+	}
+	return unavailable(err)
+}
+
+// givenUp is the error of a call whose own context has ended: the caller's cause, for the store may be well.
+func givenUp(ctx context.Context) error {
+	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+		return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "the store did not answer in the caller's time"), context.Cause(ctx))
+	}
+	return context.Cause(ctx)
 }
 
 // tooLarge tells whether one request is more than the store, or the way to it, takes.

@@ -56,32 +56,39 @@ func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
-		if err := r.drainable(&d); err != nil {
+		w := &write{}
+		if err := r.drainable(&d, w, revision); err != nil {
 			return nil, err
 		}
 		if before := r.findDrain(&d); before != nil && before.Reason == d.Reason {
 			return nil, nil
 		}
-		w := &write{}
 		w.unchangedSince(drainKey(&d), revision)
 		w.put(drainKey(&d), encode(drainRecord{V: format, Drain: &d}), 0)
 		return w, nil
 	})
 }
 
-// drainable tells whether what an order names is there.
-func (r *Registry) drainable(d *catalog.Drain) error {
+// drainable adds the condition that what an order names exists. It returns an error of KindNotFound if it does not.
+func (r *Registry) drainable(d *catalog.Drain, w *write, revision uint64) error {
 	switch {
 	case d.Service != "":
-		if s := r.view.Service(d.Service); s == nil || len(s.Endpoints) == 0 {
+		s := r.view.Service(d.Service)
+		if s == nil || len(s.Endpoints) == 0 {
 			return catalog.Errorf(catalog.KindNotFound, "no service %s", d.Service)
 		}
+		w.stillThere(instanceKey(s.Endpoints[0].Instance.Node, s.Endpoints[0].ID), revision) // any of its instances will do
 	case d.Instance != "":
 		if r.view.Instance(d.Node, d.Instance) == nil {
 			return noInstance(d.Node, d.Instance)
 		}
-	case r.view.Node(d.Node) == nil:
-		return noNode(d.Node)
+		w.stillThere(instanceKey(d.Node, d.Instance), revision)
+	default:
+		node := r.view.Node(d.Node)
+		if node == nil {
+			return noNode(d.Node)
+		}
+		w.sameAs(nodeKey(d.Node), node.Node != nil, revision)
 	}
 	return nil
 }
@@ -110,7 +117,7 @@ func (r *Registry) Undrain(ctx context.Context, d catalog.Drain) (uint64, error)
 				WithHint("see koine drain, without a name, for those in force")
 		}
 		w := &write{}
-		w.unchangedSince(drainKey(&d), revision)
+		w.stillThere(drainKey(&d), revision)
 		w.delete(drainKey(&d))
 		return w, nil
 	})

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	"go.etcd.io/etcd/api/v3/mvccpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
@@ -28,13 +29,13 @@ const (
 var (
 	// errCompacted says that the store has forgotten the revision at which the feed would go on.
 	errCompacted = errors.New("revision is compacted")
-	// errWentBack says that the store has not yet reached the revision at which the feed would go on.
-	errWentBack = errors.New("store was restored to an older state")
+	// errReplaced says that the store does not hold what the View shows: it was restored, or is another one.
+	errReplaced = errors.New("store was restored, or replaced by another")
 )
 
 // feed keeps the View up to date until the context ends: one load, then the watch from there on. Where the watch breaks,
-// it goes on from the revision that the View has; only when the store has forgotten that one, or was restored to a state
-// before it, is all loaded again.
+// it goes on from the revision that the View has. The catalog is loaded again only when the store has forgotten that
+// revision, or is not the store that the View was loaded from.
 func (r *Registry) feed(ctx context.Context) {
 	loaded := false
 	for ctx.Err() == nil {
@@ -46,7 +47,7 @@ func (r *Registry) feed(ctx context.Context) {
 			loaded = true
 			err = r.follow(ctx)
 		}
-		if errors.Is(err, errCompacted) || errors.Is(err, errWentBack) {
+		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
 			r.logger.Warn("catalog is loaded anew", "revision", r.view.Revision(), "reason", err)
 			loaded = false
 			continue
@@ -61,12 +62,12 @@ func (r *Registry) feed(ctx context.Context) {
 // load reads the whole catalog, page by page at one revision.
 func (r *Registry) load(ctx context.Context) error {
 	select {
-	case <-r.back: // a load is what it asks for
+	case <-r.replaced: // a load is what it asks for
 	default:
 	}
 	r.clocked.Store(0) // the store may be an older one
 	var records []catalog.Change
-	revision, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
+	header, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
 		records = r.decodePage(slices.Grow(records, int(left)), page)
 	})
 	if err != nil {
@@ -74,22 +75,31 @@ func (r *Registry) load(ctx context.Context) error {
 	}
 	r.memo.clear()
 	r.metrics.reloads.Inc()
-	r.view.Load(uint64(revision), records)
+	r.store.Store(header.ClusterId)
+	r.view.Load(uint64(header.Revision), records)
 	return nil
 }
 
-// scan reads all keys below a prefix as they were at a revision, page by page; 0 is the last one. With each page it tells
-// how many keys there are from its first on. It returns the revision.
-func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each func(page []*mvccpb.KeyValue, left int64)) (int64, error) {
+// scan reads all keys below a prefix as they were at a revision, page by page; 0 is the store's present one. It hands over
+// each page with the number of keys from the page's first key on. It returns the header of the first page.
+func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each func(page []*mvccpb.KeyValue, left int64)) (
+	first *pb.ResponseHeader, err error,
+) {
 	page := int64(firstPage)
 	end := clientv3.GetPrefixRangeEnd(prefix)
 	for from := prefix; from != ""; {
 		resp, err := r.client.Get(ctx, from, clientv3.WithRange(end), clientv3.WithLimit(page), clientv3.WithRev(revision))
 		if err != nil {
-			return 0, err
+			return nil, err
+		}
+		if first == nil {
+			first = resp.Header
+		}
+		if resp.Header.ClusterId != first.ClusterId {
+			return nil, errReplaced
 		}
 		if revision == 0 {
-			revision = resp.Header.Revision
+			revision = first.Revision
 		}
 		each(resp.Kvs, resp.Count)
 		from = ""
@@ -98,7 +108,7 @@ func (r *Registry) scan(ctx context.Context, prefix string, revision int64, each
 		}
 		page = min(2*page, lastPage)
 	}
-	return revision, nil
+	return first, nil
 }
 
 // eachKey takes a page of a scan key by key.
@@ -165,11 +175,11 @@ func (r *Registry) follow(ctx context.Context) error {
 			if !ok {
 				return errors.New("watch ended")
 			}
-			if err := r.take(&resp); err != nil {
+			if err := r.applyResponse(&resp); err != nil {
 				return err
 			}
-		case <-r.back:
-			return errWentBack
+		case <-r.replaced:
+			return errReplaced
 		}
 	}
 }
@@ -177,8 +187,11 @@ func (r *Registry) follow(ctx context.Context) error {
 // watchContext makes a member of a cluster that has lost its leader end a watch, rather than let it fall silent.
 func watchContext(ctx context.Context) context.Context { return clientv3.WithRequireLeader(ctx) }
 
-// take applies what the watch brought.
-func (r *Registry) take(resp *clientv3.WatchResponse) error {
+// applyResponse applies one response of the watch. Nothing of another store must reach the View.
+func (r *Registry) applyResponse(resp *clientv3.WatchResponse) error {
+	if resp.Header.ClusterId != 0 && resp.Header.ClusterId != r.store.Load() {
+		return errReplaced
+	}
 	if resp.CompactRevision != 0 {
 		return errCompacted
 	}
@@ -192,15 +205,19 @@ func (r *Registry) take(resp *clientv3.WatchResponse) error {
 	return nil
 }
 
-// wentBack has the catalog loaded anew, from a store that is at a revision below one that the View has shown. A watch
-// would stay silent until the store reaches that again.
-func (r *Registry) wentBack(seen, now uint64) error {
+// sameStore refuses an answer of a store other than the one that the View was loaded from, and has the catalog loaded
+// again. The View was at revision seen before the store was asked. A store at a lower revision was restored: a watch
+// would stay silent until it reaches that revision again.
+func (r *Registry) sameStore(store, answered, seen uint64) error {
+	if store == r.store.Load() && answered >= seen {
+		return nil
+	}
 	select {
-	case r.back <- struct{}{}:
+	case r.replaced <- struct{}{}:
 	default: // known already
 	}
-	return catalog.Errorf(catalog.KindUnavailable, "store went back from revision %d to %d", seen, now).
-		WithHint("try again in a second: the catalog is being loaded anew")
+	return catalog.Errorf(catalog.KindUnavailable, "the store was restored or replaced: it is at revision %d, the catalog was at %d",
+		answered, seen).WithHint("try again in a second: the catalog is being loaded again")
 }
 
 // applyEvents applies events in order. Those of one revision are applied together: nobody sees half a transaction.
@@ -242,35 +259,6 @@ func (r *Registry) remembered(key, value []byte) (catalog.Change, bool) {
 		return catalog.Change{}, false
 	}
 	return catalog.Change{Type: catalog.RecordInstance, Name: i.Node, ID: i.ID, Instance: i}, true
-}
-
-// Barrier returns a revision at which all writes acknowledged before the call are visible, after the View has reached
-// it: a linearizable read is a Barrier followed by a read of the View.
-func (r *Registry) Barrier(ctx context.Context) (uint64, error) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
-	defer cancel()
-	seen := r.view.Revision()
-	resp, err := r.client.Get(ctx, Root, clientv3.WithCountOnly())
-	if err != nil {
-		return 0, unavailable(err)
-	}
-	revision := uint64(resp.Header.Revision)
-	if revision < seen {
-		return 0, r.wentBack(seen, revision)
-	}
-	for r.view.Revision() < revision {
-		// Writes outside the catalog reach no event of ours: ask how far the watch is.
-		if err := r.client.RequestProgress(watchContext(ctx)); err != nil {
-			return 0, unavailable(err)
-		}
-		step, done := context.WithTimeout(ctx, retryDelay)
-		err := r.view.WaitRevision(step, revision)
-		done()
-		if err != nil && ctx.Err() != nil {
-			return 0, unavailable(ctx.Err())
-		}
-	}
-	return revision, nil
 }
 
 // contactInterval is how often the feed makes sure that the View is in touch with the store.

@@ -416,9 +416,7 @@ func TestWritersGetAnErrorWhenTheRegistryStops(t *testing.T) {
 		t.Fatal(err)
 	}
 	stop()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := r.Register(ctx, permanent("n1", "a", "web")); catalog.KindOf(err) != catalog.KindUnavailable {
+	if _, err := r.Register(t.Context(), permanent("n1", "a", "web")); catalog.KindOf(err) != catalog.KindUnavailable {
 		t.Errorf("register on a stopped registry: %v, want unavailable", err)
 	}
 }
@@ -455,7 +453,7 @@ func TestDependentWritesAreNotGrouped(t *testing.T) {
 func TestOneRefusedWriteDoesNotFailItsGroup(t *testing.T) {
 	r, stop := start(t, enginetest.Open(t))
 	stop()
-	r.writes.landed = make(chan *landing, 3)
+	r.writes.committed = make(chan *committedGroup, 3)
 	r.writes.visible = func(context.Context, uint64) error { return nil }
 	var group [4]*write
 	for i := range group {
@@ -467,7 +465,7 @@ func TestOneRefusedWriteDoesNotFailItsGroup(t *testing.T) {
 	bad.ops[0].GetRequestPut().Lease = 12345
 	r.writes.commitGroup(t.Context(), []*write{good, late}) // a condition of one does not hold
 	r.writes.commitGroup(t.Context(), []*write{bad, beside})
-	close(r.writes.landed)
+	close(r.writes.committed)
 	r.writes.answer(t.Context())
 	if o := <-late.done; o.err != nil || o.held {
 		t.Errorf("write whose condition does not hold: %+v, want it refused", o)

@@ -14,12 +14,12 @@ import (
 
 // grant makes a lease. The store counts in whole seconds, so the TTL is rounded up.
 func (r *Registry) grant(ctx context.Context, ttl catalog.Duration) (clientv3.LeaseID, error) {
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	bounded, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	seconds := int64((time.Duration(ttl) + time.Second - 1) / time.Second)
-	lease, err := r.client.Grant(ctx, seconds)
+	lease, err := r.client.Grant(bounded, seconds)
 	if err != nil {
-		return 0, unavailable(err)
+		return 0, storeError(ctx, err)
 	}
 	return lease.ID, nil
 }
@@ -30,16 +30,16 @@ func (r *Registry) keepAlive(ctx context.Context, id string) (bool, error) {
 	if lease == 0 {
 		return false, nil
 	}
-	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
+	bounded, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, err := r.client.KeepAliveOnce(ctx, lease)
+	_, err := r.client.KeepAliveOnce(bounded, lease)
 	switch {
 	case err == nil:
 		return true, nil
 	case leaseGone(err):
 		return false, nil
 	default:
-		return false, unavailable(err)
+		return false, storeError(ctx, err)
 	}
 }
 
@@ -50,37 +50,62 @@ func leaseGone(err error) bool {
 // Renew renews the registration of an instance that lives by a lease. The error is of KindNotFound if the instance is
 // not there, any more or at all: its owner registers it again.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
-	if err := r.awaitLoaded(ctx); err != nil {
-		return err
-	}
-	e := r.view.Instance(node, id)
-	if e == nil {
-		return noInstance(node, id)
-	}
-	if e.Owner.Kind != catalog.OwnerLease {
-		return catalog.Errorf(catalog.KindConflict, "instance %s does not live by a lease but by %s", id, ownerText(e.Instance))
-	}
-	alive, err := r.keepAlive(ctx, e.Owner.ID)
-	if err == nil && !alive {
-		return noInstance(node, id)
-	}
-	return err
+	return r.renew(ctx, func() (string, error) {
+		e := r.view.Instance(node, id)
+		switch {
+		case e == nil:
+			return "", noInstance(node, id)
+		case e.Owner.Kind != catalog.OwnerLease:
+			return "", catalog.Errorf(catalog.KindConflict, "instance %s has no lease: it is owned by %s", id, ownerText(e.Instance))
+		}
+		return e.Owner.ID, nil
+	}, noInstance(node, id))
 }
 
 // RenewNode renews a node's session. The error is of KindNotFound if it has none: its owner declares it again.
 func (r *Registry) RenewNode(ctx context.Context, node string) error {
+	gone := catalog.Errorf(catalog.KindNotFound, "node %s has no session", node).WithHint("declare its state again")
+	return r.renew(ctx, func() (string, error) {
+		snapshot := r.view.Node(node)
+		switch {
+		case snapshot == nil:
+			return "", noNode(node)
+		case snapshot.Session == "":
+			return "", gone
+		}
+		return snapshot.Session, nil
+	}, gone)
+}
+
+// renew renews the lease that find reads from the View; gone is its error if that lease has ended. The View may be older
+// than the call, and the record on another lease by now: so the lease is renewed first, and then must be the one that a
+// current View names.
+func (r *Registry) renew(ctx context.Context, find func() (lease string, err error), gone error) error {
 	if err := r.awaitLoaded(ctx); err != nil {
 		return err
 	}
-	snapshot := r.view.Node(node)
-	if snapshot == nil {
-		return noNode(node)
+	for range maxAttempts {
+		lease, err := find()
+		alive := false
+		if err == nil {
+			if alive, err = r.keepAlive(ctx, lease); err != nil {
+				return err
+			}
+		}
+		if _, err := r.Barrier(ctx); err != nil {
+			return err
+		}
+		current, err := find()
+		switch {
+		case err != nil:
+			return err
+		case current == lease && !alive:
+			return gone
+		case current == lease:
+			return nil
+		}
 	}
-	alive, err := r.keepAlive(ctx, snapshot.Session)
-	if err == nil && !alive {
-		return catalog.Errorf(catalog.KindNotFound, "node %s has no session", node).WithHint("declare its state again")
-	}
-	return err
+	return errContended
 }
 
 func noInstance(node, id string) error {

@@ -3,9 +3,11 @@ package registry
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -89,6 +91,37 @@ func TestWritesOfAStateThatHasGoneAreRefused(t *testing.T) {
 		{"a check for an instance that was removed",
 			func(t *testing.T, r *Registry) *write {
 				return register(t, r, withCheck(permanent("n1", "a", "web"), "c"))
+			},
+			func(t *testing.T, r *Registry) error { _, err := r.Deregister(t.Context(), "n1", "a"); return err }},
+		{"the removal of an instance that has got a check more",
+			func(t *testing.T, r *Registry) *write {
+				w := &write{}
+				w.stillThere(instanceKey("n1", "a"), r.view.Revision())
+				w.deleteInstance(r.view.Instance("n1", "a"))
+				return w
+			},
+			func(t *testing.T, r *Registry) error {
+				_, err := r.Register(t.Context(), withCheck(permanent("n1", "a", "web"), "c"))
+				return err
+			}},
+		{"an order to drain what was removed",
+			func(t *testing.T, r *Registry) *write {
+				w := &write{}
+				if err := r.drainable(&catalog.Drain{Node: "n1", Instance: "a"}, w, r.view.Revision()); err != nil {
+					t.Fatal(err)
+				}
+				w.put("koine/test", nil, 0)
+				return w
+			},
+			func(t *testing.T, r *Registry) error { _, err := r.Deregister(t.Context(), "n1", "a"); return err }},
+		{"an order to drain a service of which the last instance was removed",
+			func(t *testing.T, r *Registry) *write {
+				w := &write{}
+				if err := r.drainable(&catalog.Drain{Service: "web"}, w, r.view.Revision()); err != nil {
+					t.Fatal(err)
+				}
+				w.put("koine/test", nil, 0)
+				return w
 			},
 			func(t *testing.T, r *Registry) error { _, err := r.Deregister(t.Context(), "n1", "a"); return err }},
 		{"an instance on a node that was removed",
@@ -349,7 +382,7 @@ func newCommitter(kv transactor) *committer {
 	return &committer{
 		kv: kv, maxOps: 16, width: 4, maxBytes: 1 << 20, metrics: newMetrics(nil, catalog.NewView()), memo: &memo{},
 		visible: func(context.Context, uint64) error { return nil },
-		queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
+		queue:   make(chan *write, queueSize), committed: make(chan *committedGroup, committedGroups), stopped: make(chan struct{}),
 	}
 }
 
@@ -384,6 +417,83 @@ func TestCommitterStopsSoonUnderAStoreThatDoesNotAnswer(t *testing.T) {
 		late.put("late", []byte("v"), 0)
 		if _, _, err := c.commit(t.Context(), late); catalog.KindOf(err) != catalog.KindUnavailable {
 			t.Errorf("a writer after the end got %v, want unavailable", err)
+		}
+	})
+}
+
+// prompt is a store that takes every write at once.
+type prompt struct{ writes atomic.Int64 }
+
+func (p *prompt) Txn(_ context.Context, r *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+	p.writes.Add(int64(len(r.Success) - 1)) // one is the clock
+	return &pb.TxnResponse{Succeeded: true, Header: &pb.ResponseHeader{Revision: 5}}, nil
+}
+
+// running runs a committer until the function that it returns is called.
+func running(t *testing.T, c *committer) (stop func()) {
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() { defer close(done); c.run(ctx) }()
+	return func() { cancel(); <-done }
+}
+
+// TestWritersBehindAStalledFeedAreAnsweredInOneBound has many more groups committed than readers see.
+func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCommitter(&prompt{})
+		c.visible = func(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() }
+		stop := running(t, c)
+		const writers = 2000
+		begun := time.Now()
+		took := make(chan time.Duration, writers)
+		for i := range writers {
+			go func() {
+				w := &write{}
+				w.put(fmt.Sprint("k", i), []byte("v"), 0)
+				if _, _, err := c.commit(t.Context(), w); catalog.KindOf(err) != catalog.KindUnavailable {
+					t.Errorf("a writer whom no reader can see got %v", err)
+				}
+				took <- time.Since(begun)
+			}()
+		}
+		longest := time.Duration(0)
+		for range writers {
+			longest = max(longest, <-took)
+		}
+		if longest > 2*commitTimeout {
+			t.Errorf("the last writer was answered after %v, want at most %v", longest, 2*commitTimeout)
+		}
+		stop()
+	})
+}
+
+// TestWriteThatWasGivenUpIsNotMade gives up while the write still waits for the transaction before it.
+func TestWriteThatWasGivenUpIsNotMade(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		store := &prompt{}
+		c := newCommitter(store)
+		early := &write{}
+		early.put("early", []byte("v"), 0)
+		ctx, giveUp := context.WithCancel(t.Context())
+		gave := make(chan error, 1)
+		go func() {
+			_, _, err := c.commit(ctx, early)
+			gave <- err
+		}()
+		synctest.Wait() // it is in the queue
+		giveUp()
+		if err := <-gave; !errors.Is(err, context.Canceled) || catalog.KindOf(err) == catalog.KindUnavailable {
+			t.Errorf("given up with %v, want the caller's own cancellation", err)
+		}
+		stop := running(t, c)
+		late := &write{}
+		late.put("late", []byte("v"), 0)
+		if _, held, err := c.commit(t.Context(), late); err != nil || !held {
+			t.Errorf("the next write: %v, %v", held, err)
+		}
+		stop()
+		if got := store.writes.Load(); got != 1 {
+			t.Errorf("%d writes were made, want the one that was not given up", got)
 		}
 	})
 }

@@ -27,11 +27,16 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
-	node, _, err := r.admit(i)
-	if err != nil { // told before a lease is made for nothing
+	err := r.decide(ctx, func() error { // refuse before granting a lease
+		node, _, err := r.admit(i)
+		if err == nil {
+			i.Node = node.Name
+		}
+		return err
+	})
+	if err != nil {
 		return 0, err
 	}
-	i.Node = node.Name
 	registration.Checks = normalizeChecks(registration.Checks, i.Node, i.ID)
 	for range 2 { // the lease may end between the look at it and its use
 		lease, err := r.instanceLease(ctx, i)
@@ -109,15 +114,16 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	w := &write{conditions: make([]*pb.Compare, 0, 2), reads: make([]string, 0, 2)}
 	w.stillAt(nodeKey(i.Node), node.ModRevision)
 	w.sameAs(instanceKey(i.Node, i.ID), existing != nil, revision)
-	if existing == nil || !sameAsKept(existing.Instance, i) {
-		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
-	}
 	// All of the checks go to the same lease as the instance, so a new lease rewrites them too.
 	fresh := existing == nil || existing.Owner != i.Owner
 	if len(registration.Checks) > 0 || existing != nil && len(existing.Checks) > 0 {
 		if err := w.registerChecks(node, existing, registration, fresh, lease, revision); err != nil {
 			return nil, err
 		}
+	}
+	// A change of its checks alone rewrites the instance, too: its revision says of which checks somebody else knew.
+	if existing == nil || !sameAsKept(existing.Instance, i) || len(w.ops) > 0 {
+		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
 	}
 	if len(w.ops) == 0 {
 		return nil, nil
@@ -179,8 +185,8 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 				WithHint("%s", howToRemove(e.Instance))
 		}
 		w := &write{}
-		w.stillThere(instanceKey(node, id), revision)
-		for _, c := range e.Checks { // they may belong to another instance by now
+		w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here
+		for _, c := range e.Checks {                  // they may belong to another instance by now
 			w.unchangedSince(checkKey(node, c.ID), revision)
 		}
 		w.deleteInstance(e)

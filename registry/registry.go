@@ -33,14 +33,17 @@ type Config struct {
 
 // Registry writes the catalog, and feeds the View.
 type Registry struct {
-	client  *clientv3.Client
-	view    *catalog.View
-	logger  *slog.Logger
-	metrics *metrics
-	writes  *committer
-	memo    *memo
-	// back holds a token when the store was seen at a revision below the View's.
-	back chan struct{}
+	client   *clientv3.Client
+	view     *catalog.View
+	logger   *slog.Logger
+	metrics  *metrics
+	writes   *committer
+	memo     *memo
+	barriers *barriers
+	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token when the store was seen to
+	// be another one, or at a revision below the View's.
+	store    atomic.Uint64
+	replaced chan struct{}
 	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
 	clocked   atomic.Int64
 	unclocked chan moment
@@ -65,14 +68,15 @@ func New(cfg Config) (*Registry, error) {
 	m := newMetrics(cfg.Metrics, cfg.View)
 	own := &memo{byKey: make(map[string]remembered)}
 	r := &Registry{
-		client: cfg.Client, view: cfg.View, memo: own, logger: cfg.Logger, metrics: m, back: make(chan struct{}, 1),
+		client: cfg.Client, view: cfg.View, memo: own, logger: cfg.Logger, metrics: m, replaced: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1), replaying: make(chan struct{}, 1),
 		writes: &committer{
 			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m, memo: own,
 			visible: cfg.View.WaitRevision,
-			queue:   make(chan *write, queueSize), landed: make(chan *landing, landedGroups), stopped: make(chan struct{}),
+			queue:   make(chan *write, queueSize), committed: make(chan *committedGroup, committedGroups), stopped: make(chan struct{}),
 		},
 	}
+	r.barriers = newBarriers(r.prove)
 	meter.Queue(cfg.Metrics, "registry_writes", queueSize, func() int { return len(r.writes.queue) })
 	return r, nil
 }
@@ -85,6 +89,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.writes.run(ctx) })
 	wg.Go(func() { r.feed(ctx) })
+	wg.Go(func() { r.barriers.run(ctx) })
 	wg.Go(func() { r.keepInTouch(ctx) })
 	wg.Go(func() { r.keepClock(ctx) })
 	wg.Go(func() { r.reap(ctx) })
@@ -99,8 +104,12 @@ const maxAttempts = 20
 var errContended = catalog.Errorf(catalog.KindUnavailable, "others keep changing the same records").
 	WithHint("try again")
 
-// attempt makes a write, as plan draws it up from the View, until its conditions hold. A nil write from plan means that
-// there is nothing to do. It returns once the View shows the write.
+// attempt makes the write that plan draws up from the View, and returns once the View shows it. A nil write from plan
+// means that there is nothing to do.
+//
+// plan may run up to maxAttempts times: again when the conditions of its write did not hold, and again when it found
+// nothing to do, or refused, by a View that may be older than the call. It must read the View only after it was given
+// the revision, and must have no side effects.
 func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*write, error)) (uint64, error) {
 	return r.attemptSince(ctx, time.Now(), plan)
 }
@@ -109,33 +118,56 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 func (r *Registry) attemptSince(
 	ctx context.Context, since time.Time, plan func(revision uint64) (*write, error),
 ) (uint64, error) {
+	current := false // whether the View is known to be no older than the call
 	for range maxAttempts {
 		revision := r.view.Revision()
 		w, err := plan(revision)
-		if err != nil {
+		if current && err != nil {
 			return 0, err
 		}
-		if w == nil {
+		if current && w == nil {
 			return revision, nil
 		}
-		w.handed = time.Now()
-		reached, held, err := r.writes.commit(ctx, w)
-		if err != nil {
-			return 0, err
+		if err == nil && w != nil {
+			reached, held, err := r.write(ctx, w, revision)
+			if err != nil {
+				return 0, err
+			}
+			if held {
+				r.metrics.shown(w, since)
+				return reached, nil
+			}
 		}
-		if reached < revision { // its conditions were about another store
-			return 0, r.wentBack(revision, reached)
-		}
-		if held {
-			r.metrics.shown(w, since)
-			return reached, nil
-		}
-		// What refused it may not be of the catalog, and come as no event: only what the View can see is waited for.
+		// What refused a write may not be of the catalog, and come as no event: only what the View can see is waited for.
 		if _, err := r.Barrier(ctx); err != nil {
 			return 0, err
 		}
+		current = true
 	}
 	return 0, errContended
+}
+
+// write commits a write that was drawn up at a revision, and reports whether its conditions held.
+func (r *Registry) write(ctx context.Context, w *write, revision uint64) (reached uint64, held bool, err error) {
+	w.handed = time.Now()
+	reached, held, err = r.writes.commit(ctx, w)
+	if err != nil {
+		return 0, false, err
+	}
+	// The conditions were about the store that the View was loaded from.
+	return reached, held, r.sameStore(w.store, reached, revision)
+}
+
+// decide calls decision, which reads the View, and calls it again by a View that is no older than the call if it refuses.
+func (r *Registry) decide(ctx context.Context, decision func() error) error {
+	err := decision()
+	if err == nil {
+		return nil
+	}
+	if _, err := r.Barrier(ctx); err != nil {
+		return err
+	}
+	return decision()
 }
 
 // awaitLoaded waits until the View has loaded, so that a plan is never drawn up from nothing.

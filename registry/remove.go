@@ -35,11 +35,11 @@ func removal(node *catalog.NodeSnapshot, revision uint64) *write {
 	return w
 }
 
-// onDeadNode begins a write that is made only if the node has not been declared anew.
+// onDeadNode begins a write that is made only if nobody has declared the node again, or removed it.
 func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 	w := &write{}
 	w.absent(aliveKey(node.Name))
-	w.unchangedSince(nodeKey(node.Name), revision)
+	w.sameAs(nodeKey(node.Name), node.Node != nil, revision)
 	w.unchangedSince(syncKey(node.Name), revision)
 	return w
 }

@@ -92,7 +92,7 @@ func TestStoreThatLostItsStateIsLoadedAnew(t *testing.T) {
 	}
 	seen := r.view.Revision()
 	relay.point(fresh)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	if _, err := r.view.WaitList(ctx, r.view.Revision, seen); err != nil {
 		t.Fatalf("view at %d: %v", r.view.Revision(), err)
@@ -110,5 +110,47 @@ func TestStoreThatLostItsStateIsLoadedAnew(t *testing.T) {
 	resp, err := e.Client.Get(ctx, Root, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil || resp.Count != 5 {
 		t.Errorf("%v records in the new store, %v; want 3, the mark and the clock", resp, err)
+	}
+}
+
+// TestStoreThatIsAnotherOneIsLoadedAgain puts another store in the place of the one that the registry follows, which has
+// grown past the View's revision already.
+func TestStoreThatIsAnotherOneIsLoadedAgain(t *testing.T) {
+	old := enginetest.Etcd(t)
+	relay := newRelay(t, old)
+	e, err := engine.Open(t.Context(), engine.Config{Endpoints: engine.Scheme + relay.listener.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { e.Close() })
+	r, _ := start(t, e)
+	r.mustSync(t, permanentNode("n1"))
+	r.mustRegister(t, permanent("n1", "ours", "web"))
+
+	otherAddress := enginetest.Etcd(t)
+	otherEngine, err := engine.Open(t.Context(), engine.Config{Endpoints: engine.Scheme + otherAddress})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { otherEngine.Close() })
+	other, _ := start(t, otherEngine)
+	other.mustSync(t, permanentNode("n1"))
+	for i := range 20 {
+		other.mustRegister(t, permanent("n1", fmt.Sprint("theirs", i), "web"))
+	}
+	relay.point(otherAddress)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	for {
+		seen := r.view.Revision()
+		if r.view.Instance("n1", "ours") == nil && r.view.Instance("n1", "theirs0") != nil {
+			break
+		}
+		if _, err := r.view.WaitList(ctx, r.view.Revision, seen); err != nil {
+			t.Fatalf("the view at %d still has what the store does not hold: %v", seen, err)
+		}
+	}
+	if got := len(r.view.Service("web").Endpoints); got != 20 {
+		t.Errorf("%d instances, want the other store's 20", got)
 	}
 }

@@ -103,8 +103,12 @@ func (r *Registry) session(ctx context.Context, node catalog.Node) (clientv3.Lea
 	if node.Owner.Kind != catalog.OwnerSession {
 		return 0, nil
 	}
-	current := r.view.Node(node.Name)
-	if err := sameNode(current, node); err != nil {
+	var current *catalog.NodeSnapshot
+	err := r.decide(ctx, func() error {
+		current = r.view.Node(node.Name)
+		return sameNode(current, node)
+	})
+	if err != nil {
 		return 0, err
 	}
 	if current != nil && current.Node != nil && current.Node.Owner == node.Owner {

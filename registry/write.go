@@ -3,6 +3,7 @@ package registry
 import (
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -25,11 +26,29 @@ type write struct {
 	// a group, which speaks for all of it in the metrics.
 	handed, answered time.Time
 	done             chan outcome
+	// taken is 0 until the write's transaction begins or its writer withdraws it, whichever is first.
+	taken atomic.Int32
+	// store is the id of the etcd cluster that answered.
+	store uint64
 }
 
+// What has become of a write that was handed in.
+const (
+	writeBegun = iota + 1
+	writeWithdrawn
+)
+
+// begin keeps the write from being withdrawn. It returns false if it was.
+func (w *write) begin() bool { return w.taken.CompareAndSwap(0, writeBegun) }
+
+// withdraw keeps the write from being made. It returns false if its transaction has begun.
+func (w *write) withdraw() bool { return w.taken.CompareAndSwap(0, writeWithdrawn) }
+
+// outcome is what became of a write.
 type outcome struct {
-	revision uint64
-	// held tells whether the conditions held, so that the write was made.
+	// store is the id of the etcd cluster that answered, revision the one at which the conditions held or did not.
+	store, revision uint64
+	// held reports whether the conditions held, so that the write was made.
 	held bool
 	err  error
 }

@@ -56,6 +56,7 @@ func Etcd(t testing.TB) string {
 	cfg.ListenClientUrls = []url.URL{local}
 	cfg.ListenPeerUrls = nil
 	cfg.InitialCluster = cfg.Name + "=" + embed.DefaultInitialAdvertisePeerURLs
+	cfg.InitialClusterToken = cfg.Dir // or every store would have the same id
 	server, err := embed.StartEtcd(cfg)
 	if err != nil {
 		t.Fatal(err)
