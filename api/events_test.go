@@ -50,16 +50,16 @@ func TestEvents(t *testing.T) {
 	b.apply(instanceChange(instance("web", "z")), instanceChange(instance("api", "y")))
 	b.apply(remove("c"))
 	b.apply(remove("z"))
-	const all = "11+ registered y, 11 registered z, 12 deregistered c check c:1 is warning: out of c:1, 13 deregistered z"
+	const all = "11+ registered y, 11 registered z, 12 deregistered c, 13 deregistered z"
 	for path, want := range map[string]string{
 		"/events":                      all,
 		"/events?last=0":               "",
-		"/events?last=2":               "12 deregistered c check c:1 is warning: out of c:1, 13 deregistered z",
+		"/events?last=2":               "12 deregistered c, 13 deregistered z",
 		"/events?name=WEB":             "11 registered z, 13 deregistered z",
 		"/events?name=y":               "11 registered y",
 		"/events?name=N1":              all,
 		"/events?name=nobody":          "",
-		"/events?revision=11":          "12 deregistered c check c:1 is warning: out of c:1, 13 deregistered z",
+		"/events?revision=11":          "12 deregistered c, 13 deregistered z",
 		"/events?revision=9&name=y":    "9 gap what happened next is not remembered, 11 registered y",
 		"/events?revision=14&follow=0": "13 gap what happened next is not remembered",
 	} {

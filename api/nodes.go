@@ -37,7 +37,7 @@ func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
 	}
 	if record := n.Node; record != nil {
 		shown.ID, shown.Addresses, shown.Meta = record.ID, record.Addresses, record.Meta
-		shown.Locality, shown.Owner = record.Locality, record.Owner
+		shown.Locality, shown.Owner, shown.Origin = record.Locality, record.Owner, record.Origin
 	}
 	for _, c := range n.Checks {
 		shown.Checks = append(shown.Checks, checkOf(c, outputs))

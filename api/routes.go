@@ -82,6 +82,9 @@ func (s *Server) serve(route route) http.Handler {
 			w.Header().Set(client.HeaderAge, strconv.Itoa(int(age.Seconds())))
 		}
 		err := s.admit(route)
+		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
+			r, err = fromCaller(r)
+		}
 		if err == nil {
 			err = route.handle(w, r)
 		}

@@ -33,6 +33,8 @@ type Change struct {
 	Drain    *Drain
 
 	CreateRevision, ModRevision uint64
+	// Why says for what reason an instance was deleted, if that is known.
+	Why string
 }
 
 // maxGone is how many services without instances are remembered, for those who still watch them.
@@ -150,7 +152,7 @@ func (v *View) record(b *batch, c *Change) {
 		if c.Instance != nil {
 			v.share(b, n, c.Instance)
 		}
-		n.recordInstance(c)
+		n.recordInstance(b, c)
 	case RecordCheck:
 		n.recordCheck(c)
 	}
@@ -171,11 +173,14 @@ func (n *nodeState) touch(id string, i *instanceState) {
 	}
 }
 
-func (n *nodeState) recordInstance(c *Change) {
+func (n *nodeState) recordInstance(b *batch, c *Change) {
 	i, ok := n.instances[c.ID]
 	if c.Instance == nil {
 		if ok {
 			i.next = nil
+			if c.Why != "" {
+				b.why[i] = c.Why
+			}
 			n.touch(c.ID, i)
 		}
 		return

@@ -13,6 +13,8 @@ type batch struct {
 	services  []endpointChange // sorted by service before use
 	addresses map[netip.Addr][]indexChange
 	names     map[nameOn][]indexChange
+	// why says for what reason instances were deleted.
+	why map[*instanceState]string
 	// eldest has an instance of each service that came with this batch.
 	eldest map[string]*Instance
 	// woken are those that waiters wait for, changed the services among them.
@@ -32,7 +34,7 @@ const maxBatch = 4096
 func newBatch() batch {
 	return batch{
 		addresses: make(map[netip.Addr][]indexChange), names: make(map[nameOn][]indexChange),
-		eldest: make(map[string]*Instance),
+		eldest: make(map[string]*Instance), why: make(map[*instanceState]string),
 	}
 }
 
@@ -48,9 +50,10 @@ func (b *batch) reset() {
 	clear(b.addresses)
 	clear(b.names)
 	clear(b.eldest)
+	clear(b.why)
 	*b = batch{
 		nodes: b.nodes[:0], endpoints: b.endpoints[:0], services: b.services[:0], woken: b.woken[:0], changed: b.changed[:0],
-		addresses: b.addresses, names: b.names, eldest: b.eldest,
+		addresses: b.addresses, names: b.names, eldest: b.eldest, why: b.why,
 	}
 }
 
@@ -59,6 +62,8 @@ func (b *batch) reset() {
 type endpointChange struct {
 	service  string
 	old, new *Endpoint
+	// why says for what reason old was deleted.
+	why string
 }
 
 // indexChange puts an instance under a key of an index, or takes it away from there.
@@ -78,10 +83,14 @@ func (b *batch) note(i *instanceState, c endpointChange) {
 		newService = fold(c.new.Service)
 	}
 	if oldService == newService {
-		b.services = append(b.services, endpointChange{newService, c.old, c.new})
+		b.services = append(b.services, endpointChange{service: newService, old: c.old, new: c.new})
 	} else {
 		if c.old != nil {
-			b.services = append(b.services, endpointChange{service: oldService, old: c.old})
+			why := c.why
+			if c.new != nil {
+				why = movedTo(c.new)
+			}
+			b.services = append(b.services, endpointChange{service: oldService, old: c.old, why: why})
 		}
 		if c.new != nil {
 			b.services = append(b.services, endpointChange{service: newService, new: c.new})

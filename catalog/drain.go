@@ -13,6 +13,8 @@ type Drain struct {
 	Reason string `json:"reason,omitempty"`
 	// Since is when it was ordered.
 	Since time.Time `json:"since"`
+	// Origin is who ordered it.
+	Origin *Origin `json:"origin,omitempty"`
 }
 
 // Validate checks a drain against the grammar and the limits.

@@ -7,7 +7,7 @@ import (
 	"slices"
 )
 
-// Equal tells whether two instances are the same in every field.
+// Equal reports whether two instances are the same in every field but their origin.
 func (i *Instance) Equal(j *Instance) bool {
 	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight && i.MinHealthy == j.MinHealthy &&
 		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
@@ -17,7 +17,7 @@ func (i *Instance) Equal(j *Instance) bool {
 		maps.EqualFunc(i.Extras, j.Extras, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })
 }
 
-// Equal tells whether two nodes are the same in every field.
+// Equal reports whether two nodes are the same in every field but their origin.
 func (n *Node) Equal(m *Node) bool {
 	return n.Name == m.Name && n.ID == m.ID && n.Locality == m.Locality && n.Owner == m.Owner &&
 		n.PurgeAfter == m.PurgeAfter && slices.EqualFunc(n.Addresses, m.Addresses, Address.Equal) && maps.Equal(n.Meta, m.Meta)

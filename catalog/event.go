@@ -15,6 +15,8 @@ const (
 	EventPresent      EventType = "present"
 	EventRegistered   EventType = "registered"
 	EventDeregistered EventType = "deregistered"
+	// EventReplaced is another owner's registration of the same id.
+	EventReplaced EventType = "replaced"
 	// EventChanged is a change of what was declared; the reason names the fields.
 	EventChanged EventType = "changed"
 	// EventPassing, EventWarning and EventCritical are changes of status, From one To another.
@@ -54,20 +56,24 @@ func (e *Event) Concerns(name string) bool {
 	return e.Type == EventGap || strings.EqualFold(e.Service, name) || e.Instance == name || strings.EqualFold(e.Node, name)
 }
 
-// EndpointEvents returns what happened to an instance between two of its snapshots, of which either may be nil. Revision
-// and Time are left to the caller. Outputs of checks are no event.
-func EndpointEvents(before, after *Endpoint) []Event {
+// EndpointEvents returns what happened to an instance between two of its snapshots, of which either may be nil. The
+// reason is that of its deletion, if it was deleted. Revision and Time are left to the caller. Outputs of checks are no
+// event.
+func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	switch {
 	case before == nil && after == nil:
 		return nil
 	case before == nil:
-		return []Event{after.event(EventRegistered, "", after.Status, after.notWell())}
+		return []Event{after.event(EventRegistered, "", after.Status, after.howItCame())}
 	case after == nil:
-		return []Event{before.event(EventDeregistered, before.Status, "", before.notWell())}
+		return []Event{before.event(EventDeregistered, before.Status, "", reason)}
 	case !strings.EqualFold(before.Service, after.Service):
-		return append(EndpointEvents(before, nil), EndpointEvents(nil, after)...)
+		return append(EndpointEvents(before, nil, movedTo(after)), EndpointEvents(nil, after, "")...)
 	}
 	var events []Event
+	if replaced(before.Instance, after.Instance) {
+		events = append(events, after.event(EventReplaced, "", "", strings.TrimSpace("registered "+after.Origin.String())))
+	}
 	if fields := changedFields(before, after); len(fields) > 0 {
 		events = append(events, after.event(EventChanged, "", "", strings.Join(fields, ", ")))
 	}
@@ -87,10 +93,27 @@ func EndpointEvents(before, after *Endpoint) []Event {
 	return events
 }
 
+// movedTo says why an instance has left a service that it was in.
+func movedTo(e *Endpoint) string { return "moved to service " + e.Service }
+
+// replaced reports whether another owner has taken an instance's place.
+func replaced(before, after *Instance) bool {
+	return before.Registrant() != after.Registrant() || before.Owner.Declared() != after.Owner.Declared()
+}
+
 func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 	return Event{
 		Type: what, Service: fold(e.Service), Instance: e.ID, Node: e.Instance.Node, From: from, To: to, Reason: reason,
 	}
+}
+
+// howItCame says who registered an endpoint, and why it is not given to clients from the first moment on.
+func (e *Endpoint) howItCame() string {
+	who, why := e.Origin.String(), e.notWell()
+	if who != "" && why != "" {
+		return who + "; " + why
+	}
+	return who + why
 }
 
 // notWell says why an endpoint is not given to askers, or warns.
@@ -184,7 +207,11 @@ func changedFields(before, after *Endpoint) (fields []string) {
 		fields = append(fields, "checks")
 	}
 	a, b := *before.Instance, *after.Instance
-	if a.Drain = b.Drain; before.Instance == after.Instance || a.Equal(&b) {
+	a.Drain = b.Drain
+	if replaced(&a, &b) {
+		a.Owner = b.Owner // an event of its own
+	}
+	if before.Instance == after.Instance || a.Equal(&b) {
 		return fields
 	}
 	fields = nil

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -55,6 +56,11 @@ func TestEndpointEvents(t *testing.T) {
 	}
 	drained := func(why string) func(*Endpoint) { return func(e *Endpoint) { e.Drained = why } }
 	of := func(edit func(*Instance)) func(*Endpoint) { return func(e *Endpoint) { edit(e.Instance) } }
+	by := func(registrant string) func(*Instance) {
+		return func(i *Instance) {
+			i.Origin = &Origin{Registrant: registrant, From: netip.MustParseAddr("10.0.0.9"), Listener: "http 10.0.0.1:8500"}
+		}
+	}
 	said := func(text string) func(*Endpoint) {
 		return func(e *Endpoint) { e.Checks = checks(e.Status, text) }
 	}
@@ -78,8 +84,18 @@ func TestEndpointEvents(t *testing.T) {
 		}),
 			[]string{"registered web a n1 >critical: check c has not run yet"}},
 		{"it comes drained", nil, is(Passing, drained("paused")), []string{"registered web a n1 >passing: draining: paused"}},
-		{"it goes", is(Passing), nil, []string{"deregistered web a n1 passing>"}},
-		{"it goes drained", is(Passing, drained("stopping")), nil, []string{"deregistered web a n1 passing>: draining: stopping"}},
+		{"it comes by somebody", nil, is(Passing, of(by("r1"))), []string{"registered web a n1 >passing: by r1 over HTTP from 10.0.0.9"}},
+		{"it comes sick by somebody", nil, is(Critical, of(by(""))),
+			[]string{"registered web a n1 >critical: over HTTP from 10.0.0.9; check c is critical"}},
+		{"it goes", is(Passing), nil, []string{"deregistered web a n1 passing>: ttl 30s ran out"}},
+		{"it goes sick", is(Critical), nil, []string{"deregistered web a n1 critical>: ttl 30s ran out"}},
+		{"another owner comes", is(Passing, of(by("r1"))), is(Passing, of(by("r2"))),
+			[]string{"replaced web a n1: registered by r2 over HTTP from 10.0.0.9"}},
+		{"another owner comes with another port", is(Passing, of(by("r1"))),
+			is(Passing, of(by("r2")), of(func(i *Instance) { i.Ports, i.Owner.ID = []Port{{Number: 81}}, "7" })),
+			[]string{"replaced web a n1: registered by r2 over HTTP from 10.0.0.9", "changed web a n1: ports"}},
+		{"the same owner from elsewhere", is(Passing, of(by("r1"))),
+			is(Passing, of(by("r1")), of(func(i *Instance) { i.Origin.From = netip.Addr{} })), nil},
 		{"a check fails", is(Passing), is(Critical, said("refused\nat line 2")),
 			[]string{"critical web a n1 passing>critical: check c is critical: refused"}},
 		{"a check warns", is(Critical), is(Warning), []string{"warning web a n1 critical>warning: check c is warning"}},
@@ -104,12 +120,12 @@ func TestEndpointEvents(t *testing.T) {
 		{"drained and sick at once", is(Passing), is(Critical, drained("x")),
 			[]string{"drained web a n1: x", "critical web a n1 passing>critical: check c is critical"}},
 		{"another service", is(Passing), is(Passing, of(func(i *Instance) { i.Service = "api" })),
-			[]string{"deregistered web a n1 passing>", "registered api a n1 >passing"}},
+			[]string{"deregistered web a n1 passing>: moved to service api", "registered api a n1 >passing"}},
 		{"another spelling of its service", is(Passing), is(Passing, of(func(i *Instance) { i.Service = "WEB" })),
 			[]string{"changed web a n1: declaration"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, toldAll(EndpointEvents(tt.before, tt.after))); diff != "" {
+			if diff := cmp.Diff(tt.want, toldAll(EndpointEvents(tt.before, tt.after, "ttl 30s ran out"))); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -33,6 +33,8 @@ type Instance struct {
 	Source string `json:"source"`
 	// Owner is what keeps it alive.
 	Owner Owner `json:"owner"`
+	// Origin is who wrote it; nil for what a source of the node itself declares.
+	Origin *Origin `json:"origin,omitempty"`
 	// Drain is the reason why the instance takes no new traffic; empty while it does.
 	Drain string `json:"drain,omitempty"`
 	// Extras are what a door wants to read back exactly as it wrote it, by the door's name.

@@ -17,6 +17,8 @@ type Node struct {
 	// Owner is OwnerSession for a node that lives while its session is renewed, with the session's TTL, or
 	// OwnerPermanent for a node that no agent looks after and that counts as alive until it is removed.
 	Owner Owner `json:"owner"`
+	// Origin is who declared it; nil for a node that declares itself in the process that keeps the catalog.
+	Origin *Origin `json:"origin,omitempty"`
 	// PurgeAfter is how long the node's records are kept after its session has ended; 0 means DefaultPurgeAfter.
 	PurgeAfter Duration `json:"purge_after,omitzero"`
 }
@@ -28,6 +30,8 @@ type NodeState struct {
 	Registrations []Registration `json:"instances,omitempty"`
 	// Checks are the checks of the node itself.
 	Checks []Check `json:"checks,omitempty"`
+	// Gone says, by id, why instances that were declared before are declared no more, as far as their sources know.
+	Gone map[string]string `json:"-"`
 	// Since is when the oldest of the changes came about that are declared for the first time: from then on it is measured
 	// how long they take to show. The zero time means when the state is handed in.
 	Since time.Time `json:"-"`

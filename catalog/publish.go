@@ -81,7 +81,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	if i.next == nil {
 		delete(n.instances, d.id)
 		if old != nil {
-			b.note(i, endpointChange{old: old})
+			b.note(i, endpointChange{old: old, why: b.why[i]})
 			i.endpoint.Store(nil)
 		}
 		return

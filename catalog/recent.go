@@ -155,7 +155,7 @@ func (h *happening) events() []Event {
 	var list []Event
 	switch {
 	case h.subject() != nil:
-		list = EndpointEvents(h.old, h.new)
+		list = EndpointEvents(h.old, h.new, h.why)
 	case h.host.new != nil:
 		list = HostEvents(h.host.name, h.host.old, h.host.new)
 	default:

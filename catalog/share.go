@@ -34,6 +34,9 @@ func (i *Instance) shareWith(o *Instance) {
 	shareText(&i.Owner.ID, o.Owner.ID)
 	shareText(&i.Locality.Region, o.Locality.Region)
 	shareText(&i.Locality.Zone, o.Locality.Zone)
+	if i.Origin.same(o.Origin) {
+		i.Origin = o.Origin
+	}
 	if len(i.Ports) > 0 && slices.Equal(i.Ports, o.Ports) {
 		i.Ports = o.Ports
 	}

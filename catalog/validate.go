@@ -146,7 +146,7 @@ func (i *Instance) Validate() error {
 	if err := validateTags(noun, i.Tags); err != nil {
 		return err
 	}
-	if err := validateShort(noun, i.Source, i.Owner.ID, i.Locality.Region, i.Locality.Zone); err != nil {
+	if err := validateShort(noun, i.Source, i.Owner.ID, i.Locality.Region, i.Locality.Zone, i.Registrant()); err != nil {
 		return err
 	}
 	if err := validateExtras(noun, i.Extras); err != nil {
@@ -158,12 +158,16 @@ func (i *Instance) Validate() error {
 // validateShort checks the words that have no grammar of their own.
 func validateShort(noun string, words ...string) error {
 	for _, word := range words {
-		if err := validateText(noun, ": word", word, MaxWord); err != nil {
+		if err := ValidateWord(noun, word); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// ValidateWord reports whether a word that has no grammar of its own is UTF-8 without control characters and of at most
+// MaxWord bytes. The noun is what has it, for the error.
+func ValidateWord(noun, word string) error { return validateText(noun, ": word", word, MaxWord) }
 
 func validateExtras(noun string, extras map[string]json.RawMessage) error {
 	size := 0

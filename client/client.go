@@ -139,6 +139,9 @@ func (c *Client) send(ctx context.Context, method, path string, query url.Values
 		return nil, fmt.Errorf("make request: %w", err)
 	}
 	request.Header.Set("Accept", accept)
+	if registrant := catalog.CallerOf(ctx).Registrant; registrant != "" {
+		request.Header.Set(HeaderRegistrant, registrant)
+	}
 	response, err := c.http.Do(request)
 	if err != nil {
 		return nil, c.unreachable(ctx, err)

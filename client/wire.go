@@ -15,6 +15,10 @@ const (
 	// HeaderAge is for how many seconds the server has not been in touch with its store. Only an answer from a server
 	// that has lost it carries the header: it is the last that was known.
 	HeaderAge = "X-Koine-Age"
+	// HeaderRegistrant is a header of requests: the name by which a client tells its own registrations from those of
+	// others. It may be any text that no other client uses. Who registers an id under another name than before replaces
+	// the registration, and only the registrant that it names then can renew or deregister it under its name.
+	HeaderRegistrant = "X-Koine-Registrant"
 )
 
 // Instance is an instance as the API shows it: what was declared, and what the catalog knows of it now.
@@ -116,6 +120,7 @@ type NodeSummary struct {
 	Meta      map[string]string `json:"meta,omitempty"`
 	Locality  catalog.Locality  `json:"locality,omitzero"`
 	Owner     catalog.Owner     `json:"owner,omitzero"`
+	Origin    *catalog.Origin   `json:"origin,omitempty"`
 	// Checks are the node's own checks.
 	Checks []CheckStatus `json:"checks,omitempty"`
 	// InstanceCount counts the instances on the node. It is not part of the list's index.

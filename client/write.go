@@ -10,6 +10,9 @@ import (
 
 // Register writes one instance with its checks, owned by a lease or permanent. An empty node means the server's own. The
 // same registration again renews the lease and writes nothing. It returns a revision at which the catalog holds it.
+//
+// A context with a catalog.Caller that names its registrant makes the registration that registrant's: see
+// HeaderRegistrant. Renew and Deregister then return an error of KindConflict once another has registered the id.
 func (c *Client) Register(ctx context.Context, r catalog.Registration) (revision uint64, err error) {
 	if r.Instance.ID == "" {
 		return 0, noName("instance")

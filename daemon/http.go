@@ -13,6 +13,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/koine-sd/koine/api"
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/health"
 	"github.com/koine-sd/koine/registry"
 )
@@ -54,6 +55,7 @@ const stopTimeout = time.Second
 // serve answers until the context ends. Watches end with it; other requests have stopTimeout to finish.
 func (d *Daemon) serve(ctx context.Context, handler http.Handler) error {
 	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
+	requests = catalog.WithCaller(requests, catalog.Caller{Listener: "http " + d.http.Addr().String()})
 	defer endRequests()
 	server := &http.Server{
 		Handler:           handler,

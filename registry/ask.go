@@ -35,5 +35,9 @@ func (r *Registry) TimeOf(ctx context.Context, revision uint64) (time.Time, erro
 	if err != nil || len(resp.Kvs) == 0 || uint64(resp.Kvs[0].ModRevision) != revision {
 		return time.Time{}, catalog.Errorf(catalog.KindNotFound, "the time of revision %d is not known", revision)
 	}
-	return decodeClock(resp.Kvs[0].Value)
+	c, err := decodeClock(resp.Kvs[0].Value)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return c.Time, nil
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
@@ -24,27 +25,43 @@ const (
 	clockInterval = time.Second
 )
 
-// clockRecord is the time of the revision that it stands at, and of those before it back to the clock before.
+// clockRecord dates its own revision and every revision since the previous clockRecord.
 type clockRecord struct {
 	V    int       `json:"v"`
 	Time time.Time `json:"t"`
+	// Why has the reasons for which the revision deletes instances, by their keys, or by a prefix of keys that ends in '/'.
+	Why reasons `json:"why,omitempty"`
 }
 
-// putClock returns the operation that gives a transaction its time.
-func putClock(now time.Time) *pb.RequestOp {
-	value := encode(clockRecord{V: format, Time: now.UTC().Truncate(time.Microsecond)})
+// putClock returns the operation that gives a transaction its time, and the reasons for what it deletes.
+func putClock(now time.Time, why reasons) *pb.RequestOp {
+	value := encode(clockRecord{V: format, Time: now.UTC().Truncate(time.Microsecond), Why: why})
 	return opPut(&pb.PutRequest{Key: []byte(clockKey), Value: value})
 }
 
-func decodeClock(value []byte) (time.Time, error) {
-	var c clockRecord
-	if err := json.Unmarshal(value, &c); err != nil {
-		return time.Time{}, fmt.Errorf("value of %q: %w", clockKey, err)
+func decodeClock(value []byte) (*clockRecord, error) {
+	c := new(clockRecord)
+	if err := json.Unmarshal(value, c); err != nil {
+		return nil, fmt.Errorf("value of %q: %w", clockKey, err)
 	}
 	if c.V != format || c.Time.IsZero() {
-		return time.Time{}, fmt.Errorf("value of %q: no time of format %d", clockKey, format)
+		return nil, fmt.Errorf("value of %q: no time of format %d", clockKey, format)
 	}
-	return c.Time, nil
+	return c, nil
+}
+
+// clockOf returns the clock among the events of one revision; nil if it has none that can be read.
+func clockOf(events []*clientv3.Event) *clockRecord {
+	for _, event := range slices.Backward(events) { // it is written last
+		if string(event.Kv.Key) == clockKey && event.Type == clientv3.EventTypePut {
+			c, err := decodeClock(event.Kv.Value)
+			if err != nil {
+				return nil // somebody else wrote it
+			}
+			return c
+		}
+	}
+	return nil
 }
 
 // moment is when a revision was seen.
@@ -101,7 +118,7 @@ func (r *Registry) writeClock(ctx context.Context, m moment) error {
 	defer cancel()
 	_, err := r.writes.kv.Txn(ctx, &pb.TxnRequest{
 		Compare: []*pb.Compare{modRevision(clockKey, pb.Compare_LESS, uint64(m.revision))},
-		Success: []*pb.RequestOp{putClock(m.time)},
+		Success: []*pb.RequestOp{putClock(m.time, nil)},
 	})
 	return err
 }

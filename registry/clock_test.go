@@ -13,8 +13,8 @@ import (
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
-// clockOf reads the clock as it was at a revision, 0 for now.
-func clockOf(t *testing.T, r *Registry, revision uint64) *mvccpb.KeyValue {
+// storedClock reads the clock as it was at a revision, 0 for now.
+func storedClock(t *testing.T, r *Registry, revision uint64) *mvccpb.KeyValue {
 	t.Helper()
 	resp, err := r.client.Get(t.Context(), clockKey, clientv3.WithRev(int64(revision)))
 	if err != nil {
@@ -40,10 +40,14 @@ func TestEveryWriteHasItsTime(t *testing.T) {
 				if err != nil {
 					t.Error(err)
 				}
-				kv := clockOf(t, r, revision)
-				at, err := decodeClock(kv.Value)
-				if err != nil || uint64(kv.ModRevision) != revision || at.Before(before) || at.After(time.Now()) {
-					t.Errorf("revision %d is of %v (written at %d), %v", revision, at, kv.ModRevision, err)
+				kv := storedClock(t, r, revision)
+				clock, err := decodeClock(kv.Value)
+				if err != nil {
+					t.Error(err)
+					return
+				}
+				if at := clock.Time; uint64(kv.ModRevision) != revision || at.Before(before) || at.After(time.Now()) {
+					t.Errorf("revision %d is of %v (written at %d)", revision, at, kv.ModRevision)
 				}
 			})
 		}
@@ -60,7 +64,7 @@ func TestWhatIsNotWrittenHasNoTime(t *testing.T) {
 		}
 	}
 	sync()
-	before := clockOf(t, r, 0).ModRevision
+	before := storedClock(t, r, 0).ModRevision
 	sync()
 	w := &write{}
 	w.absent(nodeKey("n1"))
@@ -68,7 +72,7 @@ func TestWhatIsNotWrittenHasNoTime(t *testing.T) {
 	if _, held, err := r.writes.commit(t.Context(), w); held || err != nil {
 		t.Fatalf("held %v, %v; want it refused", held, err)
 	}
-	if after := clockOf(t, r, 0).ModRevision; after != before {
+	if after := storedClock(t, r, 0).ModRevision; after != before {
 		t.Errorf("clock was written at %d, want it left as of %d", after, before)
 	}
 }
@@ -92,14 +96,14 @@ func TestRevisionsOfOthersAreGivenATime(t *testing.T) {
 	if err := r.View().WaitRevision(t.Context(), died+1); err != nil {
 		t.Fatal(err)
 	}
-	kv := clockOf(t, r, 0)
-	if at, err := decodeClock(kv.Value); err != nil || uint64(kv.ModRevision) != died+1 || time.Since(at) > time.Hour {
-		t.Errorf("clock of %v at %d (%v), want it just after %d", at, kv.ModRevision, err, died)
+	kv := storedClock(t, r, 0)
+	if clock, err := decodeClock(kv.Value); err != nil || uint64(kv.ModRevision) != died+1 || time.Since(clock.Time) > time.Hour {
+		t.Errorf("clock %+v at %d (%v), want it just after %d", clock, kv.ModRevision, err, died)
 	}
 	if err := r.writeClock(t.Context(), moment{int64(died), time.Now()}); err != nil {
 		t.Fatal(err)
 	}
-	if again := clockOf(t, r, 0); again.ModRevision != kv.ModRevision {
+	if again := storedClock(t, r, 0); again.ModRevision != kv.ModRevision {
 		t.Error("a second process wrote the time again")
 	}
 }

@@ -249,7 +249,7 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
 	defer context.AfterFunc(stop, func() { pause.For(ctx, stopGrace); cancel() })()
-	clock := putClock(time.Now())
+	clock := putClock(time.Now(), reasonsOf(group))
 	if conditions, ops, ok := c.flat(group); ok {
 		resp, err := c.kv.Txn(ctx, &pb.TxnRequest{Compare: conditions, Success: append(ops, clock)})
 		if err != nil {

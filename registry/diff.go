@@ -21,6 +21,8 @@ type difference struct {
 	// before all is gone that it does not declare any more.
 	session   *step
 	conflicts []string
+	// why says why what is gone is not declared any more.
+	why reasons
 	// puts and deletes are how many records the last write took.
 	puts, deletes int
 }
@@ -49,7 +51,7 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 	if current == nil {
 		current = &catalog.NodeSnapshot{Host: &catalog.Host{}}
 	}
-	d := &difference{node: state.Node.Name, current: current, checks: make(map[string]*catalog.Check)}
+	d := &difference{node: state.Node.Name, current: current, checks: make(map[string]*catalog.Check), why: make(reasons)}
 	for c := range current.AllChecks() {
 		d.checks[c.ID] = c
 	}
@@ -62,7 +64,9 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 	}
 	for e := range current.Endpoints.All() {
 		if e.Owner.Declared() && !declared[e.ID] {
-			d.remove(instanceKey(d.node, e.ID))
+			key := instanceKey(d.node, e.ID)
+			d.remove(key)
+			d.why[key] = whyUndeclared(&state, e.Instance)
 			d.compareChecks(e.Checks, nil, now)
 		}
 	}
@@ -211,6 +215,7 @@ func (d *difference) write(revision uint64, maxBytes, maxConditions int) (w *wri
 		case s.value == nil:
 			d.deletes++
 			w.delete(s.key)
+			w.because(s.key, d.why[s.key])
 			continue
 		case s.instance != nil:
 			w.putInstance(s.instance, s.value, 0)

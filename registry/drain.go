@@ -55,6 +55,7 @@ func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
+	d.Origin = catalog.OriginOf(ctx)
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
 		w := &write{}
 		if err := r.drainable(&d, w, revision); err != nil {

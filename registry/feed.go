@@ -224,15 +224,17 @@ func (r *Registry) sameStore(store, answered, seen uint64) error {
 func (r *Registry) applyEvents(events []*clientv3.Event) {
 	r.metrics.events.Add(float64(len(events)))
 	for len(events) > 0 {
-		revision := events[0].Kv.ModRevision
-		n := 0
-		var changes []catalog.Change
+		revision, n := events[0].Kv.ModRevision, 1
 		for n < len(events) && events[n].Kv.ModRevision == revision {
-			if change, ok := r.decodeEvent(events[n]); ok {
-				changes = append(changes, change)
-			}
 			n++
 		}
+		var changes []catalog.Change
+		for _, event := range events[:n] {
+			if change, ok := r.decodeEvent(event); ok {
+				changes = append(changes, change)
+			}
+		}
+		explainGone(r.view, changes, events[:n])
 		r.noteClock(events[:n])
 		r.view.Apply(uint64(revision), changes)
 		events = events[n:]

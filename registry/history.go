@@ -131,11 +131,11 @@ func (r *Registry) timeAt(ctx context.Context, revision int64) (time.Time, error
 	if err != nil || len(resp.Kvs) == 0 {
 		return time.Time{}, err
 	}
-	at, err := decodeClock(resp.Kvs[0].Value)
+	c, err := decodeClock(resp.Kvs[0].Value)
 	if err != nil {
 		return time.Time{}, nil // somebody else wrote it
 	}
-	return at, nil
+	return c.Time, nil
 }
 
 // oldest returns the oldest revision that the store can still show. It tells that only to whom it refuses an older one.

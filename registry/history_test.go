@@ -70,7 +70,7 @@ var lived = []string{
 	"registered web n2/b", "registered web N1/a: check c is critical", "passing web N1/a: check c is passing: 200 OK",
 	"critical web N1/a: check c is critical: refused", "drained web N1/a: new disk", "undrained web N1/a: new disk",
 	"registered web N1/other",
-	"deregistered web N1/a: check c is critical: refused", "critical web n2/b: node n2 is not alive",
+	"deregistered web N1/a", "critical web n2/b: node n2 is not alive",
 }
 
 func TestHistory(t *testing.T) {
@@ -97,7 +97,7 @@ func TestHistory(t *testing.T) {
 		if h, err = r.History(t.Context(), "other", 0); err != nil {
 			t.Fatal(err)
 		}
-		want := []string{"registered api N1/other", "drained api N1/other: service api is drained", "deregistered api N1/other: draining: service api is drained", "registered web N1/other"}
+		want := []string{"registered api N1/other", "drained api N1/other: service api is drained", "deregistered api N1/other: moved to service web", "registered web N1/other"}
 		if diff := cmp.Diff(want, toldHistory(t, h)); diff != "" {
 			t.Errorf("of an instance:\n%s", diff)
 		}

@@ -48,13 +48,16 @@ func leaseGone(err error) bool {
 }
 
 // Renew renews the registration of an instance that lives by a lease. The error is of KindNotFound if the instance is
-// not there, any more or at all: its owner registers it again.
+// not there, any more or at all: its owner registers it again. It is of KindConflict if the instance has no lease, or if
+// another registrant than the caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
 		e := r.view.Instance(node, id)
 		switch {
 		case e == nil:
 			return "", noInstance(node, id)
+		case ownedBy(ctx, e.Instance) != nil:
+			return "", ownedBy(ctx, e.Instance)
 		case e.Owner.Kind != catalog.OwnerLease:
 			return "", catalog.Errorf(catalog.KindConflict, "instance %s has no lease: it is owned by %s", id, ownerText(e.Instance))
 		}

@@ -54,7 +54,7 @@ func (r *Registry) killSession(t *testing.T, node string) {
 // planSync draws up the write of a sync as SyncNode does.
 func (r *Registry) planSync(t *testing.T, state catalog.NodeState) *write {
 	t.Helper()
-	state = normalize(state)
+	state = normalize(state, nil)
 	session, err := r.session(t.Context(), state.Node)
 	if err != nil {
 		t.Fatal(err)
@@ -97,7 +97,7 @@ func TestWritesOfAStateThatHasGoneAreRefused(t *testing.T) {
 			func(t *testing.T, r *Registry) *write {
 				w := &write{}
 				w.stillThere(instanceKey("n1", "a"), r.view.Revision())
-				w.deleteInstance(r.view.Instance("n1", "a"))
+				w.deleteInstance(r.view.Instance("n1", "a"), "")
 				return w
 			},
 			func(t *testing.T, r *Registry) error {

@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -11,12 +12,14 @@ import (
 )
 
 // Register writes one instance with its checks, owned by a lease of its own or permanent. The same registration again
-// renews the lease and writes nothing.
+// renews the lease and writes nothing. A registration under another registrant's name replaces the one before: it has a
+// new lease, and the owner that was replaced can neither renew nor remove it.
 //
 // It returns an error of KindInvalid for a registration outside the limits, of KindNotFound if its node is not there, of
 // KindConflict if its ID belongs to the node's declared state, and of KindUnavailable if the store does not answer.
 func (r *Registry) Register(ctx context.Context, registration catalog.Registration) (uint64, error) {
 	i := &registration.Instance
+	i.Origin = catalog.OriginOf(ctx)
 	registration.Checks = normalizeChecks(registration.Checks, i.Node, i.ID)
 	if err := validateOwner(i); err != nil {
 		return 0, err
@@ -76,7 +79,8 @@ func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clie
 		return 0, nil
 	}
 	existing := r.view.Instance(i.Node, i.ID)
-	if existing != nil && existing.Owner.Kind == catalog.OwnerLease && existing.Owner.TTL == i.Owner.TTL {
+	if existing != nil && existing.Owner.Kind == catalog.OwnerLease && existing.Owner.TTL == i.Owner.TTL &&
+		existing.Registrant() == i.Registrant() {
 		alive, err := r.keepAlive(ctx, existing.Owner.ID)
 		if err != nil {
 			return 0, err
@@ -122,7 +126,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 		}
 	}
 	// A change of its checks alone rewrites the instance, too: its revision says of which checks somebody else knew.
-	if existing == nil || !sameAsKept(existing.Instance, i) || len(w.ops) > 0 {
+	if existing == nil || !sameAsKept(existing.Instance, i) || existing.Registrant() != i.Registrant() || len(w.ops) > 0 {
 		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
 	}
 	if len(w.ops) == 0 {
@@ -169,8 +173,9 @@ func (w *write) registerChecks(node *catalog.NodeSnapshot, existing *catalog.End
 	return nil
 }
 
-// Deregister removes an instance and its checks. The error is of KindNotFound if it is not there, and of KindConflict if
-// it belongs to the declared state of a living node: its owner would only declare it again.
+// Deregister removes an instance and its checks; for a caller that names its registrant, only what that registered. The
+// error is of KindNotFound if it is not there, and of KindConflict if another registrant has registered it since, or if it
+// belongs to the declared state of a living node: its owner would only declare it again.
 func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, error) {
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
@@ -184,12 +189,15 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 			return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
 				WithHint("%s", howToRemove(e.Instance))
 		}
+		if err := ownedBy(ctx, e.Instance); err != nil {
+			return nil, err
+		}
 		w := &write{}
 		w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here
 		for _, c := range e.Checks {                  // they may belong to another instance by now
 			w.unchangedSince(checkKey(node, c.ID), revision)
 		}
-		w.deleteInstance(e)
+		w.deleteInstance(e, whyDeregistered(ctx))
 		if e.Owner.Declared() {
 			w.unchangedSince(syncKey(node), revision)
 			w.touch(node)
@@ -198,9 +206,21 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 	})
 }
 
+// ownedBy refuses a caller whose registration another registrant has replaced. A caller without a name may touch any.
+func ownedBy(ctx context.Context, i *catalog.Instance) error {
+	registrant := catalog.CallerOf(ctx).Registrant
+	if registrant == "" || i.Registrant() == registrant {
+		return nil
+	}
+	return catalog.Errorf(catalog.KindConflict, "instance %s is no longer that of %s: it was registered again %s", i.ID, registrant,
+		cmp.Or(i.Origin.String(), "through "+i.Source)).WithHint("leave it to its new owner, or choose another id")
+}
+
 // deleteInstance deletes an instance and its checks.
-func (w *write) deleteInstance(e *catalog.Endpoint) {
-	w.delete(instanceKey(e.Instance.Node, e.ID))
+func (w *write) deleteInstance(e *catalog.Endpoint, why string) {
+	key := instanceKey(e.Instance.Node, e.ID)
+	w.delete(key)
+	w.because(key, why)
 	for _, c := range e.Checks {
 		w.delete(checkKey(e.Instance.Node, c.ID))
 	}

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -21,16 +22,18 @@ func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) 
 			return nil, catalog.Errorf(catalog.KindConflict, "node %s is alive", node).
 				WithHint("stop its agent first, or wait until its session ends")
 		}
-		return removal(snapshot, revision), nil
+		why := strings.TrimSpace("node " + snapshot.Name + " was removed " + catalog.OriginOf(ctx).String())
+		return removal(snapshot, revision, why), nil
 	})
 }
 
 // removal is the write that removes a node without a session, and everything on it.
-func removal(node *catalog.NodeSnapshot, revision uint64) *write {
+func removal(node *catalog.NodeSnapshot, revision uint64, why string) *write {
 	w := onDeadNode(node, revision)
 	w.delete(nodeKey(node.Name))
 	w.delete(syncKey(node.Name))
 	w.deleteBelow(instancesOf(node.Name))
+	w.because(instancesOf(node.Name), why)
 	w.deleteBelow(checksOf(node.Name))
 	return w
 }
@@ -66,12 +69,13 @@ func planPurge(node *catalog.NodeSnapshot, revision uint64, maxBytes int) *write
 		if !e.Owner.Declared() {
 			others = true
 		} else if w.bytes < maxBytes/2 {
-			w.deleteInstance(e)
+			w.deleteInstance(e, "")
 		}
 	}
 	if !others {
-		w = removal(node, revision)
+		w = removal(node, revision, whyPurged(node))
 	} else {
+		w.because(instancesOf(node.Name), whyPurged(node))
 		for _, c := range node.Checks {
 			w.delete(checkKey(node.Name, c.ID))
 		}

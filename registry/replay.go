@@ -101,7 +101,7 @@ func (p *replay) load(ctx context.Context, revision int64) error {
 func (p *replay) present(revision int64) {
 	for _, node := range p.view.Nodes() {
 		for e := range node.Endpoints.All() {
-			for _, event := range catalog.EndpointEvents(nil, e) {
+			for _, event := range catalog.EndpointEvents(nil, e, "") {
 				event.Type, event.Revision, event.Time = catalog.EventPresent, uint64(revision), p.history.Since
 				p.add(event)
 			}
@@ -241,7 +241,6 @@ func (p *replay) take(ctx context.Context, resp *clientv3.WatchResponse, end int
 // apply plays one revision: instances first, for they say which other records count.
 func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.Event) error {
 	var changes []catalog.Change
-	var now time.Time
 	for _, event := range events {
 		if !bytes.HasPrefix(event.Kv.Key, []byte(instancePrefix)) {
 			continue
@@ -262,20 +261,19 @@ func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.E
 	for _, event := range events {
 		switch key := event.Kv.Key; {
 		case bytes.HasPrefix(key, []byte(instancePrefix)):
-		case string(key) == clockKey:
-			now, _ = decodeClock(event.Kv.Value)
 		case recorded(key):
 			if change, ok := p.beside(event.Kv); ok {
 				changes = append(changes, change)
 			}
 		}
 	}
+	explainGone(p.view, changes, events)
 	if len(changes) > 0 {
 		p.view.Apply(uint64(revision), changes)
 		p.collect()
 	}
-	if !now.IsZero() {
-		p.clock(now)
+	if clock := clockOf(events); clock != nil {
+		p.clock(clock.Time)
 	}
 	return nil
 }

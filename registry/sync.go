@@ -20,7 +20,7 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 	if since.IsZero() {
 		since = time.Now()
 	}
-	state = normalize(state)
+	state = normalize(state, catalog.OriginOf(ctx))
 	if err := state.Validate(); err != nil {
 		return catalog.SyncResult{}, err
 	}
@@ -62,12 +62,13 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 // fewer.
 const maxRounds = 1000
 
-// normalize fills in what a declaration may leave out.
-func normalize(state catalog.NodeState) catalog.NodeState {
+// normalize fills in what a declaration may leave out, and who made it.
+func normalize(state catalog.NodeState, origin *catalog.Origin) catalog.NodeState {
 	name := state.Node.Name
+	state.Node.Origin = origin
 	registrations := make([]catalog.Registration, len(state.Registrations))
 	for i, r := range state.Registrations {
-		r.Instance.Node = name
+		r.Instance.Node, r.Instance.Origin = name, origin
 		if !r.Instance.Owner.Declared() {
 			r.Instance.Owner = catalog.Owner{Kind: catalog.OwnerSession}
 		}

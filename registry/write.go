@@ -18,6 +18,9 @@ type write struct {
 	ops        []*pb.RequestOp
 	// keys are those that ops write, reads those that conditions look at. One that ends in '/' is all below it.
 	keys, reads []string
+	// why has the reasons for the deletions among ops, reasonBytes is their size.
+	why         reasons
+	reasonBytes int
 	// notes are records among ops that the feed need not decode.
 	notes []note
 	// bytes is about how much of a request the write takes.

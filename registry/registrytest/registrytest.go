@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/netip"
+	"strings"
 	"testing"
 	"time"
 
@@ -45,6 +46,8 @@ func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)
 		{"a registration on no node is refused", registerWithoutNode},
 		{"a registration in the place of a declared one is refused", registerOverDeclared},
 		{"deregister removes, once", deregister},
+		{"a later registration of an id replaces the earlier, whose owner loses it", replaceOwner},
+		{"a caller without a name may renew and deregister what anybody registered", nameless},
 		{"a declared instance is not deregistered under its owner", deregisterDeclared},
 		{"a living node is not removed, a dead one is", removeNode},
 		{"the name of a node is the same in any letter case", letterCase},
@@ -421,6 +424,78 @@ func deregister(t *testing.T, s *suite) {
 	}
 	_, err = s.Deregister(s.ctx, "n1", "web-1")
 	s.wantKind(err, catalog.KindNotFound)
+}
+
+// as returns a context of a caller that calls itself by a name.
+func (s *suite) as(registrant string) context.Context {
+	return catalog.WithCaller(s.ctx, catalog.Caller{Registrant: registrant})
+}
+
+// registerAs registers as a registrant of a name, and returns the instance's owner then.
+func (s *suite) registerAs(registrant string, r catalog.Registration) catalog.Owner {
+	s.Helper()
+	revision, err := s.Register(s.as(registrant), r)
+	if err != nil {
+		s.Fatalf("register as %s: %v", registrant, err)
+	}
+	if err := s.view.WaitRevision(s.ctx, revision); err != nil {
+		s.Fatal(err)
+	}
+	e := s.view.Instance(r.Instance.Node, r.Instance.ID)
+	if e == nil || e.Registrant() != registrant {
+		s.Fatalf("instance is %+v, want it registered by %s", e, registrant)
+	}
+	return e.Owner
+}
+
+func replaceOwner(t *testing.T, s *suite) {
+	s.sync(state("n1"))
+	r := leased("n1", "web-1", "web", 60*ttl)
+	first := s.registerAs("first", r)
+	if again := s.registerAs("first", r); again != first {
+		t.Errorf("the same owner has %+v, want %+v as before", again, first)
+	}
+	second := s.registerAs("second", r) // the same in every other respect
+	if second.ID == first.ID {
+		t.Error("two owners share a lease")
+	}
+	err := s.Renew(s.as("first"), "n1", "web-1")
+	s.wantKind(err, catalog.KindConflict)
+	if err != nil && !strings.Contains(err.Error(), "second") {
+		t.Errorf("the owner that was replaced is told %v, want the new one named", err)
+	}
+	_, err = s.Deregister(s.as("first"), "n1", "web-1")
+	s.wantKind(err, catalog.KindConflict)
+	if err := s.Renew(s.as("second"), "n1", "web-1"); err != nil {
+		t.Errorf("the new owner renews: %v", err)
+	}
+	s.want("web", "n1/web-1")
+	permanent := plain("n1", "web-1", "web")
+	permanent.Instance.Owner = catalog.Owner{Kind: catalog.OwnerPermanent}
+	s.registerAs("third", permanent)
+	s.wantKind(s.Renew(s.as("second"), "n1", "web-1"), catalog.KindConflict)
+	s.registerAs("fourth", permanent)
+	_, err = s.Deregister(s.as("third"), "n1", "web-1")
+	s.wantKind(err, catalog.KindConflict)
+	if _, err := s.Deregister(s.as("fourth"), "n1", "web-1"); err != nil {
+		t.Errorf("the owner deregisters: %v", err)
+	}
+	_, err = s.Deregister(s.as("fourth"), "n1", "web-1")
+	s.wantKind(err, catalog.KindNotFound)
+}
+
+func nameless(t *testing.T, s *suite) {
+	s.sync(state("n1"))
+	owner := s.registerAs("first", leased("n1", "web-1", "web", 60*ttl))
+	if err := s.Renew(s.ctx, "n1", "web-1"); err != nil {
+		t.Errorf("renew: %v", err)
+	}
+	if again := s.registerAs("first", leased("n1", "web-1", "web", 60*ttl)); again != owner {
+		t.Errorf("the owner has %+v, want %+v as before", again, owner)
+	}
+	if _, err := s.Deregister(s.ctx, "n1", "web-1"); err != nil {
+		t.Errorf("deregister: %v", err)
+	}
 }
 
 func deregisterDeclared(_ *testing.T, s *suite) {

@@ -1,0 +1,23 @@
+package api
+
+import (
+	"net/http"
+	"net/netip"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// fromCaller returns a request whose context says who makes it, so that what it writes can name who wrote it. The
+// listener stands in the context already, if whoever serves has put it there.
+func fromCaller(r *http.Request) (*http.Request, error) {
+	caller := catalog.CallerOf(r.Context())
+	caller.Registrant = r.Header.Get(client.HeaderRegistrant)
+	if err := catalog.ValidateWord("header "+client.HeaderRegistrant, caller.Registrant); err != nil {
+		return nil, err
+	}
+	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
+		caller.From = from.Addr().Unmap()
+	}
+	return r.WithContext(catalog.WithCaller(r.Context(), caller)), nil
+}

@@ -1,0 +1,78 @@
+package catalog
+
+import (
+	"context"
+	"net/netip"
+	"strings"
+)
+
+// Caller is who makes a call. The listener that takes the call puts it into the call's context. The zero value is this
+// process itself.
+type Caller struct {
+	// Registrant is the name by which a client tells its own registrations from those of others; it may be empty. Two
+	// clients that register one id under different names are two owners, of which the later replaces the earlier.
+	Registrant string
+	// From is the client's address.
+	From netip.Addr
+	// Listener is the listener's protocol and address: "http 127.0.0.1:8500".
+	Listener string
+}
+
+type callerKey struct{}
+
+// WithCaller returns a context that says who makes the call.
+func WithCaller(ctx context.Context, c Caller) context.Context {
+	return context.WithValue(ctx, callerKey{}, c)
+}
+
+// CallerOf returns who makes a call.
+func CallerOf(ctx context.Context) Caller {
+	c, _ := ctx.Value(callerKey{}).(Caller)
+	return c
+}
+
+// Origin is who wrote a record: the client, from where, and by which listener. Records that differ in it alone are equal.
+type Origin struct {
+	// Registrant, From and Listener are as those of Caller.
+	Registrant string     `json:"registrant,omitempty"`
+	From       netip.Addr `json:"from,omitzero"`
+	Listener   string     `json:"listener,omitempty"`
+}
+
+// OriginOf returns the origin of what a call writes; nil for this process itself.
+func OriginOf(ctx context.Context) *Origin {
+	o := Origin(CallerOf(ctx))
+	if o == (Origin{}) {
+		return nil
+	}
+	return &o
+}
+
+// String returns who it is, for people: "by worker-7 over HTTP from 10.0.0.9". It is empty for a nil Origin.
+func (o *Origin) String() string {
+	if o == nil {
+		return ""
+	}
+	var words []string
+	if o.Registrant != "" {
+		words = append(words, "by", o.Registrant)
+	}
+	if protocol, _, _ := strings.Cut(o.Listener, " "); protocol != "" {
+		words = append(words, "over", strings.ToUpper(protocol))
+	}
+	if o.From.IsValid() {
+		words = append(words, "from", o.From.String())
+	}
+	return strings.Join(words, " ")
+}
+
+// same reports whether two origins are the same, so that one can stand for both.
+func (o *Origin) same(p *Origin) bool { return o == p || o != nil && p != nil && *o == *p }
+
+// Registrant returns the name that the client gave itself which registered the instance; it may be empty.
+func (i *Instance) Registrant() string {
+	if i.Origin == nil {
+		return ""
+	}
+	return i.Origin.Registrant
+}
