@@ -101,6 +101,9 @@ func (r *Registry) Barrier(ctx context.Context) (uint64, error) { return r.barri
 
 // prove asks the store for its revision, and waits until the View has reached it.
 func (r *Registry) prove(ctx context.Context) (uint64, error) {
+	if err := r.awaitLoaded(ctx); err != nil { // before that there is no store to compare with
+		return 0, err
+	}
 	seen := r.view.Revision()
 	resp, err := r.client.Get(ctx, Root, clientv3.WithCountOnly())
 	if err != nil {

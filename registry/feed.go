@@ -61,10 +61,6 @@ func (r *Registry) feed(ctx context.Context) {
 
 // load reads the whole catalog, page by page at one revision.
 func (r *Registry) load(ctx context.Context) error {
-	select {
-	case <-r.replaced: // a load is what it asks for
-	default:
-	}
 	r.clocked.Store(0) // the store may be an older one
 	var records []catalog.Change
 	header, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
@@ -77,6 +73,10 @@ func (r *Registry) load(ctx context.Context) error {
 	r.metrics.reloads.Inc()
 	r.store.Store(header.ClusterId)
 	r.view.Load(uint64(header.Revision), records)
+	select {
+	case <-r.replaced: // it was about what the View showed before
+	default:
+	}
 	return nil
 }
 

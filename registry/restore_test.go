@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	dto "github.com/prometheus/client_model/go"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
@@ -110,6 +111,23 @@ func TestStoreThatLostItsStateIsLoadedAnew(t *testing.T) {
 	resp, err := e.Client.Get(ctx, Root, clientv3.WithPrefix(), clientv3.WithCountOnly())
 	if err != nil || resp.Count != 5 {
 		t.Errorf("%v records in the new store, %v; want 3, the mark and the clock", resp, err)
+	}
+}
+
+// TestStartLoadsOnce has readers ask for barriers from the first moment on.
+func TestStartLoadsOnce(t *testing.T) {
+	for range 20 {
+		r, stop := start(t, enginetest.Open(t))
+		for range 3 {
+			if _, err := r.Barrier(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		var loads dto.Metric
+		if err := r.metrics.reloads.Write(&loads); err != nil || loads.GetCounter().GetValue() != 1 {
+			t.Fatalf("loaded %v times, %v; want once", loads.GetCounter().GetValue(), err)
+		}
+		stop()
 	}
 }
 
