@@ -39,6 +39,11 @@ type Config struct {
 	Docker string
 	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.
 	Upstreams []string
+	// DNSAllow are the addresses for which names outside Koine's domains are resolved, beside loopback, this host's subnets
+	// and the Docker engine's networks: CIDR ranges, addresses, or "any".
+	DNSAllow []string
+	// DNSUDPSize is the most bytes of a DNS answer by UDP; 0 means 1232.
+	DNSUDPSize int
 	// Engine is the store: empty for the embedded one, or etcd://host:port,….
 	Engine string
 	// Advertise is the address at which others reach this host; invalid means 127.0.0.1.

@@ -52,6 +52,7 @@ func New(cfg Config) (*Daemon, error) {
 			return nil, errors.Join(err, d.closeDoors())
 		}
 	}
+	d.warnOpen()
 	return d, nil
 }
 

@@ -24,6 +24,7 @@ func (d *Daemon) listenDNS() error {
 	}
 	server, err := dns.New(dns.Config{
 		View: d.view, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
+		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
 	if err != nil {
@@ -55,10 +56,15 @@ func parseBridge(place string) (network string, ok bool) {
 	return network, ok && network != ""
 }
 
-// setNetworks has the answers depend on the networks of this host, and the DNS door listen on those that it is to.
+// setNetworks has the answers depend on the networks of this host, and DNS listen on those that it is to and pass other
+// names on for the containers on all of them.
 func (d *Daemon) setNetworks(list []catalog.Network) {
 	d.view.SetNetworks(list)
-	if d.dns != nil && len(d.bridges) > 0 {
+	if d.dns == nil {
+		return
+	}
+	d.dns.AllowNetworks(list)
+	if len(d.bridges) > 0 {
 		d.dns.ListenAlso(gateways(list, d.bridges))
 	}
 }

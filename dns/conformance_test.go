@@ -26,6 +26,7 @@ func TestConformance(t *testing.T) {
 	view := catalog.NewView()
 	view.SetNetworks(bridges())
 	s := newTestServer(t, Config{View: view, Upstreams: []string{elsewhere.addr}}, neighbourhood())
+	s.AllowNetworks(bridges())
 	var types []string
 	rows := 0
 	for line := range strings.Lines(string(text)) {

@@ -5,8 +5,9 @@
 //
 //   - RFC 1035 messages and RFC 7766 TCP: A, NS, CNAME, SOA, PTR, TXT; AAAA (RFC 3596); SRV (RFC 2782). RFC 1464 for
 //     the text of meta (a key that begins with "rfc1035-" gives its value alone, as Consul has it).
-//   - RFC 6891 EDNS version 0. The asker's UDP size is honoured from 512 to 4096 bytes. RFC 8914: extended error 14
-//     (Not Ready) while the View loads, 22 when no upstream answers.
+//   - RFC 6891 EDNS version 0. The client's UDP size is honoured from 512 bytes to Config.UDPSize, which is 1232 by
+//     default. RFC 8914: extended error 14 (Not Ready) while the View loads, 18 (Prohibited) for a client that nothing is
+//     passed on for, 22 when no upstream answers.
 //   - RFC 2308: a name that exists without the type asked for is NOERROR with the SOA; one that does not exist is
 //     NXDOMAIN with the SOA. RFC 8020: a name above others exists.
 //   - RFC 8482: ANY gets one of the name's record sets.
@@ -44,6 +45,9 @@
 // section goes first, and without setting TC (RFC 2181 §9).
 //
 // # Other names
+//
+// They are answered to loopback, this host's subnets, the networks of AllowNetworks and the addresses of Config.Allow, and
+// REFUSED to all others: a server that passes names on for everybody is an open resolver (RFC 5358).
 //
 // They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. Answers are
 // kept by their TTLs, denials by RFC 2308, at most 10,000 of up to 4 KiB; while no upstream answers they are given for a

@@ -249,7 +249,7 @@ func TestForwardGoesToTCP(t *testing.T) {
 		}
 		return one(m)
 	})
-	w := forwarding(t, u.addr)
+	w := seeded(newTestServer(t, Config{Upstreams: []string{u.addr}, UDPSize: 4096}, estate()), 1)
 	if m := ask(t, w, query("x.example.", dns.TypeA), true); len(m.Answer) != 100 || m.Truncated {
 		t.Errorf("tcp: %d answers, TC %v", len(m.Answer), m.Truncated)
 	}
@@ -260,6 +260,9 @@ func TestForwardGoesToTCP(t *testing.T) {
 	q.SetEdns0(4096, false)
 	if m := ask(t, w, q, false); len(m.Answer) != 100 || m.Truncated {
 		t.Errorf("edns: %d answers, TC %v", len(m.Answer), m.Truncated)
+	}
+	if m := ask(t, forwarding(t, u.addr), q, false); len(m.Answer) < 60 || len(m.Answer) > 76 || !m.Truncated {
+		t.Errorf("edns, by default: %d answers, TC %v", len(m.Answer), m.Truncated)
 	}
 }
 

@@ -137,7 +137,7 @@ func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 	reply.CheckingDisabled, reply.AuthenticatedData, reply.Zero = req.flags&flagCD != 0, false, false
 	reply.Extra = slices.DeleteFunc(reply.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
 	if req.edns {
-		reply.SetEdns0(offeredUDP, req.do)
+		reply.SetEdns0(req.mostUDP, req.do)
 	} else if reply.Rcode > 0xf {
 		reply.Rcode = dns.RcodeServerFailure
 	}

@@ -196,6 +196,8 @@ func extendedText(code uint16) string {
 		return "the catalog is loading"
 	case dns.ExtendedErrorCodeNoReachableAuthority:
 		return "no upstream resolver answers"
+	case dns.ExtendedErrorCodeProhibited:
+		return "names of other domains are not passed on for this address"
 	default:
 		return ""
 	}
@@ -216,7 +218,7 @@ func optLen(req *request, a *plan) int {
 func appendOPT(b []byte, req *request, a *plan) []byte {
 	b = append(b, 0) // the root
 	b = binary.BigEndian.AppendUint16(b, dns.TypeOPT)
-	b = binary.BigEndian.AppendUint16(b, offeredUDP)
+	b = binary.BigEndian.AppendUint16(b, req.mostUDP)
 	var flags uint16
 	if req.do {
 		flags = 1 << 15

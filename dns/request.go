@@ -9,9 +9,9 @@ import (
 // The sizes of messages, in bytes.
 const (
 	headerSize  = 12
-	minUDP      = 512   // what every asker takes
-	maxUDP      = 4096  // the most that an asker's EDNS size buys
-	offeredUDP  = 1232  // what this server says it takes; it fits every link unfragmented
+	minUDP      = 512   // what every client takes
+	maxUDP      = 4096  // the most that Config.UDPSize can be
+	offeredUDP  = 1232  // what upstream resolvers are offered, and Config.UDPSize where nothing is said; it fits every link unfragmented
 	maxTCP      = 65535 // what the length before a TCP message can say
 	maxRequest  = 4096  // more is not read
 	maxSections = 16    // records in a request beside its question
@@ -46,6 +46,8 @@ type request struct {
 
 	tcp   bool
 	asker asker
+	// mostUDP is the most bytes of a reply by UDP, and what this server says that it takes.
+	mostUDP uint16
 	// names has the texts of names that were asked for before; nil if none are kept.
 	names nameTable
 	// text is the name in wire form in lower case; fresh tells that names did not have it.
@@ -61,14 +63,14 @@ func (r *request) limit() int {
 	case !r.edns:
 		return minUDP
 	default:
-		return min(max(int(r.size), minUDP), maxUDP)
+		return int(min(max(r.size, minUDP), r.mostUDP))
 	}
 }
 
 // parse reads a message into r. It returns false if the message deserves no reply: it is no query, or shorter than a
 // header. A code other than RcodeSuccess is the reply to a bad one; what r holds of the question is then given back.
 func (r *request) parse(msg []byte) (rcode int, ok bool) {
-	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker, names: r.names}
+	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker, mostUDP: r.mostUDP, names: r.names}
 	if len(msg) < headerSize {
 		return 0, false
 	}

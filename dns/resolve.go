@@ -45,6 +45,9 @@ func (s *Server) resolve(req *request) plan {
 	if s.upstream == nil || req.flags&flagRD == 0 {
 		return plan{rcode: dns.RcodeRefused}
 	}
+	if !s.access.permits(req.asker.ip) {
+		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
+	}
 	return plan{forward: true}
 }
 

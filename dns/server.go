@@ -15,6 +15,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/meter"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // Config says what a Server answers, and from where.
@@ -34,6 +35,12 @@ type Config struct {
 	Upstreams []string
 	// NoForward refuses all other names.
 	NoForward bool
+	// Allow are the addresses whose queries for other names are passed on, beside loopback, the subnets of this host's
+	// interfaces, and the networks of AllowNetworks: CIDR ranges, addresses, or AllowAny.
+	Allow []string
+	// UDPSize is the most bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
+	// fits every link unfragmented.
+	UDPSize int
 	// ResolvConf is the file that names the upstreams where Upstreams does not; empty means /etc/resolv.conf.
 	ResolvConf string
 	// UpstreamTimeout bounds one try at one upstream; 0 means 1.5 s.
@@ -75,7 +82,9 @@ type shared struct {
 	own        []catalog.Address
 	nodes      nodeAddresses
 	ttl        uint32
+	udpSize    uint16
 	upstream   *forwarder // nil if nothing is forwarded
+	access     *access
 	cache      *answerCache
 	metrics    *metrics
 	log        *slog.Logger
@@ -103,6 +112,11 @@ func New(cfg Config) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
+	access, err := newAccess(cfg.Allow)
+	if err != nil {
+		return nil, err
+	}
+	access.readOwn()
 	counters, err := newMetrics(cfg.Metrics)
 	if err != nil {
 		return nil, err
@@ -110,6 +124,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream, cache: newAnswerCache(),
+		udpSize: uint16(cfg.UDPSize), access: access,
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
@@ -143,6 +158,9 @@ func (c Config) withDefaults() Config {
 	if c.TTL == 0 {
 		c.TTL = 5 * time.Second
 	}
+	if c.UDPSize == 0 {
+		c.UDPSize = offeredUDP
+	}
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
 	}
@@ -158,6 +176,10 @@ func (c *Config) validate() error {
 	}
 	if c.TTL < 0 || c.UpstreamTimeout < 0 || c.MaxForwards < 0 {
 		return catalog.Errorf(catalog.KindInvalid, "name server has a negative ttl, timeout or number of forwards")
+	}
+	if c.UDPSize < minUDP || c.UDPSize > maxUDP {
+		return catalog.Errorf(catalog.KindInvalid, "DNS answers by UDP cannot be limited to %d bytes", c.UDPSize).
+			WithHint("choose a size from %d to %d", minUDP, maxUDP)
 	}
 	if reserved(strings.ToLower(c.Datacenter)) {
 		return catalog.Errorf(catalog.KindInvalid, "datacenter name %q means something else in names", c.Datacenter).
@@ -229,6 +251,15 @@ func (s *Server) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
+// Addrs returns the addresses that Listen has bound, in order.
+func (s *Server) Addrs() []netip.AddrPort {
+	addrs := []netip.AddrPort{s.Addr()}
+	for _, at := range s.also {
+		addrs = append(addrs, at.Addr())
+	}
+	return addrs
+}
+
 // Close closes what Listen has bound, for a server that is never run.
 func (s *Server) Close() {
 	for _, at := range append(s.also, s) {
@@ -256,7 +287,21 @@ func (s *Server) Run(ctx context.Context) error {
 		s.runGuests(ctx)
 		return nil
 	})
+	all.Go(func() error {
+		s.keepUp(ctx)
+		return nil
+	})
 	return all.Wait()
+}
+
+// upkeep is how often what depends on the time and on this host is looked at again.
+const upkeep = 30 * time.Second
+
+// keepUp reads this host's subnets again now and then, until the context ends: interfaces come and go.
+func (s *Server) keepUp(ctx context.Context) {
+	for pause.For(ctx, upkeep) {
+		s.access.readOwn()
+	}
 }
 
 // serve answers at one address until the context ends or a socket fails.

@@ -10,19 +10,22 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// transports are the ways to ask: by UDP with an EDNS size, 0 for none, or by TCP.
+// way is a way to ask: a server by its UDP size (0 for the default), by UDP with an EDNS size, 0 for none, or by TCP.
 type way struct {
-	size  uint16
-	tcp   bool
-	limit int
+	server int
+	size   uint16
+	tcp    bool
+	limit  int
 }
 
 var ways = []way{
-	{0, false, 512}, {100, false, 512}, {512, false, 512}, {1232, false, 1232}, {4096, false, 4096}, {65535, false, 4096},
-	{0, true, 65535}, {1232, true, 65535},
+	{0, 0, false, 512}, {0, 100, false, 512}, {0, 512, false, 512}, {0, 1231, false, 1231}, {0, 1232, false, 1232}, {0, 4096, false, 1232},
+	{0, 65535, false, 1232}, {0, 0, true, 65535}, {0, 1232, true, 65535},
+	{512, 0, false, 512}, {512, 4096, false, 512}, {4096, 0, false, 512}, {4096, 1232, false, 1232}, {4096, 65535, false, 4096},
+	{4096, 4096, true, 65535},
 }
 
-func (w way) String() string { return fmt.Sprintf("edns=%d,tcp=%v", w.size, w.tcp) }
+func (w way) String() string { return fmt.Sprintf("server=%d,edns=%d,tcp=%v", w.server, w.size, w.tcp) }
 
 func (w way) query(name string, qtype uint16) *dns.Msg {
 	q := query(name, qtype)
@@ -35,9 +38,13 @@ func (w way) query(name string, qtype uint16) *dns.Msg {
 // TestTruncation holds what must be true of every answer, whatever the size of the service and of the message.
 func TestTruncation(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 11, 12, 30, 31, 75, 300, 1400, 5000} {
-		s := newTestServer(t, Config{}, fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%5 }))
-		w := seeded(s, 13)
+		workers := make(map[int]*worker)
+		for _, size := range []int{0, 512, 4096} {
+			changes := fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%5 })
+			workers[size] = seeded(newTestServer(t, Config{UDPSize: size}, changes), 13)
+		}
 		for _, way := range ways {
+			w := workers[way.server]
 			for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
 				t.Run(fmt.Sprintf("%d,%s,%s", n, dns.TypeToString[qtype], way), func(t *testing.T) {
 					checkCut(t, w, way, qtype, n)
@@ -59,6 +66,8 @@ func checkCut(t *testing.T, w *worker, way way, qtype uint16, n int) {
 	}
 	if (m.IsEdns0() != nil) != (way.size > 0) {
 		t.Error("EDNS came back otherwise than it was sent")
+	} else if opt := m.IsEdns0(); opt != nil && int(opt.UDPSize()) != max(way.server, 512) && (way.server != 0 || opt.UDPSize() != 1232) {
+		t.Errorf("the server says that it takes %d bytes", opt.UDPSize())
 	}
 	if m.Truncated != (len(m.Answer) < n) {
 		t.Fatalf("TC is %v with %d of %d records", m.Truncated, len(m.Answer), n)

@@ -35,7 +35,7 @@ func (s *Server) newWorker() *worker {
 		picker: picker{rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))},
 		out:    make([]byte, 0, maxUDP),
 		glued:  make(map[netip.Addr]struct{}),
-		req:    request{asker: asker{scope: catalog.AllNetworks}, names: make(nameTable)},
+		req:    request{asker: asker{scope: catalog.AllNetworks}, mostUDP: s.udpSize, names: make(nameTable)},
 	}
 }
 

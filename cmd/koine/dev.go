@@ -45,6 +45,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
+	flags.StringSliceVar(&f.cfg.DNSAllow, "dns-allow", nil, "addresses to resolve all other names for, beside loopback, this host's subnets and Docker's networks: CIDR ranges or any")
+	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
 	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ of the HTTP door")
 	flags.BoolVar(&f.cfg.EnableScriptChecks, "enable-script-checks", false, "let checks run commands on this host")
@@ -78,7 +80,6 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	}
 	cfg.Upstreams = f.upstream
 	cfg.Version = version
-	warnOfScripts(cfg)
 	return cfg, nil
 }
 
@@ -97,19 +98,6 @@ func checkConfigDir(dir string) error {
 		return fmt.Errorf("config directory %s is a file: name its directory with --config-dir", dir)
 	}
 	return nil
-}
-
-// warnOfScripts tells who else can run commands on this host if scripts may be registered over HTTP.
-func warnOfScripts(cfg daemon.Config) {
-	if !cfg.EnableScriptChecks || cfg.HTTP == daemon.Off {
-		return
-	}
-	host, _, _ := net.SplitHostPort(cfg.HTTP)
-	if ip, err := netip.ParseAddr(host); host == "localhost" || err == nil && ip.IsLoopback() {
-		return
-	}
-	cfg.Logger.Warn("whoever reaches the HTTP door can run commands on this host: leave --enable-script-checks off, or keep "+
-		"the door on loopback", "http", cfg.HTTP)
 }
 
 // door returns a door's address: what its flag says, completed by --bind and the usual port.

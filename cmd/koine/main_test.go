@@ -159,21 +159,6 @@ func TestBanner(t *testing.T) {
 	}
 }
 
-func TestWarnOfScripts(t *testing.T) {
-	for address, warned := range map[string]bool{
-		"127.0.0.1:8500": false, "[::1]:8500": false, "localhost:8500": false, daemon.Off: false,
-		"0.0.0.0:8500": true, "[::]:8500": true, "10.0.0.1:8500": true, "host.example.net:8500": true,
-	} {
-		for _, enabled := range []bool{false, true} {
-			var log bytes.Buffer
-			warnOfScripts(daemon.Config{HTTP: address, EnableScriptChecks: enabled, Logger: slog.New(slog.NewTextHandler(&log, nil))})
-			if got := log.Len() > 0; got != (warned && enabled) {
-				t.Errorf("HTTP door %s, scripts %t: warned is %t", address, enabled, got)
-			}
-		}
-	}
-}
-
 // TestServeEndsWithItsContext runs a whole daemon in this process.
 func TestServeEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())

@@ -1,0 +1,119 @@
+package dns
+
+import (
+	"net"
+	"net/netip"
+	"strings"
+	"testing"
+
+	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// TestPermits holds whose queries for other names are passed on.
+func TestPermits(t *testing.T) {
+	a, err := newAccess([]string{"203.0.113.0/28", " 198.51.100.9", "2001:db8::/32"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	own := []netip.Prefix{netip.MustParsePrefix("192.168.7.0/24"), netip.MustParsePrefix("fe80::/64")}
+	a.own.Store(&own)
+	docker := []netip.Prefix{netip.MustParsePrefix("172.18.0.0/16")}
+	a.docker.Store(&docker)
+	for from, want := range map[string]bool{
+		"127.0.0.1": true, "127.9.9.9": true, "::1": true, "::ffff:127.0.0.1": true,
+		"192.168.7.200": true, "::ffff:192.168.7.200": true, "192.168.8.1": false, "fe80::1%eth0": true, "fe80:0:0:1::1": false,
+		"172.18.3.4": true, "172.19.3.4": false,
+		"203.0.113.15": true, "203.0.113.16": false, "198.51.100.9": true, "198.51.100.10": false,
+		"2001:db8::1": true, "2001:db9::1": false, "8.8.8.8": false,
+	} {
+		if got := a.permits(netip.MustParseAddr(from)); got != want {
+			t.Errorf("%s: %v, want %v", from, got, want)
+		}
+	}
+	everybody, err := newAccess([]string{AllowAny})
+	if err != nil || !everybody.permits(netip.MustParseAddr("8.8.8.8")) {
+		t.Errorf("any: %v", err)
+	}
+	for _, bad := range []string{"", "all", "10.0.0.0/33", "10.0.0.0/-1", "fe80::1%eth0", "::ffff:10.0.0.0/104", "example.com"} {
+		if _, err := newAccess([]string{bad}); catalog.KindOf(err) != catalog.KindInvalid {
+			t.Errorf("%q: %v, want a mistake of the user", bad, err)
+		}
+	}
+}
+
+func TestSubnets(t *testing.T) {
+	got := subnets([]net.Addr{
+		&net.IPNet{IP: net.IPv4(192, 168, 7, 9), Mask: net.CIDRMask(24, 32)},
+		&net.IPNet{IP: net.ParseIP("2001:db8::9"), Mask: net.CIDRMask(64, 128)},
+		&net.IPNet{IP: net.IPv4(192, 0, 2, 9), Mask: net.CIDRMask(0, 32)},
+		&net.UnixAddr{Name: "/no/ip"},
+	})
+	if len(got) != 2 || got[0] != netip.MustParsePrefix("192.168.7.0/24") || got[1] != netip.MustParsePrefix("2001:db8::/64") {
+		t.Errorf("%v", got)
+	}
+}
+
+// TestStrangersAreNotForwardedFor has somebody from elsewhere ask: our own names are answered, others refused, and not
+// even what is kept of them is told.
+func TestStrangersAreNotForwardedFor(t *testing.T) {
+	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "www.example.com. 300 IN A 192.0.2.1")) })
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}}, estate())
+	w := seeded(s, 1)
+	if m := ask(t, w, query("www.example.com.", dns.TypeA), false); len(m.Answer) != 1 {
+		t.Fatalf("the host: %v", m)
+	}
+	from := func(text string) { w.req.asker = s.askerAt(netip.MustParseAddr(text)) }
+	from(fromAfar)
+	for range 2 {
+		q := query("www.example.com.", dns.TypeA)
+		q.SetEdns0(1232, false)
+		m := ask(t, w, q, false)
+		if m.Rcode != refused || len(m.Answer) != 0 || len(m.IsEdns0().Option) != 1 {
+			t.Fatalf("a stranger: %v", m)
+		}
+		if ede, ok := m.IsEdns0().Option[0].(*dns.EDNS0_EDE); !ok || ede.InfoCode != dns.ExtendedErrorCodeProhibited {
+			t.Errorf("extended error %v", m.IsEdns0().Option)
+		}
+		if m := ask(t, w, query("www.example.com.", dns.TypeA), true); m.Rcode != refused || m.IsEdns0() != nil {
+			t.Errorf("without EDNS, by TCP: %v", m)
+		}
+	}
+	if m := ask(t, w, query("pub.service.koine.", dns.TypeA), false); len(m.Answer) != 1 {
+		t.Errorf("our own name: %v", m)
+	}
+	s.AllowNetworks(bridges())
+	from(fromFresh)
+	if m := ask(t, w, query("www.example.com.", dns.TypeA), false); len(m.Answer) != 1 {
+		t.Errorf("a container: %v", m)
+	}
+	s.AllowNetworks(nil)
+	if m := ask(t, w, query("www.example.com.", dns.TypeA), false); m.Rcode != refused {
+		t.Errorf("a container of a network that has gone: %v", m)
+	}
+	if asked := u.asked.Load(); asked != 1 {
+		t.Errorf("upstream was asked %d times", asked)
+	}
+}
+
+func TestPasses(t *testing.T) {
+	u := silent(t)
+	for allow, want := range map[string]string{
+		"":               "loopback, this host's subnets, Docker's networks",
+		"10.0.0.0/8,::1": "loopback, this host's subnets, Docker's networks, 10.0.0.0/8, ::1/128",
+		"10.0.0.0/8,any": "everybody",
+	} {
+		var list []string
+		if allow != "" {
+			list = strings.Split(allow, ",")
+		}
+		s := newTestServer(t, Config{Upstreams: []string{u}, Allow: list}, nil)
+		if got := s.Passes(); got != want {
+			t.Errorf("%s: %q, want %q", allow, got, want)
+		}
+	}
+	if got := newTestServer(t, Config{}, nil).Passes(); got != "" {
+		t.Errorf("without upstreams: %q", got)
+	}
+}
