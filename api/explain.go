@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"net/http"
@@ -128,7 +129,7 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	for _, a := range reach {
 		addresses = append(addresses, a.String())
 	}
-	names := []string{e.Service + ".service.koine"}
+	names := []string{e.Service + ".service." + cmp.Or(s.cfg.Domain, "koine")}
 	for _, tag := range e.Tags {
 		if catalog.ValidateName("tag", tag) == nil {
 			names = append(names, tag+"."+names[0])

@@ -49,3 +49,13 @@ func TestExplainWhatIsNotRegistered(t *testing.T) {
 		t.Errorf("%d %s", got.code, got.body)
 	}
 }
+
+// TestExplainNamesTheDomain holds that names in DNS stand below the server's own domain.
+func TestExplainNamesTheDomain(t *testing.T) {
+	for domain, want := range map[string]string{"": "web.service.koine", "svc.corp.internal": "web.service.svc.corp.internal"} {
+		list, err := newBed(t, func(c *Config) { c.Domain = domain }).client.Explain(t.Context(), "web", "")
+		if err != nil || list.Explanations[0].Doors[1].Names[0] != want {
+			t.Errorf("%q: %v, %v, want %s", domain, list.Explanations, err, want)
+		}
+	}
+}

@@ -79,6 +79,8 @@ type Config struct {
 
 	// Node is the server's own node, meant where a request names none.
 	Node string
+	// Domain is the one that names in DNS are shown below; empty means "koine".
+	Domain string
 	// Version is told by /health.
 	Version string
 	// EnableScripts accepts script checks through HTTP. Whoever can reach the API can then run commands.

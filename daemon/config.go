@@ -24,6 +24,8 @@ type Config struct {
 	Node string
 	// Datacenter is its name in DNS; empty means "dc1".
 	Datacenter string
+	// Domains are those of Koine's names in DNS, the one to show first; none means koine and consul.
+	Domains []string
 	// Locality is where this host is; what runs on it is there, too, unless it says otherwise.
 	Locality catalog.Locality
 	// DataDir is where the embedded store and the node's identity are kept. Empty means a temporary directory that goes
@@ -44,6 +46,8 @@ type Config struct {
 	DNSAllow []string
 	// DNSUDPSize is the most bytes of a DNS answer by UDP; 0 means 1232.
 	DNSUDPSize int
+	// DNSTTL is how long the catalog's names may be kept by resolvers; 0 means 5 seconds.
+	DNSTTL time.Duration
 	// Engine is the store: empty for the embedded one, or etcd://host:port,….
 	Engine string
 	// Advertise is the address at which others reach this host; invalid means 127.0.0.1.
@@ -83,6 +87,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if err := catalog.ValidateName("datacenter", c.Datacenter); err != nil {
 		return c, err
+	}
+	if len(c.Domains) == 0 {
+		c.Domains = []string{"koine", "consul"}
 	}
 	if c.Docker == "" {
 		c.Docker = Auto

@@ -23,8 +23,8 @@ func (d *Daemon) listenDNS() error {
 		upstreams = nil
 	}
 	server, err := dns.New(dns.Config{
-		View: d.view, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
-		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize,
+		View: d.view, Domains: d.cfg.Domains, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
+		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
 	if err != nil {
@@ -45,6 +45,14 @@ func (d *Daemon) listenDNS() error {
 	}
 	d.dns = server
 	return nil
+}
+
+// Domain returns the domain that Koine's names are shown below.
+func (d *Daemon) Domain() string {
+	if d.dns == nil {
+		return d.cfg.Domains[0]
+	}
+	return d.dns.Domain()
 }
 
 // parseBridge returns the network of "bridge:NETWORK", "" for "bridge" alone, and false for anything else.

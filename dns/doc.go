@@ -23,7 +23,8 @@
 //	hex.addr[.dc]                    the address that the hexadecimal digits spell; SRV targets are such names
 //	ns, and the domain itself        this server
 //
-// Where dc stands, "dc.dc" does too. Addresses that are known as a node's or an instance's have PTR records.
+// Of domains and the zones that have upstreams of their own, the innermost counts that a name is in; one that is both is the
+// upstreams'. Where dc stands, "dc.dc" does too. Addresses that are known as a node's or an instance's have PTR records.
 //
 // # Who asks
 //

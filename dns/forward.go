@@ -109,17 +109,27 @@ func (f *forwarder) add(text string) error {
 	return nil
 }
 
-// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and where the one that answered
-// last is noted.
-func (f *forwarder) serversFor(name string) ([]netip.AddrPort, *atomic.Int32) {
-	labels := dns.SplitDomainName(strings.ToLower(name))
-	var found *forwardZone
+// zoneOf returns the innermost zone with resolvers of its own that a name is in, by its labels; nil if it is in none.
+func (f *forwarder) zoneOf(labels []string) (found *forwardZone) {
+	if f == nil {
+		return nil
+	}
 	for _, z := range f.zones {
 		n := len(labels) - len(z.labels)
 		if n >= 0 && slices.Equal(labels[n:], z.labels) && (found == nil || len(z.labels) > len(found.labels)) {
 			found = z
 		}
 	}
+	return found
+}
+
+// is reports whether a zone has this name.
+func (z *forwardZone) is(labels []string) bool { return z != nil && slices.Equal(z.labels, labels) }
+
+// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and where the one that answered
+// last is noted.
+func (f *forwarder) serversFor(name string) ([]netip.AddrPort, *atomic.Int32) {
+	found := f.zoneOf(dns.SplitDomainName(strings.ToLower(name)))
 	if found == nil {
 		return f.servers, &f.good
 	}

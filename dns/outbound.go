@@ -111,7 +111,7 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, depth 
 	if _, ok := w.req.parse(packed); !ok {
 		return nil, nil
 	}
-	if z, _ := findZone(s.zones, w.req.labels); z == nil {
+	if z, _ := s.ownZone(w.req.labels); z == nil {
 		if s.upstream == nil {
 			return nil, nil
 		}

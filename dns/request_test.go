@@ -148,7 +148,10 @@ func TestConfigErrors(t *testing.T) {
 		{"bad domain", "is not a name", Config{View: view, Domains: []string{"a..b"}}},
 		{"datacenter with a meaning", "means something else", Config{View: view, Datacenter: "Node"}},
 		{"datacenter with a dot", "datacenter name", Config{View: view, Datacenter: "a.b"}},
-		{"negative ttl", "negative", Config{View: view, TTL: -1}},
+		{"negative ttl", "TTL of -1s", Config{View: view, TTL: -1e9}},
+		{"half a second", "TTL of 500ms", Config{View: view, TTL: 5e8}},
+		{"a second and a half", "TTL of 1.5s", Config{View: view, TTL: 15e8}},
+		{"two days", "TTL of 48h0m0s", Config{View: view, TTL: 48 * 3600e9}},
 		{"bad upstream", "192.0.2.1:53", Config{View: view, Upstreams: []string{"dns.example.com"}}},
 		{"unreadable resolv.conf", "read upstream resolvers", Config{View: view, ResolvConf: "doc.go/x"}},
 	}

@@ -24,7 +24,7 @@ type plan struct {
 
 // resolve answers a well-formed question from the View.
 func (s *Server) resolve(req *request) plan {
-	if z, below := findZone(s.zones, req.labels); z != nil {
+	if z, below := s.ownZone(req.labels); z != nil {
 		if !s.view.Ready() {
 			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 		}
@@ -49,6 +49,19 @@ func (s *Server) resolve(req *request) plan {
 		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
 	}
 	return plan{forward: true}
+}
+
+// ownZone returns the innermost of the server's zones that a name is in, and the labels below it; nil if the name is in none,
+// or in a zone below it that has resolvers of its own.
+func (s *Server) ownZone(labels []string) (*zone, []string) {
+	z, below := findZone(s.zones, labels)
+	if z == nil {
+		return nil, nil
+	}
+	if theirs := s.upstream.zoneOf(labels); theirs != nil && len(theirs.labels) > len(z.labels) {
+		return nil, nil
+	}
+	return z, below
 }
 
 // resolveName answers for a name below a zone. No set with RcodeSuccess means that the name has others.

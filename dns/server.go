@@ -22,7 +22,8 @@ import (
 type Config struct {
 	// View is what is answered from. It must be set.
 	View *catalog.View
-	// Domains are the domains answered for; nil means "koine." and "consul.". The first one stands in PTR records.
+	// Domains are the domains answered for, of one label or several; nil means "koine." and "consul.". The first one stands
+	// in PTR records. One that Upstreams has resolvers for is theirs.
 	Domains []string
 	// Datacenter is this datacenter's name, one label; empty means "dc1".
 	Datacenter string
@@ -47,13 +48,16 @@ type Config struct {
 	UpstreamTimeout time.Duration
 	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
 	MaxForwards int
-	// TTL is how long answers may be kept, in whole seconds; 0 means 5 s.
+	// TTL is how long answers may be kept, in whole seconds, from a second to a day; 0 means 5 s.
 	TTL time.Duration
 	// Metrics is where counters are registered; nil means nowhere.
 	Metrics prometheus.Registerer
 	// Logger is where faults are told; nil means nowhere.
 	Logger *slog.Logger
 }
+
+// maxTTL bounds Config.TTL: an instance that has gone is still used for that long.
+const maxTTL = 24 * time.Hour
 
 // maxConns is how many TCP connections may be open at once; more are closed as they come.
 const maxConns = 1024
@@ -104,12 +108,15 @@ func New(cfg Config) (*Server, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
 	}
+	upstream, err := newForwarder(&cfg)
+	if err != nil {
+		return nil, err
+	}
 	zones, err := newZones(cfg.Domains, strings.ToLower(cfg.Datacenter))
 	if err != nil {
 		return nil, err
 	}
-	upstream, err := newForwarder(&cfg)
-	if err != nil {
+	if zones, err = cfg.ownZones(zones, upstream); err != nil {
 		return nil, err
 	}
 	access, err := newAccess(cfg.Allow)
@@ -123,7 +130,7 @@ func New(cfg Config) (*Server, error) {
 	}
 	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
-		node: cfg.Node, ttl: uint32(max(cfg.TTL/time.Second, 1)), upstream: upstream, cache: newAnswerCache(),
+		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
 		udpSize: uint16(cfg.UDPSize), access: access,
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
@@ -174,8 +181,12 @@ func (c *Config) validate() error {
 	if len(c.Domains) == 0 {
 		return catalog.Errorf(catalog.KindInvalid, "name server has no domain")
 	}
-	if c.TTL < 0 || c.UpstreamTimeout < 0 || c.MaxForwards < 0 {
-		return catalog.Errorf(catalog.KindInvalid, "name server has a negative ttl, timeout or number of forwards")
+	if c.UpstreamTimeout < 0 || c.MaxForwards < 0 {
+		return catalog.Errorf(catalog.KindInvalid, "name server has a negative timeout or number of forwards")
+	}
+	if c.TTL < time.Second || c.TTL > maxTTL || c.TTL%time.Second != 0 {
+		return catalog.Errorf(catalog.KindInvalid, "DNS answers cannot have a TTL of %v", c.TTL).
+			WithHint("choose whole seconds, from 1s to %v", maxTTL)
 	}
 	if c.UDPSize < minUDP || c.UDPSize > maxUDP {
 		return catalog.Errorf(catalog.KindInvalid, "DNS answers by UDP cannot be limited to %d bytes", c.UDPSize).
@@ -250,6 +261,9 @@ func (s *Server) Addr() netip.AddrPort {
 	addr := s.udp[0].LocalAddr().(*net.UDPAddr).AddrPort()
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
+
+// Domain returns the first of the domains that the server answers for, without a dot at its end.
+func (s *Server) Domain() string { return strings.Join(s.zones[0].labels, ".") }
 
 // Addrs returns the addresses that Listen has bound, in order.
 func (s *Server) Addrs() []netip.AddrPort {

@@ -28,7 +28,8 @@ func newZone(domain, datacenter string) (*zone, error) {
 	domain = strings.ToLower(dns.Fqdn(domain))
 	wire, err := wireName(domain)
 	if err != nil || len(wire) < 2 || len(wire) > 100 {
-		return nil, catalog.Errorf(catalog.KindInvalid, "domain %q is not a name of at most 100 bytes", domain)
+		return nil, catalog.Errorf(catalog.KindInvalid, "domain %q is not a name of at most 100 bytes", domain).
+			WithHint("write it as koine or services.corp.internal")
 	}
 	below := append(wireLabels(datacenter), wire...)
 	return &zone{
@@ -39,6 +40,23 @@ func newZone(domain, datacenter string) (*zone, error) {
 		below:   below,
 		address: append(wireLabels("addr"), below...),
 	}, nil
+}
+
+// ownZones returns the zones that are not an upstream's: a domain that resolvers are named for is answered by them, so that
+// Koine and another registry of the same domain run side by side.
+func (c *Config) ownZones(zones []*zone, upstream *forwarder) (own []*zone, err error) {
+	for _, z := range zones {
+		if upstream.zoneOf(z.labels).is(z.labels) {
+			c.Logger.Info("domain is answered by its upstreams", "domain", strings.Join(z.labels, "."))
+			continue
+		}
+		own = append(own, z)
+	}
+	if len(own) == 0 {
+		return nil, catalog.Errorf(catalog.KindInvalid, "every domain has an upstream: none is left for Koine's own names").
+			WithHint("name one for these with --domain")
+	}
+	return own, nil
 }
 
 func newZones(domains []string, datacenter string) ([]*zone, error) {

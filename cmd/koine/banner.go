@@ -21,7 +21,7 @@ func banner(d *daemon.Daemon, cfg daemon.Config) string {
 		line("HTTP", "http://"+address.String(), hint)
 	}
 	if address := d.DNSAddr(); address.IsValid() {
-		line("DNS", address.String(), fmt.Sprintf("dig @%s -p %d NAME.service.koine", address.Addr(), address.Port()))
+		line("DNS", address.String(), fmt.Sprintf("dig @%s -p %d NAME.service.%s", address.Addr(), address.Port(), d.Domain()))
 	}
 	line("Docker", docker(d, cfg), "")
 	if cfg.ConfigDir != "" {

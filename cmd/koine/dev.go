@@ -36,6 +36,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.StringVar(&f.cfg.Node, "node", "", "name of this host (default its host name)")
 	flags.StringVar(&f.cfg.Datacenter, "dc", "dc1", "name of the datacenter in DNS")
+	flags.StringSliceVar(&f.cfg.Domains, "domain", []string{"koine", "consul"}, "domains of Koine's names in DNS; the first one is shown")
 	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone that this host is in; those who ask from it can be given what is near")
 	flags.StringVar(&f.cfg.Locality.Region, "region", "", "region that the zone is in")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one that goes with the process)")
@@ -47,6 +48,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
 	flags.StringSliceVar(&f.cfg.DNSAllow, "dns-allow", nil, "addresses to resolve all other names for, beside loopback, this host's subnets and Docker's networks: CIDR ranges or any")
 	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
+	flags.DurationVar(&f.cfg.DNSTTL, "dns-ttl", 5*time.Second, "how long resolvers may keep an answer, 1s to 24h")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
 	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ of the HTTP door")
 	flags.BoolVar(&f.cfg.EnableScriptChecks, "enable-script-checks", false, "let checks run commands on this host")
@@ -75,12 +77,26 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	if cfg.DNS, err = dnsDoors(f.cfg.DNS, f.bind); err != nil {
 		return cfg, err
 	}
+	if err := f.checkDNS(); err != nil {
+		return cfg, err
+	}
 	if err := checkConfigDir(cfg.ConfigDir); err != nil {
 		return cfg, err
 	}
 	cfg.Upstreams = f.upstream
 	cfg.Version = version
 	return cfg, nil
+}
+
+// checkDNS refuses the zeros that stand for the defaults elsewhere; the name server refuses the rest.
+func (f *runFlags) checkDNS() error {
+	switch {
+	case f.cfg.DNSTTL == 0:
+		return errors.New("--dns-ttl 0s: resolvers must keep an answer for a second at least")
+	case f.cfg.DNSUDPSize == 0:
+		return errors.New("--dns-udp-size 0: choose a size from 512 to 4096")
+	}
+	return nil
 }
 
 // checkConfigDir refuses a mistyped directory at once. One that goes later on keeps what it held in force.
