@@ -50,7 +50,8 @@
 // They are answered to loopback, this host's subnets, the networks of AllowNetworks and the addresses of Config.Allow, and
 // REFUSED to all others: a server that passes names on for everybody is an open resolver (RFC 5358).
 //
-// They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. Answers are
+// They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. A question without
+// an answer is sent again after 400 ms, to the next of them. Answers are
 // kept by their TTLs, denials by RFC 2308, at most 10,000 of up to 4 KiB; while no upstream answers they are given for a
 // day past their end with a TTL of 30 s (RFC 8767), and the upstreams asked again every 30 s. A question that is with
 // them is not asked a second time. A query that comes from one of this server's own sockets is a loop, and refused.

@@ -23,8 +23,11 @@ import (
 type forwarder struct {
 	servers []netip.AddrPort
 	// given tells that the user named the servers; those out of resolv.conf are only a guess.
-	given   bool
+	given bool
+	// timeout is what a question has for each of its servers.
 	timeout time.Duration
+	// dial opens a socket to a server.
+	dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// good is the one that answered last: it is tried first.
 	good atomic.Int32
 	// zones have resolvers of their own.
@@ -46,7 +49,7 @@ func newForwarder(cfg *Config) (*forwarder, error) {
 	if cfg.NoForward {
 		return nil, nil
 	}
-	f := &forwarder{timeout: cfg.UpstreamTimeout}
+	f := &forwarder{timeout: cfg.UpstreamTimeout, dial: new(net.Dialer).DialContext}
 	for _, text := range cfg.Upstreams {
 		if err := f.add(text); err != nil {
 			return nil, err
@@ -201,95 +204,6 @@ func isLocal(ip netip.Addr) bool {
 		}
 	}
 	return false
-}
-
-// errNoAnswer is what the asker's SERVFAIL stands for when no upstream answered.
-var errNoAnswer = errors.New("no upstream resolver answers")
-
-// exchange asks one server after the other until one has an answer. An answer that says no more than that the server
-// cannot or will not say counts only if no other has a better one.
-func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
-	servers, good := f.serversFor(query.Question[0].Name)
-	first := int(good.Load())
-	failed, err := (*dns.Msg)(nil), errNoAnswer
-	for i := range servers {
-		k := (first + i) % len(servers)
-		reply, tryErr := f.try(ctx, servers[k], query)
-		if tryErr != nil {
-			err = fmt.Errorf("ask %s: %w", servers[k], tryErr)
-			continue
-		}
-		if unhelpful(reply.Rcode) {
-			failed = reply
-			continue
-		}
-		good.Store(int32(k))
-		return reply, nil
-	}
-	if failed != nil {
-		return failed, nil
-	}
-	return nil, err
-}
-
-func unhelpful(rcode int) bool {
-	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused || rcode == dns.RcodeNotImplemented
-}
-
-// try asks one server by UDP, and by TCP if the answer was cut. If TCP fails the cut answer stands.
-func (f *forwarder) try(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
-	reply, err := f.ask(ctx, "udp", server, query)
-	if err != nil || !reply.Truncated {
-		return reply, err
-	}
-	if whole, err := f.ask(ctx, "tcp", server, query); err == nil {
-		return whole, nil
-	}
-	return reply, nil
-}
-
-// asks tells whether an address is that of a socket on which an answer is waited for.
-func (f *forwarder) asks(from netip.AddrPort) bool {
-	_, ok := f.asking.Load(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
-	return ok
-}
-
-// maxStrays is how many messages that do not answer the query are passed over while waiting for the one that does.
-const maxStrays = 64
-
-// ask sends a query from a socket, and so a port, of its own, under an ID of its own.
-func (f *forwarder) ask(ctx context.Context, network string, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
-	ctx, cancel := context.WithTimeout(ctx, f.timeout)
-	defer cancel()
-	var dialer net.Dialer
-	socket, err := dialer.DialContext(ctx, network, server.String())
-	if err != nil {
-		return nil, err
-	}
-	defer socket.Close()
-	stop := context.AfterFunc(ctx, func() { socket.Close() })
-	defer stop()
-	if local, ok := socket.LocalAddr().(*net.UDPAddr); ok {
-		from := local.AddrPort()
-		f.asking.Store(from, nil)
-		defer f.asking.Delete(from)
-	}
-	conn := dns.Conn{Conn: socket, UDPSize: maxUDP}
-	sent := *query
-	sent.Id = dns.Id()
-	if err := conn.WriteMsg(&sent); err != nil {
-		return nil, err
-	}
-	for range maxStrays {
-		reply, err := conn.ReadMsg()
-		if err != nil && (reply == nil || network != "udp") {
-			return nil, err
-		}
-		if err == nil && answers(reply, &sent) {
-			return reply, passable(reply)
-		}
-	}
-	return nil, errors.New("only answers to other questions came")
 }
 
 // passable returns an error if a reply can be read, but not be packed again so that an asker can read it: a record without

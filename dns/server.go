@@ -44,7 +44,8 @@ type Config struct {
 	UDPSize int
 	// ResolvConf is the file that names the upstreams where Upstreams does not; empty means /etc/resolv.conf.
 	ResolvConf string
-	// UpstreamTimeout bounds one try at one upstream; 0 means 1.5 s.
+	// UpstreamTimeout is what a question has for each of its upstreams, sent again and to the next one within that; 0 means
+	// 1.5 s.
 	UpstreamTimeout time.Duration
 	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
 	MaxForwards int
