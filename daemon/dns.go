@@ -35,7 +35,9 @@ func (d *Daemon) listenDNS() error {
 			d.bridges = append(d.bridges, bridge)
 			continue
 		}
-		if err := server.Listen(place); err != nil {
+		if err := server.Listen(place); catalog.KindOf(err) == catalog.KindInvalid {
+			return err // not of the address, but of an upstream
+		} else if err != nil {
 			return listenError("DNS", "--dns", place, err)
 		}
 	}

@@ -192,7 +192,7 @@ func TestUpstreamsOfZones(t *testing.T) {
 	}
 	all, corp, lab := at("192.0.2.1"), at("192.0.2.2"), at("192.0.2.3")
 	s := newTestServer(t, Config{Upstreams: []string{
-		all.addr, "corp.example=" + corp.addr, "LAB.corp.example.=" + lab.addr, "corp.example=" + silent(t),
+		" " + all.addr, "corp.example=" + corp.addr + " ", " LAB.corp.example. = " + lab.addr, "corp.example=" + silent(t),
 	}}, estate())
 	for name, want := range map[string]string{
 		"example.": "192.0.2.1", "corp.example.": "192.0.2.2", "a.CORP.example.": "192.0.2.2",

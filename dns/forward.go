@@ -87,11 +87,12 @@ func (f *forwarder) addSystem(cfg *Config) error {
 
 // add adds a resolver for all names, or with "zone=" before it for those of a zone.
 func (f *forwarder) add(text string) error {
-	domain, address, zoned := strings.Cut(text, "=")
+	domain, address, zoned := strings.Cut(strings.TrimSpace(text), "=")
 	if !zoned {
-		domain, address = ".", text
+		domain, address = ".", domain
 	}
-	server, err := parseUpstream(address)
+	domain = strings.TrimSpace(domain)
+	server, err := parseUpstream(strings.TrimSpace(address))
 	if err != nil {
 		return err
 	}
@@ -157,7 +158,7 @@ func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 	for _, z := range f.zones {
 		for _, server := range z.servers {
 			if isSelf(server, self) {
-				return selfError(server)
+				return selfError(server).WithHint("name another resolver for %s, or listen elsewhere with --dns", strings.Join(z.labels, "."))
 			}
 		}
 	}
@@ -167,7 +168,7 @@ func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 		case !isSelf(server, self):
 			others = append(others, server)
 		case f.given:
-			return selfError(server)
+			return selfError(server).WithHint("name another resolver with --upstream, or pass no names on with --upstream off")
 		default:
 			log.Warn("upstream resolver is this name server itself: not used", "upstream", server)
 		}
@@ -176,9 +177,8 @@ func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 	return nil
 }
 
-func selfError(server netip.AddrPort) error {
-	return catalog.Errorf(catalog.KindInvalid, "upstream %s is this name server itself", server).
-		WithHint("name another resolver, or turn forwarding off")
+func selfError(server netip.AddrPort) *catalog.Error {
+	return catalog.Errorf(catalog.KindInvalid, "upstream %s is this name server itself", server)
 }
 
 // isSelf tells whether a server is reached at the address that this one listens on.
