@@ -1,9 +1,12 @@
 package daemon
 
 import (
+	"math"
 	"net/netip"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
@@ -24,6 +27,7 @@ func (d *Daemon) listenDNS() error {
 	}
 	server, err := dns.New(dns.Config{
 		View: d.view, Domains: d.cfg.Domains, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
+		MaxConns: dnsShare(descriptors(), 4), MaxForwards: dnsShare(descriptors(), 8),
 		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
@@ -47,6 +51,24 @@ func (d *Daemon) listenDNS() error {
 	}
 	d.dns = server
 	return nil
+}
+
+// mostDNS is how many TCP connections, and queries with the upstreams, the name server has where descriptors are no matter.
+const mostDNS = 1024
+
+// dnsShare returns how many descriptors the name server takes for one of its purposes: one in so many of those that the
+// process may have, so that they suffice for everything else, too.
+func dnsShare(descriptors uint64, part uint64) int {
+	return int(min(max(descriptors/part, 4), mostDNS))
+}
+
+// descriptors returns how many this process may have; as many as nobody has if that is not known.
+func descriptors() uint64 {
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
+		return math.MaxUint64
+	}
+	return limit.Cur
 }
 
 // Domain returns the domain that Koine's names are shown below.

@@ -56,3 +56,14 @@ func TestSeveralDNSAddresses(t *testing.T) {
 		t.Errorf("%v, want the address that is taken", err)
 	}
 }
+
+func TestDNSShare(t *testing.T) {
+	for descriptors, want := range map[uint64][2]int{0: {4, 4}, 120: {30, 15}, 4096: {1024, 512}, 65536: {1024, 1024}, ^uint64(0): {1024, 1024}} {
+		if got := [2]int{dnsShare(descriptors, 4), dnsShare(descriptors, 8)}; got != want {
+			t.Errorf("of %d descriptors: %v, want %v", descriptors, got, want)
+		}
+	}
+	if descriptors() == 0 {
+		t.Error("this process may have no descriptors")
+	}
+}

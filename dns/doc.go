@@ -3,7 +3,7 @@
 //
 // # What it speaks
 //
-//   - RFC 1035 messages and RFC 7766 TCP: A, NS, CNAME, SOA, PTR, TXT; AAAA (RFC 3596); SRV (RFC 2782). RFC 1464 for
+//   - RFC 1035 messages and RFC 7766 TCP, queries of one connection answered as soon as each can be: A, NS, CNAME, SOA, PTR, TXT; AAAA (RFC 3596); SRV (RFC 2782). RFC 1464 for
 //     the text of meta (a key that begins with "rfc1035-" gives its value alone, as Consul has it).
 //   - RFC 6891 EDNS version 0. The client's UDP size is honoured from 512 bytes to Config.UDPSize, which is 1232 by
 //     default. RFC 8914: extended error 14 (Not Ready) while the View loads, 18 (Prohibited) for a client that nothing is

@@ -110,7 +110,9 @@ func (w *wires) ask(network, address string, q *dns.Msg) (*dns.Msg, error) {
 
 // TestResend holds when a question goes out again, and to whom, in time that stands still but for the waits.
 func TestResend(t *testing.T) {
-	good := func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) { return reply(q, "x.example. 60 IN A 192.0.2.1"), nil }
+	good := func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) {
+		return reply(q, "x.example. 60 IN A 192.0.2.1"), nil
+	}
 	lost := func(int, *dns.Msg, string) (*dns.Msg, error) { return nil, nil }
 	gone := func(int, *dns.Msg, string) (*dns.Msg, error) { return nil, errGone }
 	fails := func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) { return denial(q, dns.RcodeServerFailure, ""), nil }
@@ -210,6 +212,8 @@ func TestOneLostDatagram(t *testing.T) {
 		t.Errorf("the socket %v is still waited on", from)
 		return true
 	})
+	mu.Lock()
+	defer mu.Unlock()
 	if len(m.Answer) != 1 || u.asked.Load() != 2 || len(seen) != 1 {
 		t.Errorf("asked %d times, under %d IDs: %v", u.asked.Load(), len(seen), m)
 	}

@@ -15,6 +15,8 @@ type metrics struct {
 	truncated prometheus.Counter
 	upstream  [2]prometheus.Counter
 	cache     [cacheResults]prometheus.Counter
+	// shed counts the connections that bounds have cost; that of limitNone is nil.
+	shed [limits]prometheus.Counter
 }
 
 // countedTypes are the types that are counted by name; all others are "other".
@@ -35,7 +37,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	cache := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "koine_dns_cache_total", Help: "Answers to queries for other names, by where they came from.",
 	}, []string{"result"})
+	shed := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "koine_dns_connections_closed_total",
+		Help: "TCP connections closed to make room, or for want of it, by the bound that was met: all connections, or those of one client.",
+	}, []string{"limit"})
 	m := &metrics{truncated: truncated}
+	m.shed[limitAll], m.shed[limitClient] = shed.WithLabelValues("all"), shed.WithLabelValues("client")
 	for result, text := range [cacheResults]string{cacheMiss: "miss", cacheHit: "hit", cacheShared: "shared", cacheStale: "stale"} {
 		m.cache[result] = cache.WithLabelValues(text)
 	}
@@ -52,7 +59,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{queries, truncated, upstream, cache} {
+	for _, c := range []prometheus.Collector{queries, truncated, upstream, cache, shed} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register dns metrics: %w", err)
 		}

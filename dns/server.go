@@ -49,6 +49,9 @@ type Config struct {
 	UpstreamTimeout time.Duration
 	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
 	MaxForwards int
+	// MaxConns is how many TCP connections may be open at once, an eighth of them from one client that is not on loopback; 0
+	// means 1024. Where a place is missing, the one idle longest is closed.
+	MaxConns int
 	// TTL is how long answers may be kept, in whole seconds, from a second to a day; 0 means 5 s.
 	TTL time.Duration
 	// Metrics is where counters are registered; nil means nowhere.
@@ -59,9 +62,6 @@ type Config struct {
 
 // maxTTL bounds Config.TTL: an instance that has gone is still used for that long.
 const maxTTL = 24 * time.Hour
-
-// maxConns is how many TCP connections may be open at once; more are closed as they come.
-const maxConns = 1024
 
 // Server is the name server, at one address or several.
 type Server struct {
@@ -97,9 +97,11 @@ type shared struct {
 	bare *zone
 
 	workers sync.Pool
-	// outbound has a place for each query that is with the upstreams, conns for each TCP connection.
-	outbound, conns chan struct{}
-	guests          guests
+	// outbound has a place for each query that is with the upstreams.
+	outbound chan struct{}
+	conns    *conns
+	limiting limiting
+	guests   guests
 }
 
 // New returns a server that listens nowhere yet. It returns an error of catalog.KindInvalid for a name or an upstream
@@ -134,11 +136,11 @@ func New(cfg Config) (*Server, error) {
 		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
 		udpSize: uint16(cfg.UDPSize), access: access,
 		metrics: counters, log: cfg.Logger,
-		outbound: make(chan struct{}, cfg.MaxForwards), conns: make(chan struct{}, maxConns),
+		outbound: make(chan struct{}, cfg.MaxForwards), conns: newConns(cfg.MaxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
 	}}
 	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })
-	meter.Queue(cfg.Metrics, "dns_connections", cap(s.conns), func() int { return len(s.conns) })
+	meter.Queue(cfg.Metrics, "dns_connections", s.conns.most, s.conns.len)
 	s.nodes.view = cfg.View
 	for _, ip := range cfg.NodeAddresses {
 		s.own = append(s.own, catalog.Address{IP: ip})
@@ -163,6 +165,9 @@ func (c Config) withDefaults() Config {
 	if c.MaxForwards == 0 {
 		c.MaxForwards = 1024
 	}
+	if c.MaxConns == 0 {
+		c.MaxConns = 1024
+	}
 	if c.TTL == 0 {
 		c.TTL = 5 * time.Second
 	}
@@ -182,8 +187,8 @@ func (c *Config) validate() error {
 	if len(c.Domains) == 0 {
 		return catalog.Errorf(catalog.KindInvalid, "name server has no domain")
 	}
-	if c.UpstreamTimeout < 0 || c.MaxForwards < 0 {
-		return catalog.Errorf(catalog.KindInvalid, "name server has a negative timeout or number of forwards")
+	if c.UpstreamTimeout < 0 || c.MaxForwards < 0 || c.MaxConns < 0 {
+		return catalog.Errorf(catalog.KindInvalid, "name server has a negative timeout or number of forwards or connections")
 	}
 	if c.TTL < time.Second || c.TTL > maxTTL || c.TTL%time.Second != 0 {
 		return catalog.Errorf(catalog.KindInvalid, "DNS answers cannot have a TTL of %v", c.TTL).
@@ -338,7 +343,7 @@ func (s *Server) serve(ctx context.Context) error {
 	for i := range udpReaders() {
 		serve(func(ctx context.Context) error { return s.serveUDP(ctx, s.udp[i%len(s.udp)]) })
 	}
-	serve(s.serveTCP)
+	serve(func(ctx context.Context) error { return s.serveTCP(ctx, s.tcp) })
 	<-ctx.Done()
 	s.closeSockets()
 	s.running.Wait()

@@ -161,20 +161,6 @@ func TestConnection(t *testing.T) {
 	}
 }
 
-func TestTooManyConnections(t *testing.T) {
-	s := newTestServer(t, Config{}, estate())
-	s.conns = make(chan struct{}, 1)
-	s.conns <- struct{}{}
-	raw, err := net.Dial("tcp", start(t, s, "127.0.0.1:0").String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer raw.Close()
-	if _, err := raw.Read(make([]byte, 1)); err == nil {
-		t.Error("the connection was not closed")
-	}
-}
-
 func TestResolvConf(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(file, []byte("search example.com\nnameserver 192.0.2.1\nnameserver 2001:db8::1\n"), 0o600); err != nil {

@@ -6,55 +6,103 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"net/netip"
+	"sync"
 	"time"
 
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// The times that a TCP connection is given (RFC 7766 §6.2.3).
 const (
+	// The times that a TCP connection is given (RFC 7766 §6.2.3).
 	idleTimeout  = 10 * time.Second // for the next message to come in whole
 	writeTimeout = 10 * time.Second // for a reply to go out
 	acceptPause  = 50 * time.Millisecond
+	// maxPipelined is how many queries of one connection are with the upstreams at once; while there are as many, no further
+	// ones are read.
+	maxPipelined = 16
 )
 
-// serveTCP accepts connections until the listener is closed. A connection too many is closed at once.
-func (s *Server) serveTCP(ctx context.Context) error {
+// acceptor is where connections come in.
+type acceptor interface {
+	Accept() (net.Conn, error)
+}
+
+// serveTCP accepts connections until the listener is closed.
+func (s *Server) serveTCP(ctx context.Context, listener acceptor) error {
+	var failing spell
 	for {
-		conn, err := s.tcp.Accept()
+		raw, err := listener.Accept()
 		if ctx.Err() != nil {
 			if err == nil {
-				conn.Close()
+				raw.Close()
 			}
 			return nil
 		}
 		if err != nil {
 			// Out of file descriptors, most likely: that passes.
-			s.log.Warn("accept dns connection", "error", err)
+			if failing.begins(time.Now()) {
+				s.log.Warn("dns cannot accept connections, and tries again", "error", err)
+			}
 			pause.For(ctx, acceptPause)
 			continue
 		}
-		select {
-		case s.conns <- struct{}{}:
-			s.running.Go(func() {
-				defer func() { <-s.conns }()
-				s.serveConn(ctx, conn)
-			})
-		default:
-			conn.Close()
-		}
+		s.startConn(ctx, raw)
 	}
 }
 
-// serveConn answers the messages of one connection in the order in which they come, until it is closed or idle.
-func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
+// startConn has a connection served by a goroutine of its own, if there is a place for it or one can be made.
+func (s *Server) startConn(ctx context.Context, raw net.Conn) {
+	from := raw.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
+	conn := &tcpConn{Conn: raw, client: clientOf(from)}
+	met, closing := s.conns.admit(conn, time.Now())
+	if closing != nil {
+		closing.Close()
+		s.reportLimit(met, conn.client)
+	}
+	if closing == conn {
+		return
+	}
+	s.running.Go(func() {
+		defer s.conns.remove(conn)
+		s.serveConn(ctx, conn, from)
+	})
+}
+
+// reportLimit counts a connection that a bound has cost, and logs when that begins.
+func (s *Server) reportLimit(met limit, client netip.Addr) {
+	s.metrics.shed[met].Inc()
+	s.limiting.Lock()
+	begins := s.limiting.spells[met].begins(time.Now())
+	s.limiting.Unlock()
+	switch {
+	case !begins:
+	case met == limitClient:
+		s.log.Warn("dns client has as many connections as one may: those idle longest are closed", "client", client, "connections", s.conns.perClient)
+	default:
+		s.log.Warn("dns has as many connections as it takes: those idle longest are closed", "connections", s.conns.most)
+	}
+}
+
+// limiting is when bounds were met last. All listeners share it.
+type limiting struct {
+	sync.Mutex
+	spells [limits]spell
+}
+
+// serveConn answers the messages of one connection until it is closed or idle, each as soon as it can be: those that need
+// the upstreams do not hold up what comes after them (RFC 7766 §6.2.1.1).
+func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	w.req.asker = s.askerAt(conn.RemoteAddr().(*net.TCPAddr).AddrPort().Addr())
-	var in, frame []byte
+	out := replies{conn: conn}
+	places := make(chan struct{}, maxPipelined)
+	var pending sync.WaitGroup
+	defer pending.Wait() // who closes its side after its last query still gets the replies
+	var in []byte
 	for {
 		msg, err := readFrame(conn, in)
 		if err != nil {
@@ -64,33 +112,62 @@ func (s *Server) serveConn(ctx context.Context, conn net.Conn) {
 			return
 		}
 		in = msg
-		reply := s.answerTCP(ctx, w, msg)
+		w.req.asker = s.askerAt(from)
+		s.conns.begin(conn)
+		reply, query := w.answer(msg, true)
+		if query != nil {
+			places <- struct{}{} // each is given back within the time of a question
+			if s.admit() {
+				pending.Go(func() {
+					defer func() { <-places }()
+					defer s.leave()
+					s.answerLater(ctx, query, conn, &out)
+				})
+				continue
+			}
+			<-places
+			reply = w.failure(&query.req, 0)
+		}
 		if reply == nil {
+			s.conns.end(conn, time.Now())
 			return
 		}
 		s.metrics.count(&w.req, reply)
-		frame = binary.BigEndian.AppendUint16(frame[:0], uint16(len(reply)))
-		frame = append(frame, reply...)
-		if conn.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
-			return
-		}
-		if _, err := conn.Write(frame); err != nil {
+		err = out.write(reply)
+		s.conns.end(conn, time.Now())
+		if err != nil {
 			return
 		}
 	}
 }
 
-func (s *Server) answerTCP(ctx context.Context, w *worker, msg []byte) []byte {
-	reply, out := w.answer(msg, true)
-	switch {
-	case out == nil:
-		return reply
-	case !s.admit():
-		return w.failure(&out.req, 0)
-	default:
-		defer s.leave()
-		return s.finish(ctx, out)
+// answerLater answers a query that needs the upstreams.
+func (s *Server) answerLater(ctx context.Context, query *outbound, conn *tcpConn, out *replies) {
+	defer func() { s.conns.end(conn, time.Now()) }()
+	reply := s.finish(ctx, query)
+	s.metrics.count(&query.req, reply)
+	if out.write(reply) != nil {
+		conn.Close() // its reader ends
 	}
+}
+
+// replies writes the replies of one connection, each as a whole.
+type replies struct {
+	conn  net.Conn
+	mu    sync.Mutex
+	frame []byte
+}
+
+func (r *replies) write(reply []byte) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.frame = binary.BigEndian.AppendUint16(r.frame[:0], uint16(len(reply)))
+	r.frame = append(r.frame, reply...)
+	if err := r.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	_, err := r.conn.Write(r.frame)
+	return err
 }
 
 // readFrame reads the next message into buf, which grows as it must.
