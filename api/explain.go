@@ -147,7 +147,23 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		x.Doors[0].Without = "port: it has none, so the answer names only its address"
 		x.Doors[1].Without = "SRV: it has no port; A and AAAA are answered"
 	}
+	if !s.cfg.ResolvesHosts && s.hiddenByAddresses(e, scope) {
+		x.Doors[1].Without = "A and AAAA: it has a host name, other instances have addresses, and no resolvers are there to ask; SRV names it"
+		if len(e.Ports) == 0 {
+			x.Doors[1].Without = "A, AAAA and SRV: it has a host name and no port, and other instances have addresses"
+		}
+	}
 	return x
+}
+
+// hiddenByAddresses reports whether an instance has a host name only and so, unless that is resolved, no place beside the
+// addresses of others.
+func (s *Server) hiddenByAddresses(e *catalog.Endpoint, scope *catalog.Scope) bool {
+	hasIP := func(other *catalog.Endpoint) bool {
+		return slices.ContainsFunc(scope.Reach(other), func(a catalog.Address) bool { return a.IP.IsValid() })
+	}
+	service := s.view.Service(e.Service)
+	return service != nil && len(scope.Reach(e)) > 0 && !hasIP(e) && slices.ContainsFunc(service.Healthy, hasIP)
 }
 
 // given tells whether an instance is given to askers, and if not, why not, or if in spite of its health, why.

@@ -59,3 +59,41 @@ func TestExplainNamesTheDomain(t *testing.T) {
 		}
 	}
 }
+
+// put registers an instance.
+func put(t *testing.T, b *bed, id, body string) {
+	t.Helper()
+	if got := b.do(t, "PUT", "/instances/"+id, body); got.code != 200 {
+		t.Fatalf("%s: %d %s", id, got.code, got.body)
+	}
+}
+
+// TestExplainHostNames holds what is said of an instance that DNS has no address of.
+func TestExplainHostNames(t *testing.T) {
+	for _, test := range []struct {
+		resolves    bool
+		ports, want string
+	}{
+		{true, `[{"number": 5432}]`, ""},
+		{false, `[{"number": 5432}]`, "A and AAAA: it has a host name"},
+		{false, `[]`, "A, AAAA and SRV: it has a host name and no port"},
+	} {
+		b := newBed(t, func(c *Config) { c.ResolvesHosts = test.resolves })
+		put(t, b, "h1", `{"service": "hosty", "permanent": true, "ports": `+test.ports+`, "addresses": [{"host": "db.example.net"}]}`)
+		explain := func() string {
+			t.Helper()
+			list, err := b.client.Explain(t.Context(), "h1", "")
+			if err != nil || len(list.Explanations) != 1 {
+				t.Fatalf("%v, %v", list, err)
+			}
+			return list.Explanations[0].Doors[1].Without
+		}
+		if got := explain(); strings.Contains(got, "host name") {
+			t.Errorf("alone: %q", got)
+		}
+		put(t, b, "h2", `{"service": "hosty", "permanent": true, "addresses": [{"ip": "10.0.0.77"}]}`)
+		if got := explain(); !strings.HasPrefix(got, test.want) || strings.Contains(got, "host name") != (test.want != "") {
+			t.Errorf("resolving %v, ports %s: %q, want %q", test.resolves, test.ports, got, test.want)
+		}
+	}
+}

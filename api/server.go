@@ -81,6 +81,8 @@ type Config struct {
 	Node string
 	// Domain is the one that names in DNS are shown below; empty means "koine".
 	Domain string
+	// ResolvesHosts says that DNS resolves the host names of instances; else they have no address there beside others.
+	ResolvesHosts bool
 	// Version is told by /health.
 	Version string
 	// EnableScripts accepts script checks through HTTP. Whoever can reach the API can then run commands.

@@ -79,8 +79,7 @@ func (s *Server) resolveNeighbour(req *request) (plan, bool) {
 		return plan{}, false
 	}
 	if service := s.view.Service(req.labels[0]); service != nil && len(service.Endpoints) > 0 {
-		set, rcode := s.resolveService(name{service: req.labels[0]}, req)
-		return s.bareService(set, rcode), true
+		return s.bareService(s.resolveService(name{service: req.labels[0]}, req)), true
 	}
 	if !ofNeighbour(req.qtype) {
 		return plan{}, false
@@ -89,11 +88,12 @@ func (s *Server) resolveNeighbour(req *request) (plan, bool) {
 }
 
 // bareService has SRV targets stand below the first domain.
-func (s *Server) bareService(set *recordSet, rcode int) plan {
-	if set == nil {
-		return plan{zone: s.bare, rcode: rcode}
+func (s *Server) bareService(a plan) plan {
+	a.zone = s.zones[0]
+	if a.set == nil {
+		a.zone = s.bare
 	}
-	return plan{zone: s.zones[0], set: set, rcode: rcode}
+	return a
 }
 
 // ofNeighbour tells whether a type is one that is asked of a host. Questions of another type about a name of one label

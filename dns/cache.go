@@ -19,6 +19,8 @@ const (
 	maxStale       = 24 * time.Hour // after its end, while no upstream answers (RFC 8767 §5)
 	staleTTL       = 30             // of the records of such an answer, in seconds
 	recheck        = 30 * time.Second
+	maxFailures    = 1000            // questions that had no answer; past it all are forgotten
+	failureLife    = 5 * time.Second // for which they are not asked again (RFC 9520 §3.2)
 )
 
 // cacheKey is what an answer depends on.
@@ -44,18 +46,28 @@ type flight struct {
 	err  error
 }
 
+// failure is a question that had no answer a moment ago, or one that says no more than that a resolver cannot or will not.
+type failure struct {
+	msg   *dns.Msg
+	err   error
+	until time.Time
+}
+
 // answerCache keeps the answers of the upstream resolvers for as long as they say, and longer while none of them
-// answers. A question that is asked again while it is with them is not asked twice.
+// answers. A question that is asked again while it is with them, or right after it failed, is not asked twice.
 type answerCache struct {
 	mu      sync.Mutex
 	entries map[cacheKey]*list.Element
 	recent  *list.List // of *cached, the one asked for last in front
 	flights map[cacheKey]*flight
+	// failures are of questions that have no entry.
+	failures map[cacheKey]failure
 }
 
 func newAnswerCache() *answerCache {
 	return &answerCache{
 		entries: make(map[cacheKey]*list.Element), recent: list.New(), flights: make(map[cacheKey]*flight),
+		failures: make(map[cacheKey]failure),
 	}
 }
 
@@ -67,6 +79,7 @@ const (
 	cacheHit
 	cacheShared
 	cacheStale
+	cacheFailed
 	cacheResults
 )
 
@@ -77,7 +90,10 @@ func (c *answerCache) get(ctx context.Context, key cacheKey, fetch func() (*dns.
 	c.mu.Lock()
 	old := c.find(key)
 	now := time.Now()
-	switch {
+	switch failed, ok := c.failures[key]; {
+	case old == nil && ok && now.Before(failed.until):
+		defer c.mu.Unlock()
+		return failed.copied(), cacheFailed, failed.err
 	case old == nil:
 	case now.Before(old.expires):
 		defer c.mu.Unlock()
@@ -93,7 +109,7 @@ func (c *answerCache) get(ctx context.Context, key cacheKey, fetch func() (*dns.
 	f := &flight{done: make(chan struct{})}
 	c.flights[key] = f
 	c.mu.Unlock()
-	return c.fly(key, f, fetch)
+	return c.fly(ctx, key, f, fetch)
 }
 
 // join waits for a question that somebody else has asked.
@@ -110,7 +126,7 @@ func (c *answerCache) join(ctx context.Context, f *flight) (*dns.Msg, cacheResul
 }
 
 // fly asks, keeps the answer, and hands it to those who have joined.
-func (c *answerCache) fly(key cacheKey, f *flight, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
+func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
 	result := cacheMiss
 	f.msg, f.err = fetch()
 	c.mu.Lock()
@@ -118,7 +134,9 @@ func (c *answerCache) fly(key cacheKey, f *flight, fetch func() (*dns.Msg, error
 	if old := c.find(key); old != nil && (f.err != nil || unhelpful(f.msg.Rcode)) {
 		old.failed = now
 		f.msg, f.err, result = old.stale(), nil, cacheStale
-	} else if f.err == nil {
+	} else if f.err != nil || unhelpful(f.msg.Rcode) {
+		c.fail(ctx, key, failure{msg: f.msg, err: f.err, until: now.Add(failureLife)})
+	} else {
 		c.keep(key, f.msg, now)
 	}
 	delete(c.flights, key)
@@ -128,6 +146,26 @@ func (c *answerCache) fly(key cacheKey, f *flight, fetch func() (*dns.Msg, error
 		return nil, result, f.err
 	}
 	return f.msg.Copy(), result, nil
+}
+
+// fail notes that a question has failed, unless it was only given up. It is called with mu held.
+func (c *answerCache) fail(ctx context.Context, key cacheKey, failed failure) {
+	if ctx.Err() != nil {
+		return
+	}
+	if len(c.failures) >= maxFailures {
+		clear(c.failures)
+	}
+	failed.msg = failed.copied()
+	c.failures[key] = failed
+}
+
+// copied returns a copy of the reply, which is nil where there was none.
+func (f *failure) copied() *dns.Msg {
+	if f.msg == nil {
+		return nil
+	}
+	return f.msg.Copy()
 }
 
 // find returns the answer that is kept, even if it is at its end, but not past all use. It is called with mu held.
@@ -155,6 +193,7 @@ func (c *answerCache) keep(key cacheKey, msg *dns.Msg, now time.Time) {
 	if element, ok := c.entries[key]; ok {
 		c.remove(element)
 	}
+	delete(c.failures, key)
 	life := lifetime(msg, key.qtype)
 	if life <= 0 || msg.Len() > maxCachedBytes {
 		return

@@ -118,6 +118,48 @@ func TestAnswersAreKept(t *testing.T) {
 	})
 }
 
+// TestFailuresAreKept holds that a question that has just failed is not asked again at once, by RFC 9520.
+func TestFailuresAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		q := query("x.example.", dns.TypeA)
+		s := &source{cache: newAnswerCache(), err: errNoAnswer}
+		fails := func(result cacheResult, asked int) {
+			t.Helper()
+			m, got, err := s.get(t, "X.example.")
+			if failed := err != nil || m.Rcode == dns.RcodeServerFailure; !failed || got != result || s.asked != asked {
+				t.Errorf("%v, %v, result %d, asked %d times; want a failure, result %d, asked %d times", m, err, got, s.asked, result, asked)
+			}
+		}
+		fails(cacheMiss, 1)
+		fails(cacheFailed, 1)
+		time.Sleep(failureLife)
+		s.msg, s.err = denial(q, dns.RcodeServerFailure, soa60), nil
+		fails(cacheMiss, 2)
+		time.Sleep(failureLife - time.Nanosecond)
+		fails(cacheFailed, 2)
+		time.Sleep(time.Nanosecond)
+		s.msg = reply(q, "x.example. 60 IN A 192.0.2.1")
+		s.want(t, cacheMiss, 60, 3)
+		time.Sleep(time.Second)
+		s.want(t, cacheHit, 59, 3)
+
+		// What its client has given up did not fail.
+		gone, cancel := context.WithCancel(t.Context())
+		cancel()
+		key := cacheKey{name: "y.example.", qtype: dns.TypeA}
+		if _, _, err := s.cache.get(gone, key, func() (*dns.Msg, error) { return nil, gone.Err() }); err == nil || len(s.cache.failures) != 0 {
+			t.Errorf("%v, and %d failures are kept", err, len(s.cache.failures))
+		}
+		s.err = errNoAnswer
+		for i := range maxFailures + 5 {
+			_, _, _ = s.get(t, fmt.Sprintf("x%d.example.", i))
+		}
+		if n := len(s.cache.failures); n > maxFailures || n < 5 {
+			t.Errorf("%d failures are kept", n)
+		}
+	})
+}
+
 func TestCacheIsBounded(t *testing.T) {
 	s := &source{cache: newAnswerCache(), msg: reply(query("x.example.", dns.TypeA), "x.example. 60 IN A 192.0.2.1")}
 	for i := range maxCached + 5 {

@@ -50,17 +50,21 @@
 // They are answered to loopback, this host's subnets, the networks of AllowNetworks and the addresses of Config.Allow, and
 // REFUSED to all others: a server that passes names on for everybody is an open resolver (RFC 5358).
 //
-// They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. A question without
-// an answer is sent again after 400 ms, to the next of them. Answers are
-// kept by their TTLs, denials by RFC 2308, at most 10,000 of up to 4 KiB; while no upstream answers they are given for a
-// day past their end with a TTL of 30 s (RFC 8767), and the upstreams asked again every 30 s. A question that is with
-// them is not asked a second time. A query that comes from one of this server's own sockets is a loop, and refused.
+// They go to the upstream resolvers, those of the innermost zone that has its own, by UDP and, if cut, by TCP. A question
+// without an answer is sent again after 400 ms, to the next of them. Answers are kept by their TTLs, denials by RFC 2308, at
+// most 10,000 of up to 4 KiB; while no upstream answers they are given for a day past their end with a TTL of 30 s (RFC
+// 8767), and the upstreams asked again every 30 s. Failures are kept for 5 s (RFC 9520). A question that is with them is not
+// asked a second time. A query that comes from one of this server's own sockets is a loop, and refused.
+//
+// A CNAME that leads into a domain of this server, or from it, or from one zone of upstreams to another, is followed, through
+// 16 at most; a loop is SERVFAIL. What upstreams say of names in the server's own domains does not count.
 //
 // # What it loses
 //
 //   - No DNSSEC, zone transfer (REFUSED), dynamic update or notify (NOTIMP), no TSIG, no cookies (RFC 7873).
-//   - CNAME stands alone: instances that are known by a host name only show in A and AAAA answers if no instance has an
-//     address, and then one at a time. In SRV answers they are targets like any other.
+//   - CNAME stands alone: of instances that are known by a host name only, A and AAAA answers show one at a time; beside
+//     addresses they show the names' own addresses, if upstreams are there to ask. In SRV answers they are targets like any
+//     other.
 //   - The port's published number stands in SRV only; A and AAAA have no place for it.
 //   - Instances without a port have no SRV record. More than 64 KiB of records are cut over TCP too, with TC set.
 //   - The AD bit of the upstream resolvers' answers is dropped.

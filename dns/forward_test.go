@@ -290,11 +290,7 @@ func TestCNAMEIsFollowed(t *testing.T) {
 			t.Errorf("%s: %v", test.name, m)
 		}
 	}
-	m := ask(t, forwarding(t), query("loop.service.koine.", dns.TypeA), false)
-	if len(m.Answer) != maxChain+1 {
-		t.Errorf("a loop ends: %d records", len(m.Answer))
-	}
-	m = ask(t, forwarding(t, u.addr), query("named.node.koine.", dns.TypeAAAA), false)
+	m := ask(t, forwarding(t, u.addr), query("named.node.koine.", dns.TypeAAAA), false)
 	if m.Rcode != nxdomain || len(m.Answer) != 1 {
 		t.Errorf("a host that is not there: %v", m)
 	}

@@ -43,7 +43,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}, []string{"limit"})
 	m := &metrics{truncated: truncated}
 	m.shed[limitAll], m.shed[limitClient] = shed.WithLabelValues("all"), shed.WithLabelValues("client")
-	for result, text := range [cacheResults]string{cacheMiss: "miss", cacheHit: "hit", cacheShared: "shared", cacheStale: "stale"} {
+	for result, text := range [cacheResults]string{cacheMiss: "miss", cacheHit: "hit", cacheShared: "shared", cacheStale: "stale", cacheFailed: "failed"} {
 		m.cache[result] = cache.WithLabelValues(text)
 	}
 	for i := range m.queries {

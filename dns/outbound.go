@@ -2,13 +2,11 @@ package dns
 
 import (
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/miekg/dns"
 )
-
-// maxChain is how many CNAME records are followed through the server's own domains.
-const maxChain = 8
 
 // admit takes a place for an outbound query; it returns false if there is none. Who got one calls leave.
 func (s *Server) admit() bool {
@@ -24,30 +22,48 @@ func (s *Server) leave() { <-s.outbound }
 
 // finish makes the reply to a query that cannot be answered from the View alone.
 func (s *Server) finish(ctx context.Context, out *outbound) []byte {
+	if out.hosts != nil {
+		return s.packed(&out.req, s.withHosts(ctx, &out.req, *out.hosts))
+	}
 	reply, err := s.complete(ctx, out)
 	if err == nil {
 		if packed, packErr := s.fit(reply, &out.req); packErr == nil {
 			return packed
 		}
 	}
+	failure := plan{rcode: dns.RcodeServerFailure}
+	if !errors.Is(err, errChain) {
+		failure.extended = dns.ExtendedErrorCodeNoReachableAuthority
+	}
+	return s.packed(&out.req, failure)
+}
+
+// packed packs a plan into memory of its own.
+func (s *Server) packed(req *request, a plan) []byte {
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	return slices.Clone(w.failure(&out.req, dns.ExtendedErrorCodeNoReachableAuthority))
+	return slices.Clone(w.pack(req, &a))
 }
 
 func (s *Server) complete(ctx context.Context, out *outbound) (*dns.Msg, error) {
+	reply, err := s.opening(ctx, out)
+	if err != nil {
+		return nil, err
+	}
+	return s.follow(ctx, reply, &out.req, true)
+}
+
+// opening returns the reply that the chain begins with: what was answered so far, or what the upstream resolvers say.
+func (s *Server) opening(ctx context.Context, out *outbound) (*dns.Msg, error) {
+	if out.base != nil {
+		reply := new(dns.Msg)
+		return reply, reply.Unpack(out.base)
+	}
 	question, err := out.req.question()
 	if err != nil {
 		return nil, err
 	}
-	if out.base == nil {
-		return s.ask(ctx, question, &out.req)
-	}
-	var base dns.Msg
-	if err := base.Unpack(out.base); err != nil {
-		return nil, err
-	}
-	return s.follow(ctx, &base, &out.req, maxChain)
+	return s.ask(ctx, question, &out.req)
 }
 
 // question returns the request's question in the form of the message library.
@@ -75,54 +91,6 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 	}
 	reply.Authoritative = false
 	return reply, nil
-}
-
-// follow adds to a reply what the CNAME at its end leads to: in the server's own domains from the View, elsewhere from
-// the upstream resolvers. A chain that is too long, or leads nowhere that can be asked, stays as it is.
-func (s *Server) follow(ctx context.Context, reply *dns.Msg, req *request, depth int) (*dns.Msg, error) {
-	if len(reply.Answer) == 0 {
-		return reply, nil
-	}
-	alias, ok := reply.Answer[len(reply.Answer)-1].(*dns.CNAME)
-	if !ok || depth == 0 {
-		return reply, nil
-	}
-	rest, err := s.lookup(ctx, alias.Target, req, depth-1)
-	if err != nil || rest == nil {
-		return reply, err
-	}
-	reply.Answer = append(reply.Answer, rest.Answer...)
-	reply.Ns, reply.Extra = rest.Ns, nil
-	reply.Rcode = rest.Rcode
-	reply.Truncated = reply.Truncated || rest.Truncated
-	return reply, nil
-}
-
-// lookup asks for the request's type at another name. It returns nil if nobody can be asked.
-func (s *Server) lookup(ctx context.Context, target string, req *request, depth int) (*dns.Msg, error) {
-	query := new(dns.Msg).SetQuestion(target, req.qtype)
-	packed, err := query.Pack()
-	if err != nil {
-		return nil, err
-	}
-	w := s.workers.Get().(*worker)
-	defer s.workers.Put(w)
-	w.req.tcp, w.req.asker = true, req.asker
-	if _, ok := w.req.parse(packed); !ok {
-		return nil, nil
-	}
-	if z, _ := s.ownZone(w.req.labels); z == nil {
-		if s.upstream == nil {
-			return nil, nil
-		}
-		return s.ask(ctx, query.Question[0], req)
-	}
-	a := s.resolve(&w.req)
-	var reply dns.Msg
-	if err := reply.Unpack(w.pack(&w.req, &a)); err != nil {
-		return nil, err
-	}
-	return s.follow(ctx, &reply, req, depth)
 }
 
 // fit packs a reply that came from elsewhere for this asker: its ID, its question as it came, its size, its EDNS.

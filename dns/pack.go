@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"cmp"
 	"encoding/binary"
 	"net/netip"
 
@@ -62,7 +63,7 @@ func (p *packer) appendBody(rtype uint16, data, suffix []byte) {
 // fit is left out in this order: ADDITIONAL, then ANSWER with TC set; OPT always fits.
 func (w *worker) pack(req *request, a *plan) []byte {
 	limit := req.limit() - optLen(req, a)
-	p := packer{buf: w.startReply(req), limit: limit, ttl: w.server.ttl}
+	p := packer{buf: w.startReply(req), limit: limit, ttl: cmp.Or(a.ttl, w.server.ttl)}
 	var answers, authority, additional int
 	truncated := false
 	if a.set != nil {

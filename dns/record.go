@@ -210,6 +210,8 @@ func firstHost(addresses []catalog.Address, preferred catalog.Address) []byte {
 // addressSets is how a name answers for addresses: by A and AAAA, or by CNAME if it has neither.
 type addressSets struct {
 	v4, v6, cname *recordSet
+	// hosts are the host names beside addresses, in wire form.
+	hosts []record
 }
 
 // addressBuilder collects addressSets.
@@ -234,8 +236,18 @@ func (b *addressBuilder) build() addressSets {
 	}
 	if sets.v4 == nil && sets.v6 == nil {
 		sets.cname = newRecordSet(dns.TypeCNAME, b.cname.records)
+	} else {
+		sets.hosts = b.cname.records
 	}
 	return sets
+}
+
+// hostsFor returns the host names whose addresses belong to the answer to a type.
+func (s *addressSets) hostsFor(qtype uint16) []record {
+	if qtype == dns.TypeA || qtype == dns.TypeAAAA {
+		return s.hosts
+	}
+	return nil
 }
 
 // find returns the set that answers a type; nil if there is none.

@@ -62,7 +62,7 @@ func FuzzUpstreamReply(f *testing.F) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if got, err = s.follow(t.Context(), got, &w.req, maxChain); err != nil {
+			if got, err = s.follow(t.Context(), got, &w.req, true); err != nil {
 				continue
 			}
 			if out, err := s.fit(got, &w.req); err == nil && len(out) > w.req.limit() {

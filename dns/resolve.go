@@ -16,6 +16,10 @@ type plan struct {
 	zone *zone
 	// set is the answer; nil if there is none, and then the zone's SOA is given.
 	set *recordSet
+	// hosts are names whose addresses belong to the answer, in wire form, with their weights.
+	hosts []record
+	// ttl, if not 0, is that of the answer's records in place of the server's.
+	ttl uint32
 	// extended is an RFC 8914 code, sent if it is not 0 and the asker speaks EDNS.
 	extended uint16
 	// forward tells that the question is for the upstream resolvers.
@@ -28,8 +32,9 @@ func (s *Server) resolve(req *request) plan {
 		if !s.view.Ready() {
 			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 		}
-		set, rcode := s.resolveName(z, parseName(below, s.datacenter), req)
-		return plan{rcode: rcode, zone: z, set: set}
+		a := s.resolveName(z, parseName(below, s.datacenter), req)
+		a.zone = z
+		return a
 	}
 	if ip, ok := parseReverse(req.labels); ok && (req.qtype == dns.TypePTR || req.qtype == dns.TypeANY) {
 		if !s.view.Ready() {
@@ -64,24 +69,25 @@ func (s *Server) ownZone(labels []string) (*zone, []string) {
 	return z, below
 }
 
-// resolveName answers for a name below a zone. No set with RcodeSuccess means that the name has others.
-func (s *Server) resolveName(z *zone, n name, req *request) (*recordSet, int) {
+// resolveName answers for a name below a zone, which is left to be set. No set with RcodeSuccess means that the name has
+// others.
+func (s *Server) resolveName(z *zone, n name, req *request) plan {
 	qtype := req.qtype
 	switch n.kind {
 	case nameApex:
-		return s.resolveApex(z, qtype), dns.RcodeSuccess
+		return plan{set: s.resolveApex(z, qtype)}
 	case nameEmpty:
-		return nil, dns.RcodeSuccess
+		return plan{}
 	case nameServer:
-		return addressesOf(s.ownAddresses()).find(qtype), dns.RcodeSuccess
+		return plan{set: addressesOf(s.ownAddresses()).find(qtype)}
 	case nameService, nameProtocol:
 		return s.resolveService(n, req)
 	case nameNode:
 		return s.resolveNode(n.node, qtype)
 	case nameAddress:
-		return addressesOf([]catalog.Address{{IP: n.addr}}).find(qtype), dns.RcodeSuccess
+		return plan{set: addressesOf([]catalog.Address{{IP: n.addr}}).find(qtype)}
 	default:
-		return nil, dns.RcodeNameError
+		return plan{rcode: dns.RcodeNameError}
 	}
 }
 
@@ -99,36 +105,36 @@ func (s *Server) resolveApex(z *zone, qtype uint16) *recordSet {
 	}
 }
 
-func (s *Server) resolveService(n name, req *request) (*recordSet, int) {
+func (s *Server) resolveService(n name, req *request) plan {
 	service := s.view.Service(n.service)
 	if service == nil || len(service.Endpoints) == 0 {
 		// A lone label that begins with '_' also stands above RFC 2782 names.
 		if n.want == (selector{}) && underscored(n.service) {
-			return nil, dns.RcodeSuccess
+			return plan{}
 		}
-		return nil, dns.RcodeNameError
+		return plan{rcode: dns.RcodeNameError}
 	}
 	if n.kind == nameProtocol {
-		return nil, dns.RcodeSuccess
+		return plan{}
 	}
 	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(s.kindOf(req.asker, n.nearest), n.want)
 	if sets == nil {
-		return nil, dns.RcodeNameError
+		return plan{rcode: dns.RcodeNameError}
 	}
-	return sets.find(req.qtype), dns.RcodeSuccess
+	return plan{set: sets.find(req.qtype), hosts: sets.hostsFor(req.qtype)}
 }
 
-func (s *Server) resolveNode(node string, qtype uint16) (*recordSet, int) {
+func (s *Server) resolveNode(node string, qtype uint16) plan {
 	snapshot := s.view.Node(node)
 	if snapshot == nil || snapshot.Node == nil {
-		return nil, dns.RcodeNameError
+		return plan{rcode: dns.RcodeNameError}
 	}
 	if qtype == dns.TypeTXT {
 		var b setBuilder
 		b.addMeta(snapshot.Node.Meta)
-		return b.finishTXT(), dns.RcodeSuccess
+		return plan{set: b.finishTXT()}
 	}
-	return addressesOf(snapshot.Node.Addresses).find(qtype), dns.RcodeSuccess
+	return plan{set: addressesOf(snapshot.Node.Addresses).find(qtype)}
 }
 
 // ownAddresses are those of the node that this server runs on.

@@ -25,8 +25,11 @@ type worker struct {
 // outbound is a query that cannot be answered from the View alone. It owns its memory.
 type outbound struct {
 	req request
-	// base is the reply so far, which ends in a CNAME that is to be followed; nil if the whole query goes upstream.
+	// base is the reply so far, which ends in a CNAME that is to be followed; nil if there is none.
 	base []byte
+	// hosts is an answer that lacks the addresses of host names; nil if none are to be resolved. Without either the whole
+	// query goes upstream.
+	hosts *plan
 }
 
 func (s *Server) newWorker() *worker {
@@ -54,6 +57,10 @@ func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 	}
 	if a.forward {
 		return nil, &outbound{req: req.clone()}
+	}
+	if len(a.hosts) > 0 {
+		lacking := a // of which a copy is on the heap, and not each plan
+		return nil, &outbound{req: req.clone(), hosts: &lacking}
 	}
 	reply := w.pack(req, &a)
 	if req.fresh && a.zone != nil && a.rcode == dns.RcodeSuccess {
