@@ -182,8 +182,10 @@ func TestReverse(t *testing.T) {
 		{"fd01::6", dns.TypePTR, ok, []string{"PTR six.service.dc1.koine."}},
 		{"10.0.0.1", dns.TypeANY, ok, []string{"PTR n1.node.dc1.koine."}},
 		{"10.1.0.9", dns.TypePTR, ok, []string{"PTR down.service.dc1.koine."}},
-		{"10.1.0.1", dns.TypeTXT, refused, nil},
-		{"10.77.0.1", dns.TypePTR, refused, nil},
+		{"10.1.0.1", dns.TypeTXT, ok, nil},
+		{"10.77.0.1", dns.TypePTR, nxdomain, nil},
+		{"fd01::77", dns.TypePTR, nxdomain, nil},
+		{"8.8.8.8", dns.TypePTR, refused, nil},
 	}
 	w := seeded(newTestServer(t, Config{}, estate()), 1)
 	for _, test := range tests {
@@ -202,7 +204,7 @@ func TestReverse(t *testing.T) {
 			}
 		})
 	}
-	for _, name := range []string{"in-addr.arpa.", "1.0.1.10.in-addr.arpa.x.", "1.0.10.in-addr.arpa.", "a.0.1.10.in-addr.arpa.",
+	for _, name := range []string{"in-addr.arpa.", "1.0.1.10.in-addr.arpa.x.", "1.0.8.in-addr.arpa.", "a.0.1.8.in-addr.arpa.",
 		strings.Repeat("0.", 31) + "g.ip6.arpa.", strings.Repeat("00.", 32) + "ip6.arpa.", "arpa.", "."} {
 		if m := ask(t, w, query(name, dns.TypePTR), false); m.Rcode != refused {
 			t.Errorf("%s: rcode %d", name, m.Rcode)
@@ -214,7 +216,7 @@ func TestReverseFollowsNodes(t *testing.T) {
 	view := catalog.NewView()
 	w := seeded(newTestServer(t, Config{View: view}, []catalog.Change{node("n1", ip("10.0.0.1", ""))}), 1)
 	ptr := query("2.0.0.10.in-addr.arpa.", dns.TypePTR)
-	if m := ask(t, w, ptr, false); m.Rcode != refused {
+	if m := ask(t, w, ptr, false); m.Rcode != nxdomain {
 		t.Fatalf("before: %v", m)
 	}
 	view.Apply(43, []catalog.Change{node("n2", ip("10.0.0.2", ""))})

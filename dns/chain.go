@@ -113,7 +113,7 @@ func unseen(seen map[string]bool, links []*dns.CNAME) bool {
 
 // answersFor reports whether a name is in one of the server's own zones.
 func (s *Server) answersFor(name string) bool {
-	z, _ := s.ownZone(dns.SplitDomainName(strings.ToLower(name)))
+	z, _ := s.ownZone(labelsOf(name))
 	return z != nil
 }
 
@@ -128,6 +128,14 @@ func (s *Server) leadsOn(name, target string) bool {
 
 func labelsOf(name string) []string { return dns.SplitDomainName(strings.ToLower(name)) }
 
+// resolveHere answers for names that the chains of all clients end at here. It returns false for those of the upstreams.
+func (s *Server) resolveHere(req *request) (plan, bool) {
+	if z, _ := s.ownZone(req.labels); z != nil {
+		return s.resolve(req), true
+	}
+	return s.resolveSpecial(req)
+}
+
 // lookup asks for the request's type at another name. It returns nil if nobody can be asked.
 func (s *Server) lookup(ctx context.Context, target string, req *request, hosts bool) (*dns.Msg, error) {
 	query := new(dns.Msg).SetQuestion(target, req.qtype)
@@ -141,14 +149,13 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, hosts 
 	if rcode, ok := w.req.parse(packed); !ok || rcode != dns.RcodeSuccess {
 		return nil, nil
 	}
-	if z, _ := s.ownZone(w.req.labels); z == nil {
-		if s.upstream == nil {
-			return nil, nil
-		}
+	a, here := s.resolveHere(&w.req)
+	switch {
+	case !here && s.upstream == nil:
+		return nil, nil
+	case !here:
 		return s.ask(ctx, query.Question[0], req)
-	}
-	a := s.resolve(&w.req)
-	if hosts {
+	case hosts:
 		a = s.withHosts(ctx, &w.req, a)
 	}
 	reply := new(dns.Msg)

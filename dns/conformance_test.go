@@ -53,7 +53,7 @@ func TestConformance(t *testing.T) {
 // conform asks one question in four ways.
 func conform(t *testing.T, s *Server, asker, name, qtype, want string) {
 	t.Helper()
-	from := map[string]string{"container": fromFront, "host": fromHost}[asker]
+	from := map[string]string{"container": fromFront, "host": fromHost, "elsewhere": fromAfar}[asker]
 	for way := range 4 {
 		w := seeded(s, 1)
 		w.req.asker = s.askerAt(netip.MustParseAddr(from))
@@ -78,6 +78,8 @@ func outcome(m *dns.Msg) string {
 		return "empty"
 	case m.Rcode == dns.RcodeNameError && len(m.Ns) == 1:
 		return "NXDOMAIN"
+	case m.Rcode == dns.RcodeRefused:
+		return "REFUSED"
 	default:
 		return fmt.Sprint(m)
 	}

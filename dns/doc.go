@@ -56,6 +56,9 @@
 // 8767), and the upstreams asked again every 30 s. Failures are kept for 5 s (RFC 9520). A question that is with them is not
 // asked a second time. A query that comes from one of this server's own sockets is a loop, and refused.
 //
+// Names of localhost, onion, invalid and resolver.arpa, and of private addresses, are answered here (RFC 6761, 7686, 9462,
+// 6303) unless they are in a zone that has resolvers of its own.
+//
 // A CNAME that leads into a domain of this server, or from it, or from one zone of upstreams to another, is followed, through
 // 16 at most; a loop is SERVFAIL. What upstreams say of names in the server's own domains does not count.
 //

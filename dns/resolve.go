@@ -30,7 +30,7 @@ type plan struct {
 func (s *Server) resolve(req *request) plan {
 	if z, below := s.ownZone(req.labels); z != nil {
 		if !s.view.Ready() {
-			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
+			return notReady()
 		}
 		a := s.resolveName(z, parseName(below, s.datacenter), req)
 		a.zone = z
@@ -38,13 +38,21 @@ func (s *Server) resolve(req *request) plan {
 	}
 	if ip, ok := parseReverse(req.labels); ok && (req.qtype == dns.TypePTR || req.qtype == dns.TypeANY) {
 		if !s.view.Ready() {
-			return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
+			return notReady()
 		}
 		if set := s.pointers(ip, req.asker.scope); set != nil {
 			return plan{zone: s.zones[0], set: set}
 		}
 	}
+	if n := len(req.labels); n > 0 && req.labels[n-1] == localhost { // what is called so is no container
+		if a, ok := s.resolveSpecial(req); ok {
+			return a
+		}
+	}
 	if a, ok := s.resolveNeighbour(req); ok {
+		return a
+	}
+	if a, ok := s.resolveSpecial(req); ok {
 		return a
 	}
 	if s.upstream == nil || req.flags&flagRD == 0 {
@@ -54,6 +62,10 @@ func (s *Server) resolve(req *request) plan {
 		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
 	}
 	return plan{forward: true}
+}
+
+func notReady() plan {
+	return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}
 }
 
 // ownZone returns the innermost of the server's zones that a name is in, and the labels below it; nil if the name is in none,

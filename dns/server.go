@@ -82,6 +82,7 @@ type shared struct {
 	view       *catalog.View
 	slot       catalog.Slot
 	zones      []*zone
+	specials   specials
 	datacenter string
 	node       string
 	own        []catalog.Address
@@ -132,7 +133,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{shared: &shared{
-		view: cfg.View, slot: cfg.View.Slot(), zones: zones, datacenter: strings.ToLower(cfg.Datacenter),
+		view: cfg.View, slot: cfg.View.Slot(), zones: zones, specials: newSpecials(), datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
 		udpSize: uint16(cfg.UDPSize), access: access,
 		metrics: counters, log: cfg.Logger,
