@@ -8,6 +8,8 @@
 //   - RFC 6891 EDNS version 0. The client's UDP size is honoured from 512 bytes to Config.UDPSize, which is 1232 by
 //     default. RFC 8914: extended error 14 (Not Ready) while the View loads, 18 (Prohibited) for a client that nothing is
 //     passed on for, 22 when no upstream answers.
+//   - RFC 7873 and 9018 cookies: a client's cookie comes back with a server cookie, by which it tells forged replies from
+//     true ones. Clients without a valid one are answered all the same, and as much: BADCOOKIE is never sent.
 //   - RFC 2308: a name that exists without the type asked for is NOERROR with the SOA; one that does not exist is
 //     NXDOMAIN with the SOA. RFC 8020: a name above others exists.
 //   - RFC 8482: ANY gets one of the name's record sets.
@@ -64,7 +66,7 @@
 //
 // # What it loses
 //
-//   - No DNSSEC, zone transfer (REFUSED), dynamic update or notify (NOTIMP), no TSIG, no cookies (RFC 7873).
+//   - No DNSSEC, zone transfer (REFUSED), dynamic update or notify (NOTIMP), no TSIG.
 //   - CNAME stands alone: of instances that are known by a host name only, A and AAAA answers show one at a time; beside
 //     addresses they show the names' own addresses, if upstreams are there to ask. In SRV answers they are targets like any
 //     other.

@@ -2,8 +2,10 @@ package dns
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -106,6 +108,7 @@ func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 	reply.Extra = slices.DeleteFunc(reply.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
 	if req.edns {
 		reply.SetEdns0(req.mostUDP, req.do)
+		s.addCookie(reply.IsEdns0(), req)
 	} else if reply.Rcode > 0xf {
 		reply.Rcode = dns.RcodeServerFailure
 	}
@@ -113,4 +116,12 @@ func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 	reply.Truncate(req.limit())
 	reply.Truncated = reply.Truncated || cut
 	return reply.Pack()
+}
+
+// addCookie adds the answer to the client's cookie to the OPT record of a reply.
+func (s *Server) addCookie(opt *dns.OPT, req *request) {
+	if req.cookie.size > 0 {
+		data := s.cookies.appendReply(nil, req.asker.ip, &req.cookie, time.Now())
+		opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(data)})
+	}
 }

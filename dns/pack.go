@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"encoding/binary"
 	"net/netip"
+	"time"
 
 	"github.com/miekg/dns"
 )
@@ -79,7 +80,7 @@ func (w *worker) pack(req *request, a *plan) []byte {
 		additional = w.packGlue(&p, a.set)
 	}
 	if req.edns {
-		p.buf = appendOPT(p.buf, req, a)
+		p.buf = w.server.appendOPT(p.buf, req, a)
 		additional++
 	}
 	w.out = p.buf
@@ -206,17 +207,20 @@ func extendedText(code uint16) string {
 
 // optLen returns how long the OPT record of a reply is.
 func optLen(req *request, a *plan) int {
-	switch {
-	case !req.edns:
+	if !req.edns {
 		return 0
-	case a.extended == 0:
-		return optSize
-	default:
-		return optSize + 6 + len(extendedText(a.extended))
 	}
+	n := optSize
+	if req.cookie.size > 0 {
+		n += cookieOptionSize
+	}
+	if a.extended != 0 {
+		n += 6 + len(extendedText(a.extended))
+	}
+	return n
 }
 
-func appendOPT(b []byte, req *request, a *plan) []byte {
+func (s *Server) appendOPT(b []byte, req *request, a *plan) []byte {
 	b = append(b, 0) // the root
 	b = binary.BigEndian.AppendUint16(b, dns.TypeOPT)
 	b = binary.BigEndian.AppendUint16(b, req.mostUDP)
@@ -226,11 +230,16 @@ func appendOPT(b []byte, req *request, a *plan) []byte {
 	}
 	b = append(b, byte(a.rcode>>4), 0)
 	b = binary.BigEndian.AppendUint16(b, flags)
+	b = binary.BigEndian.AppendUint16(b, uint16(optLen(req, a)-optSize))
+	if req.cookie.size > 0 {
+		b = binary.BigEndian.AppendUint16(b, dns.EDNS0COOKIE)
+		b = binary.BigEndian.AppendUint16(b, clientCookieSize+serverCookieSize)
+		b = s.cookies.appendReply(b, req.asker.ip, &req.cookie, time.Now())
+	}
 	if a.extended == 0 {
-		return append(b, 0, 0)
+		return b
 	}
 	text := extendedText(a.extended)
-	b = binary.BigEndian.AppendUint16(b, uint16(6+len(text)))
 	b = binary.BigEndian.AppendUint16(b, dns.EDNS0EDE)
 	b = binary.BigEndian.AppendUint16(b, uint16(2+len(text)))
 	b = binary.BigEndian.AppendUint16(b, a.extended)

@@ -43,6 +43,7 @@ type request struct {
 	version uint8
 	size    uint16
 	do      bool
+	cookie  cookie
 
 	tcp   bool
 	asker asker
@@ -143,21 +144,58 @@ func (r *request) parseRecords(msg []byte, off int) (rcode int) {
 		return dns.RcodeFormatError
 	}
 	for i := range count {
-		rr, next, err := dns.UnpackRR(msg, off)
-		if err != nil || next == off { // the library takes the end of a message for an empty record
-			return dns.RcodeFormatError
+		next, isOPT, rcode := r.parseOPT(msg, off, i < authority)
+		if rcode != dns.RcodeSuccess {
+			return rcode
+		}
+		if !isOPT {
+			rr, after, err := dns.UnpackRR(msg, off)
+			if err != nil || after == off || rr.Header().Rrtype == dns.TypeOPT { // the library takes the end of a message for an empty record
+				return dns.RcodeFormatError
+			}
+			next = after
 		}
 		off = next
-		opt, ok := rr.(*dns.OPT)
-		if !ok {
-			continue
-		}
-		if i < authority || r.edns || opt.Hdr.Name != "." {
-			return dns.RcodeFormatError
-		}
-		r.edns, r.version, r.size, r.do = true, opt.Version(), opt.UDPSize(), opt.Do()
 	}
 	return r.refuse()
+}
+
+// parseOPT reads an OPT record (RFC 6891 §6.1.2) and returns where it ends. It returns false if another record stands there.
+// Options other than COOKIE are passed over.
+func (r *request) parseOPT(msg []byte, off int, misplaced bool) (next int, ok bool, rcode int) {
+	if len(msg) < off+optSize || msg[off] != 0 || binary.BigEndian.Uint16(msg[off+1:]) != dns.TypeOPT {
+		return 0, false, dns.RcodeSuccess
+	}
+	next = off + optSize + int(binary.BigEndian.Uint16(msg[off+optSize-2:]))
+	if misplaced || r.edns || next > len(msg) {
+		return 0, true, dns.RcodeFormatError
+	}
+	r.edns, r.size = true, binary.BigEndian.Uint16(msg[off+3:])
+	r.version, r.do = msg[off+6], msg[off+7]&0x80 != 0
+	if !r.parseOptions(msg[off+optSize : next]) {
+		return 0, true, dns.RcodeFormatError
+	}
+	return next, true, dns.RcodeSuccess
+}
+
+// parseOptions reads the options of an OPT record. The first cookie counts.
+func (r *request) parseOptions(data []byte) (ok bool) {
+	for len(data) > 0 {
+		if len(data) < 4 {
+			return false
+		}
+		code, end := binary.BigEndian.Uint16(data), 4+int(binary.BigEndian.Uint16(data[2:]))
+		if end > len(data) {
+			return false
+		}
+		if code == dns.EDNS0COOKIE && r.cookie.size == 0 {
+			if r.cookie, ok = readCookie(data[4:end]); !ok {
+				return false
+			}
+		}
+		data = data[end:]
+	}
+	return true
 }
 
 // refuse returns the code for a well-formed query that this server does not answer.

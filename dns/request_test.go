@@ -73,10 +73,13 @@ func TestBadMessages(t *testing.T) {
 func FuzzMessage(f *testing.F) {
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV, dns.TypeTXT, dns.TypeANY, dns.TypeSOA, dns.TypeNS, dns.TypePTR} {
 		for _, name := range []string{".", "koine.", "Blue.web.service.koine.", "_http._tcp.web.service.dc1.consul.",
-			"ext.service.koine.", "loop.service.koine.", "1.0.1.10.in-addr.arpa.", "fleet.service.koine.", "n1.node.koine."} {
+			"ext.service.koine.", "loop.service.koine.", "1.0.1.10.in-addr.arpa.", "a.b.localhost.", "7.0.d.f.ip6.arpa.", "fleet.service.koine.", "n1.node.koine."} {
 			q := query(name, qtype)
 			if qtype != dns.TypeA {
 				q.SetEdns0(1232, true)
+			}
+			if qtype == dns.TypeTXT || qtype == dns.TypeSRV {
+				q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"}}
 			}
 			packed, err := q.Pack()
 			if err != nil {

@@ -91,6 +91,7 @@ type shared struct {
 	udpSize    uint16
 	upstream   *forwarder // nil if nothing is forwarded
 	access     *access
+	cookies    *cookies
 	cache      *answerCache
 	metrics    *metrics
 	log        *slog.Logger
@@ -135,7 +136,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, specials: newSpecials(), datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
-		udpSize: uint16(cfg.UDPSize), access: access,
+		udpSize: uint16(cfg.UDPSize), access: access, cookies: newCookies(time.Now()),
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: newConns(cfg.MaxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
@@ -318,10 +319,12 @@ func (s *Server) Run(ctx context.Context) error {
 // upkeep is how often what depends on the time and on this host is looked at again.
 const upkeep = 30 * time.Second
 
-// keepUp reads this host's subnets again now and then, until the context ends: interfaces come and go.
+// keepUp reads this host's subnets again now and then, for interfaces come and go, and renews the secret of the cookies,
+// until the context ends.
 func (s *Server) keepUp(ctx context.Context) {
 	for pause.For(ctx, upkeep) {
 		s.access.readOwn()
+		s.cookies.rollOver(time.Now())
 	}
 }
 

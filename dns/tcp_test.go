@@ -149,6 +149,13 @@ func (b *syncBuffer) count(what string) int {
 	return strings.Count(b.b.String(), what)
 }
 
+// idle reports whether no connection has a query that is being answered.
+func (c *conns) idle() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.count(func(one *tcpConn) bool { return one.queries > 0 }) == 0
+}
+
 // TestIdleConnectionsMakeRoom fills a server of three places.
 func TestIdleConnectionsMakeRoom(t *testing.T) {
 	var log syncBuffer
@@ -156,27 +163,27 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	s := newTestServer(t, Config{MaxConns: 3, Metrics: registry, Logger: slog.New(slog.NewTextHandler(&log, nil))}, estate())
 	addr := start(t, s, "127.0.0.1:0")
 	var open []*dns.Conn
-	for range 3 {
-		conn := dialTCP(t, addr)
-		send(t, conn, "web.service.koine.")
-		receive(t, conn, "web.service.koine.")
-		open = append(open, conn)
+	exchange := func(conn *dns.Conn, name string) {
+		t.Helper()
+		send(t, conn, name)
+		receive(t, conn, name)
+		await(t, "the connection is idle", func() bool { return s.conns.idle() })
 	}
-	send(t, open[0], "pub.service.koine.") // so the second is idle longest
-	receive(t, open[0], "pub.service.koine.")
+	for range 3 {
+		open = append(open, dialTCP(t, addr))
+		exchange(open[len(open)-1], "web.service.koine.")
+	}
+	exchange(open[0], "pub.service.koine.") // so the second is idle longest
 	for range 2 {
-		conn := dialTCP(t, addr)
-		send(t, conn, "web.service.koine.")
-		receive(t, conn, "web.service.koine.")
-		open = append(open, conn)
+		open = append(open, dialTCP(t, addr))
+		exchange(open[len(open)-1], "web.service.koine.")
 	}
 	for _, gone := range []int{1, 2} {
 		if _, err := open[gone].Read(make([]byte, 1)); err == nil {
 			t.Errorf("connection %d is still open", gone)
 		}
 	}
-	send(t, open[0], "pub.service.koine.")
-	receive(t, open[0], "pub.service.koine.")
+	exchange(open[0], "pub.service.koine.")
 	if n := log.count("level=WARN"); n != 1 {
 		t.Errorf("%d warnings, want one", n)
 	}

@@ -1,0 +1,133 @@
+package dns
+
+import (
+	"bytes"
+	"crypto/rand"
+	"encoding/binary"
+	"net/netip"
+	"sync/atomic"
+	"time"
+)
+
+// The sizes of DNS cookies, in bytes (RFC 7873 §4).
+const (
+	clientCookieSize = 8
+	serverCookieSize = 16 // of ours, by RFC 9018
+	minServerCookie  = 8
+	maxCookieSize    = 40 // client's and server's
+	cookieOptionSize = 4 + clientCookieSize + serverCookieSize
+)
+
+// The times of server cookies (RFC 9018 §4.3 and §5).
+const (
+	cookieLife    = time.Hour
+	cookieRenewal = cookieLife / 2  // older ones are replaced
+	cookieAhead   = 5 * time.Minute // for which the clock of another server of the same address may be ahead
+	secretLife    = 24 * time.Hour
+)
+
+// cookieVersion is that of RFC 9018.
+const cookieVersion = 1
+
+// cookie is what a client sends: its own cookie, and perhaps the server cookie that it was given. The zero value is none.
+type cookie struct {
+	size uint8
+	data [maxCookieSize]byte
+}
+
+// readCookie reads the data of a COOKIE option. It returns false for a size that none has (RFC 7873 §5.2.2).
+func readCookie(data []byte) (c cookie, ok bool) {
+	n := len(data)
+	if n != clientCookieSize && (n < clientCookieSize+minServerCookie || n > maxCookieSize) {
+		return c, false
+	}
+	c.size = uint8(copy(c.data[:], data))
+	return c, true
+}
+
+func (c *cookie) client() []byte { return c.data[:clientCookieSize] }
+
+func (c *cookie) server() []byte { return c.data[clientCookieSize:c.size] }
+
+// secrets are the keys that server cookies are made with. Those of the key before are good until their time is over.
+type secrets struct {
+	current, previous [16]byte
+	since             time.Time
+}
+
+// rolled returns the secrets that hold at a time; the same ones until the current one has had its life.
+func (s *secrets) rolled(now time.Time) *secrets {
+	if now.Sub(s.since) < secretLife {
+		return s
+	}
+	fresh := &secrets{previous: s.current, since: now}
+	_, _ = rand.Read(fresh.current[:]) // it never fails
+	return fresh
+}
+
+// cookies makes server cookies.
+type cookies struct{ secrets atomic.Pointer[secrets] }
+
+func newCookies(now time.Time) *cookies {
+	c := &cookies{}
+	first := (&secrets{}).rolled(now)
+	_, _ = rand.Read(first.previous[:])
+	c.secrets.Store(first)
+	return c
+}
+
+// rollOver replaces the secret once it has had its life.
+func (c *cookies) rollOver(now time.Time) { c.secrets.Store(c.secrets.Load().rolled(now)) }
+
+// appendReply appends the data of the COOKIE option that answers a client's: its own cookie, and the server cookie that it
+// has, or a new one if that is none of ours, or no longer young. Clients without a valid one are answered like all others:
+// a cookie tells them forged replies from true ones, and buys nothing here.
+func (c *cookies) appendReply(b []byte, from netip.Addr, sent *cookie, now time.Time) []byte {
+	b = append(b, sent.client()...)
+	s := c.secrets.Load()
+	if s.valid(from, sent, now) && age(sent.server(), now) < cookieRenewal {
+		return append(b, sent.server()...)
+	}
+	return appendServerCookie(b, &s.current, sent.client(), from, [3]byte{}, uint32(now.Unix()))
+}
+
+// valid reports whether a client's server cookie was made here for it, not too long ago.
+func (s *secrets) valid(from netip.Addr, sent *cookie, now time.Time) bool {
+	theirs := sent.server()
+	if len(theirs) != serverCookieSize || theirs[0] != cookieVersion {
+		return false
+	}
+	if a := age(theirs, now); a > cookieLife || a < -cookieAhead {
+		return false
+	}
+	stamp := binary.BigEndian.Uint32(theirs[4:])
+	for _, secret := range []*[16]byte{&s.current, &s.previous} {
+		var made [serverCookieSize]byte
+		if bytes.Equal(appendServerCookie(made[:0], secret, sent.client(), from, [3]byte(theirs[1:4]), stamp), theirs) {
+			return true
+		}
+	}
+	return false
+}
+
+// age is how old a server cookie is. Its time counts seconds and begins again every 136 years (RFC 1982).
+func age(server []byte, now time.Time) time.Duration {
+	return time.Duration(int32(uint32(now.Unix())-binary.BigEndian.Uint32(server[4:]))) * time.Second
+}
+
+// appendServerCookie appends the server cookie of a client at an address, made at a time (RFC 9018 §4).
+func appendServerCookie(b []byte, secret *[16]byte, client []byte, from netip.Addr, reserved [3]byte, stamp uint32) []byte {
+	var room [clientCookieSize + 8 + 16]byte
+	message := append(room[:0], client...)
+	message = append(message, cookieVersion, reserved[0], reserved[1], reserved[2])
+	message = binary.BigEndian.AppendUint32(message, stamp)
+	b = append(b, message[clientCookieSize:]...)
+	if from = from.Unmap(); from.Is4() {
+		four := from.As4()
+		message = append(message, four[:]...)
+	} else {
+		sixteen := from.As16()
+		message = append(message, sixteen[:]...)
+	}
+	return binary.LittleEndian.AppendUint64(b, sipHash(secret, message))
+}
