@@ -148,8 +148,10 @@ func TestQueriesCostNoGarbage(t *testing.T) {
 			if _, err := d.read(); err != nil {
 				t.Fatal(err)
 			}
-			s.answerDatagram(t.Context(), w, d, 0, conn)
+			since := time.Now()
+			s.answerDatagram(t.Context(), w, d, 0, conn, since)
 			d.flush(s.log)
+			s.metrics.took(1, since)
 			if n, err := asker.Read(reply); err != nil || n < headerSize {
 				t.Fatal(n, err)
 			}

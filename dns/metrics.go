@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
@@ -17,6 +18,8 @@ type metrics struct {
 	cache     [cacheResults]prometheus.Counter
 	// shed counts the connections that bounds have cost; that of limitNone is nil.
 	shed [limits]prometheus.Counter
+	// fromCatalog and fromUpstream take how long replies took, from the View alone or with the upstreams.
+	fromCatalog, fromUpstream prometheus.Observer
 }
 
 // countedTypes are the types that are counted by name; all others are "other".
@@ -41,7 +44,12 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 		Name: "koine_dns_connections_closed_total",
 		Help: "TCP connections closed to make room, or for want of it, by the bound that was met: all connections, or those of one client.",
 	}, []string{"limit"})
-	m := &metrics{truncated: truncated}
+	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
+		Name:    "koine_dns_reply_seconds",
+		Help:    "Time from reading a DNS query to sending its reply, by where that came from: the catalog, or the upstream resolvers and what is kept of theirs.",
+		Buckets: prometheus.ExponentialBuckets(0.000_01, 4, 11), // 10 µs to 10 s
+	}, []string{"source"})
+	m := &metrics{truncated: truncated, fromCatalog: seconds.WithLabelValues("catalog"), fromUpstream: seconds.WithLabelValues("upstream")}
 	m.shed[limitAll], m.shed[limitClient] = shed.WithLabelValues("all"), shed.WithLabelValues("client")
 	for result, text := range [cacheResults]string{cacheMiss: "miss", cacheHit: "hit", cacheShared: "shared", cacheStale: "stale", cacheFailed: "failed"} {
 		m.cache[result] = cache.WithLabelValues(text)
@@ -59,7 +67,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	if registry == nil {
 		return m, nil
 	}
-	for _, c := range []prometheus.Collector{queries, truncated, upstream, cache, shed} {
+	for _, c := range []prometheus.Collector{queries, truncated, upstream, cache, shed, seconds} {
 		if err := registry.Register(c); err != nil {
 			return nil, fmt.Errorf("register dns metrics: %w", err)
 		}
@@ -99,4 +107,15 @@ func (m *metrics) forwarded(err error) {
 		return
 	}
 	m.upstream[0].Inc()
+}
+
+// took notes how long some replies from the catalog took, which were sent together.
+func (m *metrics) took(replies int, since time.Time) {
+	if replies == 0 {
+		return
+	}
+	seconds := time.Since(since).Seconds()
+	for range replies {
+		m.fromCatalog.Observe(seconds)
+	}
 }

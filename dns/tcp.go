@@ -112,11 +112,13 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 			return
 		}
 		in = msg
+		since := time.Now()
 		w.req.asker = s.askerAt(from)
 		s.conns.begin(conn)
 		reply, query := w.answer(msg, true)
 		if query != nil {
 			places <- struct{}{} // each is given back within the time of a question
+			query.since = since
 			if s.admit() {
 				pending.Go(func() {
 					defer func() { <-places }()
@@ -135,6 +137,7 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 		s.metrics.count(&w.req, reply)
 		err = out.write(reply)
 		s.conns.end(conn, time.Now())
+		s.metrics.took(1, since)
 		if err != nil {
 			return
 		}
@@ -149,6 +152,7 @@ func (s *Server) answerLater(ctx context.Context, query *outbound, conn *tcpConn
 	if out.write(reply) != nil {
 		conn.Close() // its reader ends
 	}
+	s.metrics.fromUpstream.Observe(time.Since(query.since).Seconds())
 }
 
 // replies writes the replies of one connection, each as a whole.

@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"runtime"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 	"golang.org/x/net/ipv4"
@@ -95,28 +96,35 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 		if err != nil {
 			return fmt.Errorf("read udp: %w", err)
 		}
+		since, answered := time.Now(), 0
 		for i := range n {
 			w.out = replies[i]
-			s.answerDatagram(ctx, w, d, i, conn)
+			if s.answerDatagram(ctx, w, d, i, conn, since) {
+				answered++
+			}
 			replies[i] = w.out // it may have grown
 		}
 		d.flush(s.log)
+		s.metrics.took(answered, since)
 	}
 }
 
-func (s *Server) answerDatagram(ctx context.Context, w *worker, d datagrams, i int, conn *net.UDPConn) {
+// answerDatagram answers a datagram that was read at a time. It returns false if there is no reply, or not yet.
+func (s *Server) answerDatagram(ctx context.Context, w *worker, d datagrams, i int, conn *net.UDPConn, since time.Time) bool {
 	msg, from := d.message(i)
 	w.req.asker = s.askerAt(from.Addr())
 	reply, out := w.answer(msg, false)
 	if out != nil {
+		out.since = since
 		source := slices.Clone(d.source(i))
 		reply = s.startOutbound(ctx, w, out, from, func(reply []byte) { s.send(conn, reply, source, from) })
 	}
 	if reply == nil {
-		return
+		return false
 	}
 	s.metrics.count(&w.req, reply)
 	d.reply(i, reply)
+	return true
 }
 
 // startOutbound has a query finished and sent by a goroutine of its own. If too many are at it, or the query is one that
@@ -133,6 +141,7 @@ func (s *Server) startOutbound(ctx context.Context, w *worker, out *outbound, fr
 		reply := s.finish(ctx, out)
 		s.metrics.count(&out.req, reply)
 		send(reply)
+		s.metrics.fromUpstream.Observe(time.Since(out.since).Seconds())
 	})
 	return nil
 }

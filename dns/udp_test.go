@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
 // TestBurst sends more queries at once than one system call reads, from several sockets: each gets the replies to its
@@ -57,4 +58,35 @@ func expectReplies(t *testing.T, conn net.Conn, name string, count int) {
 		}
 		seen[m.Id] = true
 	}
+}
+
+// TestRepliesAreTimed holds that each reply is counted once by how long it took, by where it came from.
+func TestRepliesAreTimed(t *testing.T) {
+	registry := prometheus.NewRegistry()
+	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, q.Question[0].Name+" 60 IN A 192.0.2.1")) })
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}, Metrics: registry}, estate())
+	addr := start(t, s, "127.0.0.1:0").String()
+	for _, network := range []string{"udp", "tcp"} {
+		for _, name := range []string{"web.service.koine.", "nosuch.koine.", "www.example.com."} {
+			if _, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(query(name, dns.TypeA), addr); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	counts := func() (catalog, upstream uint64) {
+		families, err := registry.Gather()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, family := range families {
+			if family.GetName() == "koine_dns_reply_seconds" {
+				return family.Metric[0].GetHistogram().GetSampleCount(), family.Metric[1].GetHistogram().GetSampleCount()
+			}
+		}
+		return 0, 0
+	}
+	await(t, "all replies are timed", func() bool {
+		catalog, upstream := counts()
+		return catalog == 4 && upstream == 2
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -30,6 +31,8 @@ type outbound struct {
 	// hosts is an answer that lacks the addresses of host names; nil if none are to be resolved. Without either the whole
 	// query goes upstream.
 	hosts *plan
+	// since is when the query was read.
+	since time.Time
 }
 
 func (s *Server) newWorker() *worker {
