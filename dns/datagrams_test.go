@@ -161,3 +161,49 @@ func TestQueriesCostNoGarbage(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkDatagrams has batches of queries read from a socket, answered, and sent back.
+func BenchmarkDatagrams(b *testing.B) {
+	s := newTestServer(b, Config{}, estate())
+	conn := alone(b, "127.0.0.1:0")
+	d, err := newDatagrams(conn)
+	if err != nil {
+		b.Fatal(err)
+	}
+	client, w, reply := dial(b, netip.MustParseAddr("127.0.0.1"), conn), seeded(s, 1), make([]byte, maxUDP)
+	packed, err := query("web.service.koine.", dns.TypeA).Pack()
+	if err != nil {
+		b.Fatal(err)
+	}
+	var replies [batchSize][]byte
+	for i := range replies {
+		replies[i] = make([]byte, 0, maxUDP)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		for range batchSize {
+			if _, err := client.Write(packed); err != nil {
+				b.Fatal(err)
+			}
+		}
+		for left := batchSize; left > 0; {
+			n, err := d.read()
+			if err != nil {
+				b.Fatal(err)
+			}
+			since := time.Now()
+			for i := range n {
+				w.out = replies[i]
+				s.answerDatagram(b.Context(), w, d, i, conn, since)
+			}
+			d.flush(s.log)
+			s.metrics.took(n, since)
+			left -= n
+		}
+		for range batchSize {
+			if _, err := client.Read(reply); err != nil {
+				b.Fatal(err)
+			}
+		}
+	}
+}
