@@ -148,7 +148,7 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		x.Doors[1].Without = "SRV: it has no port; A and AAAA are answered"
 	}
 	if !s.cfg.ResolvesHosts && s.hiddenByAddresses(e, scope) {
-		x.Doors[1].Without = "A and AAAA: it has a host name, other instances have addresses, and no resolvers are there to ask; SRV names it"
+		x.Doors[1].Without = "A and AAAA: it has a host name, other instances have addresses, and there is no resolver to ask (--upstream); SRV names it"
 		if len(e.Ports) == 0 {
 			x.Doors[1].Without = "A, AAAA and SRV: it has a host name and no port, and other instances have addresses"
 		}
@@ -156,8 +156,8 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	return x
 }
 
-// hiddenByAddresses reports whether an instance has a host name only and so, unless that is resolved, no place beside the
-// addresses of others.
+// hiddenByAddresses reports whether an instance has only a host name, and others of its service have addresses: unless the name
+// is resolved, A and AAAA lack the instance.
 func (s *Server) hiddenByAddresses(e *catalog.Endpoint, scope *catalog.Scope) bool {
 	hasIP := func(other *catalog.Endpoint) bool {
 		return slices.ContainsFunc(scope.Reach(other), func(a catalog.Address) bool { return a.IP.IsValid() })

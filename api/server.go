@@ -81,7 +81,7 @@ type Config struct {
 	Node string
 	// Domain is the one that names in DNS are shown below; empty means "koine".
 	Domain string
-	// ResolvesHosts says that DNS resolves the host names of instances; else they have no address there beside others.
+	// ResolvesHosts says whether DNS resolves the host names of instances.
 	ResolvesHosts bool
 	// Version is told by /health.
 	Version string

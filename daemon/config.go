@@ -41,8 +41,8 @@ type Config struct {
 	Docker string
 	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.
 	Upstreams []string
-	// DNSAllow are the addresses for which names outside Koine's domains are resolved, beside loopback, this host's subnets
-	// and the Docker engine's networks: CIDR ranges, addresses, or "any".
+	// DNSAllow are the clients for which names outside Koine's domains are resolved, besides loopback, this host's subnets and
+	// the Docker engine's networks: CIDR ranges, addresses, or "any".
 	DNSAllow []string
 	// DNSUDPSize is the most bytes of a DNS answer by UDP; 0 means 1232.
 	DNSUDPSize int

@@ -53,16 +53,16 @@ func (d *Daemon) listenDNS() error {
 	return nil
 }
 
-// mostDNS is how many TCP connections, and queries with the upstreams, the name server has where descriptors are no matter.
+// mostDNS bounds the TCP connections of the name server, and its queries with the upstreams, however many descriptors there are.
 const mostDNS = 1024
 
-// dnsShare returns how many descriptors the name server takes for one of its purposes: one in so many of those that the
-// process may have, so that they suffice for everything else, too.
+// dnsShare returns how many descriptors the name server may use for one purpose: one part of those of the process, so that
+// enough are left for the store, the checks and HTTP.
 func dnsShare(descriptors uint64, part uint64) int {
 	return int(min(max(descriptors/part, 4), mostDNS))
 }
 
-// descriptors returns how many this process may have; as many as nobody has if that is not known.
+// descriptors returns how many descriptors this process may have; the highest number if that is not known.
 func descriptors() uint64 {
 	var limit unix.Rlimit
 	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
@@ -71,7 +71,7 @@ func descriptors() uint64 {
 	return limit.Cur
 }
 
-// Domain returns the domain that Koine's names are shown below.
+// Domain returns the domain of the names that are shown to people.
 func (d *Daemon) Domain() string {
 	if d.dns == nil {
 		return d.cfg.Domains[0]
@@ -88,8 +88,8 @@ func parseBridge(place string) (network string, ok bool) {
 	return network, ok && network != ""
 }
 
-// setNetworks has the answers depend on the networks of this host, and DNS listen on those that it is to and pass other
-// names on for the containers on all of them.
+// setNetworks makes the answers depend on the networks of this host. DNS passes other names on for their containers, and
+// listens on the networks that Config.DNS names.
 func (d *Daemon) setNetworks(list []catalog.Network) {
 	d.view.SetNetworks(list)
 	if d.dns == nil {

@@ -5,14 +5,14 @@ import (
 	"strings"
 )
 
-// openings are the addresses that the listeners are bound to, and what clients may do there.
+// openings are the addresses of the listeners, and what their clients may do.
 type openings struct {
 	// http is invalid if there is no HTTP listener.
 	http netip.AddrPort
 	dns  []netip.AddrPort
 	// scripts and profile say whether clients of HTTP may run commands on this host, and read profiles of the process.
 	scripts, profile bool
-	// passes says whose queries for names of other domains DNS passes on; empty if nobody's.
+	// passes describes the clients that DNS resolves names of other domains for; empty if there are none.
 	passes string
 }
 
@@ -28,11 +28,11 @@ func (d *Daemon) openings() (o openings) {
 	return o
 }
 
-// reached reports whether others than this host reach an address.
+// reached reports whether other hosts may reach an address.
 func reached(at netip.AddrPort) bool { return at.IsValid() && !at.Addr().Unmap().IsLoopback() }
 
-// attrs returns each listener that others reach, with what it lets them do, as attributes for the log. It is nil if they
-// reach none.
+// attrs returns the listeners that other hosts may reach and what their clients may do, as attributes for the log; nil if
+// there are none.
 func (o openings) attrs() (attrs []any) {
 	if reached(o.http) {
 		may := "read, register and deregister everything"
@@ -60,10 +60,10 @@ func (o openings) attrs() (attrs []any) {
 	return attrs
 }
 
-// warnOpen logs, in one line at the start, which listeners others than this host reach: none of them asks who comes.
+// warnOpen logs, in one line at the start, the listeners that other hosts may reach. None of them authenticates its clients.
 func (d *Daemon) warnOpen() {
 	if attrs := d.openings().attrs(); attrs != nil {
-		d.cfg.Logger.Warn("others reach these listeners, without authentication: keep them on loopback or in a network that you trust",
+		d.cfg.Logger.Warn("other hosts reach these listeners, without authentication: keep them on loopback or in a network that you trust",
 			attrs...)
 	}
 }

@@ -19,7 +19,7 @@ func TestOpenings(t *testing.T) {
 		want []string // key and value by turns
 	}{
 		{"nothing listens", openings{}, nil},
-		{"loopback", openings{http: at("127.0.0.1:8500"), dns: loopback, scripts: true, profile: true, passes: "everybody"}, nil},
+		{"loopback", openings{http: at("127.0.0.1:8500"), dns: loopback, scripts: true, profile: true, passes: "all clients"}, nil},
 		{"HTTP", openings{http: at("0.0.0.0:8500"), dns: loopback}, []string{"http", "0.0.0.0:8500", "http_clients_may", all}},
 		{"HTTP, with scripts and profiles", openings{http: at("[::]:8500"), scripts: true, profile: true},
 			[]string{"http", "[::]:8500", "http_clients_may", all + ", run commands on this host, read profiles of the process"}},

@@ -10,12 +10,12 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// AllowAny in Config.Allow has the queries of everybody passed on.
+// AllowAny in Config.Allow has the queries of all clients passed on.
 const AllowAny = "any"
 
-// access says whose queries for other names are passed on to the upstream resolvers. A server that does so for everybody
-// is an open resolver, which others use to hide behind and to flood third parties (RFC 5358). The names of the server's
-// own domains are answered to everybody who reaches it.
+// access decides whose queries for other names are passed on to the upstream resolvers. A server that passes on the queries
+// of all clients is an open resolver, which attackers hide behind to flood third parties (RFC 5358). The names of the server's
+// own domains are answered to every client.
 type access struct {
 	any   bool
 	given []netip.Prefix
@@ -34,8 +34,8 @@ func newAccess(allow []string) (*access, error) {
 		}
 		prefix, ok := parsePrefix(text)
 		if !ok {
-			return nil, catalog.Errorf(catalog.KindInvalid, "allowed resolvers %q are no range of addresses", text).
-				WithHint("write them as 10.0.0.0/8, 192.0.2.7 or %s", AllowAny)
+			return nil, catalog.Errorf(catalog.KindInvalid, "allowed client %q is not an address or a range of addresses", text).
+				WithHint("write it as 192.0.2.7, 10.0.0.0/8 or %s", AllowAny)
 		}
 		a.given = append(a.given, prefix)
 	}
@@ -57,7 +57,7 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 	return prefix.Masked(), true
 }
 
-// permits reports whether queries from an address are passed on.
+// permits reports whether the queries of a client at this address are passed on.
 func (a *access) permits(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	within := func(p netip.Prefix) bool { return p.Contains(ip) }
@@ -69,13 +69,13 @@ func (a *access) permits(ip netip.Addr) bool {
 func (a *access) readOwn() {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		return // what was read before stays
+		return // keep the subnets of the last time
 	}
 	own := subnets(addresses)
 	a.own.Store(&own)
 }
 
-// subnets returns the ranges of interfaces' addresses. One that would hold all addresses is none.
+// subnets returns the ranges of interfaces' addresses. A range of all addresses is left out.
 func subnets(addresses []net.Addr) (list []netip.Prefix) {
 	for _, address := range addresses {
 		prefix, err := netip.ParsePrefix(address.String())
@@ -86,8 +86,8 @@ func subnets(addresses []net.Addr) (list []netip.Prefix) {
 	return list
 }
 
-// AllowNetworks has the queries of the containers on some networks passed on, in place of those named before. It may be
-// called at any time.
+// AllowNetworks has the queries of containers on these networks passed on, in place of the networks of the last call. It may
+// be called at any time.
 func (s *Server) AllowNetworks(list []catalog.Network) {
 	var docker []netip.Prefix
 	for _, network := range list {
@@ -98,13 +98,13 @@ func (s *Server) AllowNetworks(list []catalog.Network) {
 	s.access.docker.Store(&docker)
 }
 
-// Passes describes whose queries for other names are passed on, for people; empty if nobody's are.
+// Passes describes the clients whose queries for other names are passed on, for people; empty if there are none.
 func (s *Server) Passes() string {
 	switch {
 	case s.upstream == nil:
 		return ""
 	case s.access.any:
-		return "everybody"
+		return "all clients"
 	}
 	known := []string{"loopback", "this host's subnets", "Docker's networks"}
 	for _, prefix := range s.access.given {

@@ -1,10 +1,14 @@
 package dns
 
 import (
+	"context"
 	"net"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/miekg/dns"
 
@@ -43,6 +47,31 @@ func TestPermits(t *testing.T) {
 	}
 }
 
+// TestOwnSubnets holds that this host's subnets are known from the start, and read again while the server runs.
+func TestOwnSubnets(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newTestServer(t, Config{}, nil)
+		loopback := netip.MustParsePrefix("127.0.0.0/8")
+		known := func() bool { return slices.Contains(*s.access.own.Load(), loopback) }
+		if !known() {
+			t.Fatalf("subnets at the start: %v", *s.access.own.Load())
+		}
+		s.access.own.Store(new([]netip.Prefix))
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		go s.keepUp(ctx)
+		time.Sleep(upkeep - time.Second)
+		if known() {
+			t.Error("the subnets are read before it is time")
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if !known() {
+			t.Error("the subnets are not read again")
+		}
+	})
+}
+
 func TestSubnets(t *testing.T) {
 	got := subnets([]net.Addr{
 		&net.IPNet{IP: net.IPv4(192, 168, 7, 9), Mask: net.CIDRMask(24, 32)},
@@ -55,8 +84,8 @@ func TestSubnets(t *testing.T) {
 	}
 }
 
-// TestStrangersAreNotForwardedFor has somebody from elsewhere ask: our own names are answered, others refused, and not
-// even what is kept of them is told.
+// TestStrangersAreNotForwardedFor asks from an unknown address: our own names are answered, others refused, even those whose
+// answers are in the cache.
 func TestStrangersAreNotForwardedFor(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "www.example.com. 300 IN A 192.0.2.1")) })
 	s := newTestServer(t, Config{Upstreams: []string{u.addr}}, estate())
@@ -102,7 +131,7 @@ func TestPasses(t *testing.T) {
 	for allow, want := range map[string]string{
 		"":               "loopback, this host's subnets, Docker's networks",
 		"10.0.0.0/8,::1": "loopback, this host's subnets, Docker's networks, 10.0.0.0/8, ::1/128",
-		"10.0.0.0/8,any": "everybody",
+		"10.0.0.0/8,any": "all clients",
 	} {
 		var list []string
 		if allow != "" {

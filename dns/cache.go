@@ -19,8 +19,8 @@ const (
 	maxStale       = 24 * time.Hour // after its end, while no upstream answers (RFC 8767 §5)
 	staleTTL       = 30             // of the records of such an answer, in seconds
 	recheck        = 30 * time.Second
-	maxFailures    = 1000            // questions that had no answer; past it all are forgotten
-	failureLife    = 5 * time.Second // for which they are not asked again (RFC 9520 §3.2)
+	maxFailures    = 1000            // failed questions; past it all are forgotten
+	failureLife    = 5 * time.Second // for which a failed question is not asked again (RFC 9520 §3.2)
 )
 
 // cacheKey is what an answer depends on.
@@ -46,7 +46,7 @@ type flight struct {
 	err  error
 }
 
-// failure is a question that had no answer a moment ago, or one that says no more than that a resolver cannot or will not.
+// failure is a question that the upstreams have failed, or refused, to answer.
 type failure struct {
 	msg   *dns.Msg
 	err   error
@@ -148,7 +148,7 @@ func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch fu
 	return f.msg.Copy(), result, nil
 }
 
-// fail notes that a question has failed, unless it was only given up. It is called with mu held.
+// fail keeps a failure, unless the context has ended: then the question was only given up. It is called with mu held.
 func (c *answerCache) fail(ctx context.Context, key cacheKey, failed failure) {
 	if ctx.Err() != nil {
 		return

@@ -8,14 +8,14 @@ import (
 	"github.com/miekg/dns"
 )
 
-// maxChain is how many CNAME records a chain may have. Resolvers give up after about as many.
+// maxChain bounds the CNAME records of a chain. Resolvers give up after about as many.
 const maxChain = 16
 
-// errChain is what the client's SERVFAIL stands for when a chain of CNAME records leads nowhere.
+// errChain is returned for a chain of CNAME records that never ends. The client gets SERVFAIL.
 var errChain = errors.New("chain of CNAME records is a loop, or too long")
 
-// trace follows the CNAME records of an answer from a name on, to the first target that ends it. It returns the records,
-// and whether the answer has what was asked for at their end. It stops where a chain would be too long.
+// trace follows the CNAME records of an answer, starting at a name, up to the first target for which ends is true. It returns
+// the records, and whether the answer has records of the type at the end of the chain. It stops after maxChain+1 records.
 func trace(answer []dns.RR, name string, qtype uint16, ends func(target string) bool) (links []*dns.CNAME, complete bool) {
 	for len(links) <= maxChain {
 		link, found := at(answer, name, qtype)
@@ -46,8 +46,8 @@ func at(answer []dns.RR, name string, qtype uint16) (link *dns.CNAME, found bool
 	return link, false
 }
 
-// ofLinks returns the records of an answer that belong to links of a chain: those themselves, what made them (RFC 6672),
-// and the signatures of both.
+// ofLinks returns the records of an answer that belong to the links of a chain: the links, the DNAME records behind them (RFC
+// 6672), and the signatures of both.
 func ofLinks(answer []dns.RR, links []*dns.CNAME) (kept []dns.RR) {
 	for _, rr := range answer {
 		belongs := rr.Header().Rrtype == dns.TypeDNAME
@@ -61,10 +61,10 @@ func ofLinks(answer []dns.RR, links []*dns.CNAME) (kept []dns.RR) {
 	return kept
 }
 
-// follow completes a reply whose CNAME records lead to a name that somebody else answers for than the one whose reply it
-// is: in the server's own domains the View, elsewhere the upstream resolvers of that name. What an upstream says of names
-// in the server's own domains does not count: what is answered there depends on the client. A chain that leads where nobody
-// can be asked stays as it is. Hosts says whether instances with host names are resolved.
+// follow completes a reply whose CNAME records lead to a name that is not answered by the source of the reply. Names in the
+// server's own domains are answered from the View, others by the upstream resolvers of their zone. What an upstream says about
+// names in the server's own domains is dropped, because there the answer depends on the client. Where nobody can be asked for
+// the target, the chain is answered as it is. hosts says whether the host names of instances are resolved.
 func (s *Server) follow(ctx context.Context, reply *dns.Msg, req *request, hosts bool) (*dns.Msg, error) {
 	question, err := req.question()
 	if err != nil || req.qtype == dns.TypeCNAME || req.qtype == dns.TypeANY {
@@ -117,8 +117,8 @@ func (s *Server) answersFor(name string) bool {
 	return z != nil
 }
 
-// leadsOn reports whether a target is for somebody else to answer than whose reply led to it. The View says one step at a
-// time; a resolver has said all that it can of names that are asked of it.
+// leadsOn reports whether the target of a name must be looked up. The View answers one link at a time; a resolver has already
+// followed the chain through all names that it answers for.
 func (s *Server) leadsOn(name, target string) bool {
 	if s.answersFor(target) || s.answersFor(name) {
 		return true
@@ -128,7 +128,7 @@ func (s *Server) leadsOn(name, target string) bool {
 
 func labelsOf(name string) []string { return dns.SplitDomainName(strings.ToLower(name)) }
 
-// resolveHere answers for names that the chains of all clients end at here. It returns false for those of the upstreams.
+// resolveHere answers for a target in the server's own or in a special domain. It returns false for names of the upstreams.
 func (s *Server) resolveHere(req *request) (plan, bool) {
 	if z, _ := s.ownZone(req.labels); z != nil {
 		return s.resolve(req), true

@@ -7,12 +7,12 @@ import (
 	"time"
 )
 
-// calm is for how long something must not happen until it is news again.
+// calm is how long an event must not have happened before it is logged again.
 const calm = time.Minute
 
-// conns is the TCP connections of all of a server's addresses: so many in all, and so many of one client, unless it is on
-// loopback. Where a place is missing, the connection that has been idle
-// the longest makes room (RFC 7766 §6.2.3): it costs its client a new one, and nobody an answer.
+// conns is the TCP connections of all of a server's addresses. They are bounded in all, and for each client that is not on
+// loopback. Where a bound is met, the connection that has been idle the longest is closed (RFC 7766 §6.2.3): its client has to
+// open another, but no answer is lost.
 type conns struct {
 	most, perClient int
 
@@ -23,14 +23,14 @@ type conns struct {
 // tcpConn is one connection. Its other fields are guarded by the lock of conns.
 type tcpConn struct {
 	net.Conn
-	// client is the address that it is from, of IPv6 the network: whoever has one address there has all of them.
+	// client is the source address; of IPv6 its network of 64 bits, for a host may use any address there.
 	client netip.Addr
-	// queries are those that are being answered; the connection is idle, since then, while there are none.
+	// queries counts the queries that are being answered. While there are none, the connection is idle, since idleSince.
 	queries   int
 	idleSince time.Time
 }
 
-// limit is the bound that a connection has met.
+// limit is a bound on connections.
 type limit uint8
 
 const (
@@ -44,7 +44,7 @@ func newConns(most int) *conns {
 	return &conns{most: most, perClient: max(most/8, 2), open: make(map[*tcpConn]struct{})}
 }
 
-// clientOf returns what the connections from an address are counted under.
+// clientOf returns the client that the connections from an address are counted for.
 func clientOf(from netip.Addr) netip.Addr {
 	from = from.Unmap().WithZone("")
 	if from.Is4() || from.IsLoopback() || from.IsLinkLocalUnicast() {
@@ -54,8 +54,8 @@ func clientOf(from netip.Addr) netip.Addr {
 	return prefix.Addr()
 }
 
-// admit takes a connection in. If a bound is met it returns which, and the connection that is to be closed: one that is idle
-// and makes room, or, if there is none, the new one itself.
+// admit adds a connection. If a bound is met it returns the bound and the connection that the caller must close: the one idle
+// longest, or, if none is idle, the new one.
 func (c *conns) admit(fresh *tcpConn, now time.Time) (met limit, closing *tcpConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -97,14 +97,14 @@ func (c *conns) idlest(which func(*tcpConn) bool) (found *tcpConn) {
 	return found
 }
 
-// remove forgets a connection that has ended.
+// remove removes a connection that has ended.
 func (c *conns) remove(ended *tcpConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.open, ended)
 }
 
-// begin notes that a connection has a query more to answer, end that it has one less.
+// begin counts a query that is being answered on a connection; end must follow once its reply is written.
 func (c *conns) begin(on *tcpConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -125,10 +125,10 @@ func (c *conns) len() int {
 	return len(c.open)
 }
 
-// spell is something that may happen again and again, and is logged when it begins.
+// spell is an event that repeats, and is logged only when it begins.
 type spell struct{ last time.Time }
 
-// begins notes that it has happened, and reports whether it has not for a while.
+// begins records an event. It reports whether the last one was longer ago than calm.
 func (s *spell) begins(now time.Time) bool {
 	begins := now.Sub(s.last) > calm
 	s.last = now

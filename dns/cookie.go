@@ -29,7 +29,8 @@ const (
 // cookieVersion is that of RFC 9018.
 const cookieVersion = 1
 
-// cookie is what a client sends: its own cookie, and perhaps the server cookie that it was given. The zero value is none.
+// cookie is the data of a COOKIE option from a client: the client cookie, followed by the server cookie that it was given, if
+// any. The zero value is no cookie.
 type cookie struct {
 	size uint8
 	data [maxCookieSize]byte
@@ -49,13 +50,13 @@ func (c *cookie) client() []byte { return c.data[:clientCookieSize] }
 
 func (c *cookie) server() []byte { return c.data[clientCookieSize:c.size] }
 
-// secrets are the keys that server cookies are made with. Those of the key before are good until their time is over.
+// secrets are the keys of server cookies. New ones are made with the current key; those of the previous key are still valid.
 type secrets struct {
 	current, previous [16]byte
 	since             time.Time
 }
 
-// rolled returns the secrets that hold at a time; the same ones until the current one has had its life.
+// rolled returns the secrets for a time: new ones if the current key is older than secretLife, else the same.
 func (s *secrets) rolled(now time.Time) *secrets {
 	if now.Sub(s.since) < secretLife {
 		return s
@@ -76,12 +77,12 @@ func newCookies(now time.Time) *cookies {
 	return c
 }
 
-// rollOver replaces the secret once it has had its life.
+// rollOver replaces the current key if it is older than secretLife.
 func (c *cookies) rollOver(now time.Time) { c.secrets.Store(c.secrets.Load().rolled(now)) }
 
-// appendReply appends the data of the COOKIE option that answers a client's: its own cookie, and the server cookie that it
-// has, or a new one if that is none of ours, or no longer young. Clients without a valid one are answered like all others:
-// a cookie tells them forged replies from true ones, and buys nothing here.
+// appendReply appends the data of the COOKIE option for a reply: the client's cookie, and its server cookie if that is valid
+// and younger than cookieRenewal, else a new one. A valid cookie gives a client no privilege: the bound on UDP answers is that
+// of the links, and no query is refused for want of a cookie. It only lets the client tell forged replies from true ones.
 func (c *cookies) appendReply(b []byte, from netip.Addr, sent *cookie, now time.Time) []byte {
 	b = append(b, sent.client()...)
 	s := c.secrets.Load()
@@ -91,7 +92,7 @@ func (c *cookies) appendReply(b []byte, from netip.Addr, sent *cookie, now time.
 	return appendServerCookie(b, &s.current, sent.client(), from, [3]byte{}, uint32(now.Unix()))
 }
 
-// valid reports whether a client's server cookie was made here for it, not too long ago.
+// valid reports whether a server cookie was made with one of the keys for this client, at most cookieLife ago.
 func (s *secrets) valid(from netip.Addr, sent *cookie, now time.Time) bool {
 	theirs := sent.server()
 	if len(theirs) != serverCookieSize || theirs[0] != cookieVersion {
@@ -110,12 +111,12 @@ func (s *secrets) valid(from netip.Addr, sent *cookie, now time.Time) bool {
 	return false
 }
 
-// age is how old a server cookie is. Its time counts seconds and begins again every 136 years (RFC 1982).
+// age returns the age of a server cookie. Its time is in seconds and wraps around after 136 years (RFC 1982).
 func age(server []byte, now time.Time) time.Duration {
 	return time.Duration(int32(uint32(now.Unix())-binary.BigEndian.Uint32(server[4:]))) * time.Second
 }
 
-// appendServerCookie appends the server cookie of a client at an address, made at a time (RFC 9018 §4).
+// appendServerCookie appends a server cookie for a client at an address (RFC 9018 §4).
 func appendServerCookie(b []byte, secret *[16]byte, client []byte, from netip.Addr, reserved [3]byte, stamp uint32) []byte {
 	var room [clientCookieSize + 8 + 16]byte
 	message := append(room[:0], client...)

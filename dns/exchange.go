@@ -13,25 +13,25 @@ import (
 )
 
 const (
-	// resendAfter is how long a question waits for an answer before it is sent again: any datagram may be lost, and the
-	// resolvers of programs take the SERVFAIL that would come of it as final.
+	// resendAfter is how long an answer may take before the question is sent again: any datagram may be lost, and the resolvers
+	// of programs take SERVFAIL as final.
 	resendAfter = 400 * time.Millisecond
-	// maxSends is how often a question is sent to one server.
+	// maxSends bounds how often a question is sent to one server.
 	maxSends = 3
-	// maxStrays is how many messages that do not answer the query are passed over while waiting for the one that does.
+	// maxStrays bounds the messages that are ignored because they do not answer the query.
 	maxStrays = 64
 )
 
-// errNoAnswer is what the client's SERVFAIL stands for when no upstream answered.
+// errNoAnswer is returned if no upstream has answered in time. The client gets SERVFAIL.
 var errNoAnswer = errors.New("no upstream resolver answers")
 
-// turns is how far a question has got with its servers. It decides; exchange carries out.
+// turns decides which server a question is sent to next. exchange carries it out.
 type turns struct {
-	// first is the server to begin with.
+	// first is the index of the server that is asked first.
 	first int
-	// sent is how often each server has been asked.
+	// sent counts how often each server has been asked.
 	sent []int
-	// out are the servers that have failed, or said that they cannot or will not answer. They are not asked again.
+	// out marks the servers that have failed or have refused to answer. They are not asked again.
 	out []bool
 }
 
@@ -39,8 +39,8 @@ func newTurns(servers, first int) *turns {
 	return &turns{first: first % max(servers, 1), sent: make([]int, servers), out: make([]bool, servers)}
 }
 
-// next returns the server to ask next: that which was asked the least, counted round from the first; -1 if all have been
-// asked often enough.
+// next returns the server to ask next: of those that were asked the least, the next one after first, which included. It
+// returns -1 once all have been asked maxSends times or are out.
 func (t *turns) next() int {
 	found := -1
 	for i := range t.sent {
@@ -52,7 +52,7 @@ func (t *turns) next() int {
 	return found
 }
 
-// over reports whether no server is left that may still answer.
+// over reports whether all servers are out.
 func (t *turns) over() bool {
 	for _, out := range t.out {
 		if !out {
@@ -62,27 +62,26 @@ func (t *turns) over() bool {
 	return true
 }
 
-// mostSaid is how much can come of asking one server: an error for each time that it is sent the question, a cut answer, and
-// that which its reader ends with.
-const mostSaid = maxSends + 2
+// maxResults bounds the results from one server: an error for each send, a cut reply, and the last result of its reader.
+const maxResults = maxSends + 2
 
-// said is what came of asking one server.
-type said struct {
+// result is a reply or an error from one server.
+type result struct {
 	server int
 	reply  *dns.Msg
 	err    error
-	// cut tells that the server is being asked again by TCP; the reply stands for what may not come of that.
+	// cut says that the reply is cut, and that the server is being asked for the whole by TCP.
 	cut bool
 }
 
-// fallback is the best that can be answered so far without a helpful reply.
+// fallback is what is answered if no helpful reply comes.
 type fallback struct {
-	// cut is a reply that lacks records, unwilling one that says no more than that a server cannot or will not answer.
+	// cut is a reply that lacks records. unwilling is a reply by which a server refuses to answer.
 	cut, unwilling *dns.Msg
 	err            error
 }
 
-func (f *fallback) result() (*dns.Msg, error) {
+func (f *fallback) reply() (*dns.Msg, error) {
 	switch {
 	case f.cut != nil:
 		return f.cut, nil
@@ -93,28 +92,28 @@ func (f *fallback) result() (*dns.Msg, error) {
 	}
 }
 
-// note sorts in what a server has said. It returns true if that is the answer.
-func (f *fallback) note(s said, server netip.AddrPort) bool {
+// note keeps a result for later. It returns true if the result is the answer.
+func (f *fallback) note(r result, server netip.AddrPort) bool {
 	switch {
-	case s.err != nil:
-		f.err = fmt.Errorf("ask %s: %w", server, s.err)
-	case s.cut:
-		f.cut = s.reply
-	case unhelpful(s.reply.Rcode):
-		f.unwilling = s.reply
+	case r.err != nil:
+		f.err = fmt.Errorf("ask %s: %w", server, r.err)
+	case r.cut:
+		f.cut = r.reply
+	case unhelpful(r.reply.Rcode):
+		f.unwilling = r.reply
 	default:
 		return true
 	}
 	return false
 }
 
-// exchange asks the servers for a name until one has an answer: the first at once, then again and again the one whose turn
-// it is, each time after a pause, or as soon as a server fails. The first answer counts. One that says no more than that
-// the server cannot or will not say counts only if no other comes while the question has time.
+// exchange asks the servers for a name until one answers: the first at once, then every resendAfter, or as soon as a server
+// fails, the one whose turn it is. The first answer counts. A reply by which a server refuses to answer counts only if no other
+// reply comes in time.
 func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
 	servers, good := f.serversFor(query.Question[0].Name)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(servers))*f.timeout)
-	asking := &asking{forwarder: f, query: query, servers: servers, lines: make([]*line, len(servers)), said: make(chan said, mostSaid*len(servers))}
+	asking := &asking{forwarder: f, query: query, servers: servers, lines: make([]*line, len(servers)), results: make(chan result, maxResults*len(servers))}
 	defer asking.readers.Wait()
 	defer cancel()
 	turns, best := newTurns(len(servers), int(good.Load())), fallback{err: errNoAnswer}
@@ -125,28 +124,28 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 		case <-due.C:
 			k := turns.next()
 			if k < 0 {
-				continue // all that is left is to wait
+				continue // wait for those that were asked
 			}
 			turns.sent[k]++
 			asking.send(ctx, k)
 			due.Reset(resendAfter)
-		case s := <-asking.said:
-			if best.note(s, servers[s.server]) {
-				good.Store(int32(s.server))
-				return s.reply, nil
+		case r := <-asking.results:
+			if best.note(r, servers[r.server]) {
+				good.Store(int32(r.server))
+				return r.reply, nil
 			}
-			if !s.cut {
-				turns.out[s.server] = true
+			if !r.cut {
+				turns.out[r.server] = true
 				due.Reset(0)
 			}
 		case <-ctx.Done():
-			return best.result()
+			return best.reply()
 		}
 	}
-	return best.result()
+	return best.reply()
 }
 
-// unhelpful reports whether a code says no more than that a server cannot or will not answer.
+// unhelpful reports whether a server refuses to answer, or cannot, by its code.
 func unhelpful(rcode int) bool {
 	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused || rcode == dns.RcodeNotImplemented
 }
@@ -158,44 +157,44 @@ type asking struct {
 	servers   []netip.AddrPort
 	// lines are the sockets to the servers that have been asked.
 	lines []*line
-	// said has room for all that they may say, so that nobody waits to be heard.
-	said    chan said
+	// results has room for all results of all servers, so that no send to it blocks.
+	results chan result
 	readers sync.WaitGroup
 }
 
-// send sends the question to a server, by the socket that it was sent before if it was: under the same port and ID, so that
-// a forger has no more to hit than one.
+// send sends the question to a server. It is sent again by the same socket and ID as before, so that a forger has no second
+// pair of port and ID to guess.
 func (a *asking) send(ctx context.Context, k int) {
 	if a.lines[k] != nil {
 		if err := a.lines[k].send(); err != nil {
-			a.said <- said{server: k, err: err}
+			a.results <- result{server: k, err: err}
 		}
 		return
 	}
 	l, err := a.forwarder.open(ctx, a.servers[k], a.query)
 	if err != nil {
-		a.said <- said{server: k, err: err}
+		a.results <- result{server: k, err: err}
 		return
 	}
 	a.lines[k] = l
 	a.readers.Go(func() { a.read(ctx, k) })
 }
 
-// read waits for what a server says, and asks it again by TCP if the answer was cut. If that fails the cut answer stands.
+// read waits for a server's reply, and asks for the whole by TCP if the reply is cut. If that fails, the cut reply counts.
 func (a *asking) read(ctx context.Context, k int) {
 	l := a.lines[k]
 	defer l.close()
 	reply, err := l.receive()
 	if err == nil && reply.Truncated {
-		a.said <- said{server: k, reply: reply, cut: true}
+		a.results <- result{server: k, reply: reply, cut: true}
 		if whole, err := a.forwarder.askByTCP(ctx, a.servers[k], a.query); err == nil {
 			reply = whole
 		}
 	}
-	a.said <- said{server: k, reply: reply, err: err}
+	a.results <- result{server: k, reply: reply, err: err}
 }
 
-// line is a socket, and so a port, of its own for one question to one server, under an ID of its own.
+// line is the socket for one question to one server. It has a port and an ID of its own.
 type line struct {
 	socket net.Conn
 	query  *dns.Msg
@@ -203,7 +202,7 @@ type line struct {
 	close  func()
 }
 
-// open opens the line and sends the question. The line ends with the context.
+// open opens a line and sends the question. The socket is closed when the context ends.
 func (f *forwarder) open(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*line, error) {
 	sent := *query
 	sent.Id = dns.Id()
@@ -229,7 +228,7 @@ func (f *forwarder) open(ctx context.Context, server netip.AddrPort, query *dns.
 	return l, nil
 }
 
-// remember notes the address of a socket on which an answer is waited for, until it is forgotten.
+// remember adds the address of a socket to those that wait for an answer. The caller must call forget when it is closed.
 func (f *forwarder) remember(socket net.Conn) (forget func()) {
 	local, ok := socket.LocalAddr().(*net.UDPAddr)
 	if !ok {
@@ -240,7 +239,7 @@ func (f *forwarder) remember(socket net.Conn) (forget func()) {
 	return func() { f.asking.Delete(from) }
 }
 
-// asks reports whether an address is that of a socket on which an answer is waited for.
+// asks reports whether an address is that of a socket that waits for an answer.
 func (f *forwarder) asks(from netip.AddrPort) bool {
 	_, ok := f.asking.Load(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 	return ok
@@ -251,7 +250,7 @@ func (l *line) send() error {
 	return err
 }
 
-// receive waits for the answer to the question; what does not answer it is passed over.
+// receive waits for the answer to the question. It ignores messages that do not answer it.
 func (l *line) receive() (*dns.Msg, error) {
 	buf := make([]byte, maxUDP)
 	for range maxStrays {
@@ -267,7 +266,7 @@ func (l *line) receive() (*dns.Msg, error) {
 	return nil, errors.New("only answers to other questions came")
 }
 
-// askByTCP asks a server for the whole of an answer.
+// askByTCP asks a server by TCP, for an answer that does not fit a datagram.
 func (f *forwarder) askByTCP(ctx context.Context, server netip.AddrPort, query *dns.Msg) (*dns.Msg, error) {
 	socket, err := f.dial(ctx, "tcp", server.String())
 	if err != nil {

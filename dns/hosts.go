@@ -10,15 +10,14 @@ import (
 )
 
 const (
-	// maxHosts is how many host names of a service's instances are resolved for one answer.
+	// maxHosts bounds the host names that are resolved for one answer.
 	maxHosts = 16
-	// hostWait is how long an answer waits for the addresses of host names. What comes later is kept for the next.
+	// hostWait bounds how long an answer waits for the addresses of host names. Later ones are in the cache for the next query.
 	hostWait = time.Second
 )
 
-// withHosts adds to the addresses of a service those of its instances that are known by a host name: one CNAME cannot stand
-// beside addresses (RFC 1034 §3.6.2), and programs that ask for addresses are not to miss instances. What cannot be resolved
-// is left out.
+// withHosts resolves the host names of a service's instances and adds their addresses to those of the others. A CNAME cannot
+// stand next to addresses (RFC 1034 §3.6.2), and no instance must be missing. Names that cannot be resolved are left out.
 func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 	if len(a.hosts) == 0 {
 		return a
@@ -42,25 +41,25 @@ func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 		for _, r := range resolved.records {
 			b.add(r)
 		}
-		a.ttl = min(a.ttl, max(resolved.ttl, 1)) // for 0 is the server's
+		a.ttl = min(a.ttl, max(resolved.ttl, 1)) // 0 would mean the server's own
 	}
 	a.set = newRecordSet(req.qtype, b.records)
 	return a
 }
 
-// resolved is the addresses of a host name, and for how long they may be kept.
+// resolved is the addresses of a host name, and their TTL in seconds.
 type resolved struct {
 	records []record
 	ttl     uint32
 }
 
-// resolveHosts returns the addresses of host names, as far as they are there in time.
+// resolveHosts returns the addresses of those host names that are resolved within hostWait.
 func (s *Server) resolveHosts(ctx context.Context, req *request, hosts []record) (list []resolved) {
-	results, wanted := make(chan resolved, len(hosts)), *req // the request's memory may be used again before the last is there
+	results, wanted := make(chan resolved, len(hosts)), *req // req is used again before the last host is resolved
 	asked := 0
 	for _, host := range hosts {
 		if !s.admit() {
-			break // too much is with the upstreams already
+			break // the upstreams have as many queries as they may
 		}
 		asked++
 		s.running.Go(func() {
@@ -109,7 +108,7 @@ func (s *Server) resolveHost(ctx context.Context, req *request, host record) (r 
 	return r
 }
 
-// addressIn returns the data of a record of a type of address; nil if it is none.
+// addressIn returns the address in an A or AAAA record of the type asked for; nil for other records.
 func addressIn(rr dns.RR, qtype uint16) net.IP {
 	switch rr := rr.(type) {
 	case *dns.A:

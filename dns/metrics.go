@@ -16,9 +16,9 @@ type metrics struct {
 	truncated prometheus.Counter
 	upstream  [2]prometheus.Counter
 	cache     [cacheResults]prometheus.Counter
-	// shed counts the connections that bounds have cost; that of limitNone is nil.
+	// shed counts the connections that were closed because of a bound; that of limitNone is nil.
 	shed [limits]prometheus.Counter
-	// fromCatalog and fromUpstream take how long replies took, from the View alone or with the upstreams.
+	// fromCatalog and fromUpstream observe how long replies took: from the View alone, or with the upstreams.
 	fromCatalog, fromUpstream prometheus.Observer
 }
 
@@ -42,7 +42,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	}, []string{"result"})
 	shed := prometheus.NewCounterVec(prometheus.CounterOpts{
 		Name: "koine_dns_connections_closed_total",
-		Help: "TCP connections closed to make room, or for want of it, by the bound that was met: all connections, or those of one client.",
+		Help: "TCP connections closed because a bound was met, by the bound: on all connections, or on those of one client.",
 	}, []string{"limit"})
 	seconds := prometheus.NewHistogramVec(prometheus.HistogramOpts{
 		Name:    "koine_dns_reply_seconds",
@@ -109,7 +109,7 @@ func (m *metrics) forwarded(err error) {
 	m.upstream[0].Inc()
 }
 
-// took notes how long some replies from the catalog took, which were sent together.
+// took observes the time that a batch of replies from the catalog took.
 func (m *metrics) took(replies int, since time.Time) {
 	if replies == 0 {
 		return

@@ -210,7 +210,7 @@ func firstHost(addresses []catalog.Address, preferred catalog.Address) []byte {
 // addressSets is how a name answers for addresses: by A and AAAA, or by CNAME if it has neither.
 type addressSets struct {
 	v4, v6, cname *recordSet
-	// hosts are the host names beside addresses, in wire form.
+	// hosts are the host names of instances without an address, in wire form, if others have addresses.
 	hosts []record
 }
 
@@ -242,7 +242,7 @@ func (b *addressBuilder) build() addressSets {
 	return sets
 }
 
-// hostsFor returns the host names whose addresses belong to the answer to a type.
+// hostsFor returns the host names whose addresses are missing from the answer to a type.
 func (s *addressSets) hostsFor(qtype uint16) []record {
 	if qtype == dns.TypeA || qtype == dns.TypeAAAA {
 		return s.hosts

@@ -16,7 +16,7 @@ type plan struct {
 	zone *zone
 	// set is the answer; nil if there is none, and then the zone's SOA is given.
 	set *recordSet
-	// hosts are names whose addresses belong to the answer, in wire form, with their weights.
+	// hosts are the host names, in wire form, whose addresses are missing from set, with their weights.
 	hosts []record
 	// ttl, if not 0, is that of the answer's records in place of the server's.
 	ttl uint32
@@ -44,7 +44,7 @@ func (s *Server) resolve(req *request) plan {
 			return plan{zone: s.zones[0], set: set}
 		}
 	}
-	if n := len(req.labels); n > 0 && req.labels[n-1] == localhost { // what is called so is no container
+	if n := len(req.labels); n > 0 && req.labels[n-1] == localhost { // even if a container is called so
 		if a, ok := s.resolveSpecial(req); ok {
 			return a
 		}

@@ -23,7 +23,7 @@ type Config struct {
 	// View is what is answered from. It must be set.
 	View *catalog.View
 	// Domains are the domains answered for, of one label or several; nil means "koine." and "consul.". The first one stands
-	// in PTR records. One that Upstreams has resolvers for is theirs.
+	// in PTR records. A domain that Upstreams names resolvers for is left to them.
 	Domains []string
 	// Datacenter is this datacenter's name, one label; empty means "dc1".
 	Datacenter string
@@ -36,21 +36,21 @@ type Config struct {
 	Upstreams []string
 	// NoForward refuses all other names.
 	NoForward bool
-	// Allow are the addresses whose queries for other names are passed on, beside loopback, the subnets of this host's
+	// Allow are the clients whose queries for other names are passed on, besides loopback, the subnets of this host's
 	// interfaces, and the networks of AllowNetworks: CIDR ranges, addresses, or AllowAny.
 	Allow []string
-	// UDPSize is the most bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
+	// UDPSize bounds the bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
 	// fits every link unfragmented.
 	UDPSize int
 	// ResolvConf is the file that names the upstreams where Upstreams does not; empty means /etc/resolv.conf.
 	ResolvConf string
-	// UpstreamTimeout is what a question has for each of its upstreams, sent again and to the next one within that; 0 means
-	// 1.5 s.
+	// UpstreamTimeout is the time that a question has for each of its upstreams; 0 means 1.5 s. Within the sum it is sent
+	// again, and to the next one.
 	UpstreamTimeout time.Duration
 	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
 	MaxForwards int
-	// MaxConns is how many TCP connections may be open at once, an eighth of them from one client that is not on loopback; 0
-	// means 1024. Where a place is missing, the one idle longest is closed.
+	// MaxConns bounds the TCP connections; 0 means 1024. One client that is not on loopback may have an eighth of them. Where a
+	// bound is met, the connection idle longest is closed.
 	MaxConns int
 	// TTL is how long answers may be kept, in whole seconds, from a second to a day; 0 means 5 s.
 	TTL time.Duration
@@ -60,7 +60,7 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-// maxTTL bounds Config.TTL: an instance that has gone is still used for that long.
+// maxTTL bounds Config.TTL, for which resolvers may use an instance that is gone.
 const maxTTL = 24 * time.Hour
 
 // Server is the name server, at one address or several.
@@ -316,11 +316,11 @@ func (s *Server) Run(ctx context.Context) error {
 	return all.Wait()
 }
 
-// upkeep is how often what depends on the time and on this host is looked at again.
+// upkeep is the interval of keepUp.
 const upkeep = 30 * time.Second
 
-// keepUp reads this host's subnets again now and then, for interfaces come and go, and renews the secret of the cookies,
-// until the context ends.
+// keepUp reads this host's subnets again every upkeep, because interfaces come and go, and replaces the key of the cookies
+// when it is due, until the context ends.
 func (s *Server) keepUp(ctx context.Context) {
 	for pause.For(ctx, upkeep) {
 		s.access.readOwn()

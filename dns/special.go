@@ -9,17 +9,17 @@ import (
 	"github.com/miekg/dns"
 )
 
-// Domains that are answered here and not passed on: outside nobody knows them, or each would answer another thing. A zone
-// of the upstreams that a name is in counts for more.
+// The domains that are answered here and not passed on, because their names do not exist elsewhere or mean something else
+// there. A zone with resolvers of its own takes precedence.
 const (
 	localhost = "localhost"     // RFC 6761 §6.3
 	onion     = "onion"         // RFC 7686
 	invalid   = "invalid"       // RFC 6761 §6.4
-	resolver  = "resolver.arpa" // RFC 9462: what another resolver says of itself is of no use here
+	resolver  = "resolver.arpa" // RFC 9462: it describes the very resolver that is asked
 )
 
-// privateReverse returns the domains of addresses that mean something else in each network: RFC 6303 §4 and, for shared
-// addresses, RFC 7793.
+// privateReverse returns the reverse domains of addresses that are private, or otherwise not those of one host: RFC 6303 §4
+// and, for shared addresses, RFC 7793.
 func privateReverse() []string {
 	zones := []string{"10", "168.192", "0", "127", "254.169", "2.0.192", "100.51.198", "113.0.203", "255.255.255.255"}
 	for i := 16; i <= 31; i++ {
@@ -91,8 +91,8 @@ func (s *Server) resolveSpecial(req *request) (plan, bool) {
 	return a, true
 }
 
-// resolveReverse answers for a name of private addresses, whose own pointers were looked for before. Names above those of
-// addresses are not denied: one below may be there at any time (RFC 8020).
+// resolveReverse answers for a name in the reverse domain of private addresses that has no PTR record in the catalog. The
+// names above those of addresses are never denied, because NXDOMAIN would deny all names below as well (RFC 8020).
 func (s *Server) resolveReverse(req *request, a plan) plan {
 	if !s.view.Ready() {
 		return notReady()

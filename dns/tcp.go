@@ -18,12 +18,11 @@ const (
 	idleTimeout  = 10 * time.Second // for the next message to come in whole
 	writeTimeout = 10 * time.Second // for a reply to go out
 	acceptPause  = 50 * time.Millisecond
-	// maxPipelined is how many queries of one connection are with the upstreams at once; while there are as many, no further
-	// ones are read.
+	// maxPipelined bounds the queries of one connection that are with the upstreams. While there are as many, no more are read.
 	maxPipelined = 16
 )
 
-// acceptor is where connections come in.
+// acceptor is a listener, as far as serveTCP needs it.
 type acceptor interface {
 	Accept() (net.Conn, error)
 }
@@ -51,7 +50,7 @@ func (s *Server) serveTCP(ctx context.Context, listener acceptor) error {
 	}
 }
 
-// startConn has a connection served by a goroutine of its own, if there is a place for it or one can be made.
+// startConn starts a goroutine for a connection, unless a bound is met and no other connection can be closed for it.
 func (s *Server) startConn(ctx context.Context, raw net.Conn) {
 	from := raw.RemoteAddr().(*net.TCPAddr).AddrPort().Addr()
 	conn := &tcpConn{Conn: raw, client: clientOf(from)}
@@ -69,7 +68,7 @@ func (s *Server) startConn(ctx context.Context, raw net.Conn) {
 	})
 }
 
-// reportLimit counts a connection that a bound has cost, and logs when that begins.
+// reportLimit counts a connection that was closed because of a bound, and logs the first of a series.
 func (s *Server) reportLimit(met limit, client netip.Addr) {
 	s.metrics.shed[met].Inc()
 	s.limiting.Lock()
@@ -78,20 +77,20 @@ func (s *Server) reportLimit(met limit, client netip.Addr) {
 	switch {
 	case !begins:
 	case met == limitClient:
-		s.log.Warn("dns client has as many connections as one may: those idle longest are closed", "client", client, "connections", s.conns.perClient)
+		s.log.Warn("dns client has all connections that one client may have: closing those idle longest", "client", client, "connections", s.conns.perClient)
 	default:
-		s.log.Warn("dns has as many connections as it takes: those idle longest are closed", "connections", s.conns.most)
+		s.log.Warn("dns has all connections that it may have: closing those idle longest", "connections", s.conns.most)
 	}
 }
 
-// limiting is when bounds were met last. All listeners share it.
+// limiting holds when each bound was last met, for all listeners.
 type limiting struct {
 	sync.Mutex
 	spells [limits]spell
 }
 
-// serveConn answers the messages of one connection until it is closed or idle, each as soon as it can be: those that need
-// the upstreams do not hold up what comes after them (RFC 7766 §6.2.1.1).
+// serveConn answers the messages of one connection until it is closed or idle. Queries that need the upstreams do not hold up
+// those that follow them (RFC 7766 §6.2.1.1).
 func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -101,7 +100,7 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 	out := replies{conn: conn}
 	places := make(chan struct{}, maxPipelined)
 	var pending sync.WaitGroup
-	defer pending.Wait() // who closes its side after its last query still gets the replies
+	defer pending.Wait() // a client may close its side after its last query, and wait for the replies
 	var in []byte
 	for {
 		msg, err := readFrame(conn, in)
@@ -117,7 +116,7 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 		s.conns.begin(conn)
 		reply, query := w.answer(msg, true)
 		if query != nil {
-			places <- struct{}{} // each is given back within the time of a question
+			places <- struct{}{} // one is free again within the time that a question has
 			query.since = since
 			if s.admit() {
 				pending.Go(func() {
@@ -150,12 +149,12 @@ func (s *Server) answerLater(ctx context.Context, query *outbound, conn *tcpConn
 	reply := s.finish(ctx, query)
 	s.metrics.count(&query.req, reply)
 	if out.write(reply) != nil {
-		conn.Close() // its reader ends
+		conn.Close() // serveConn returns
 	}
 	s.metrics.fromUpstream.Observe(time.Since(query.since).Seconds())
 }
 
-// replies writes the replies of one connection, each as a whole.
+// replies writes the replies of one connection, one at a time.
 type replies struct {
 	conn  net.Conn
 	mu    sync.Mutex

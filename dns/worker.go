@@ -28,8 +28,7 @@ type outbound struct {
 	req request
 	// base is the reply so far, which ends in a CNAME that is to be followed; nil if there is none.
 	base []byte
-	// hosts is an answer that lacks the addresses of host names; nil if none are to be resolved. Without either the whole
-	// query goes upstream.
+	// hosts is an answer with host names to resolve; nil if there are none. If base is nil, too, the query goes upstream.
 	hosts *plan
 	// since is when the query was read.
 	since time.Time

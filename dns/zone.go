@@ -42,8 +42,8 @@ func newZone(domain, datacenter string) (*zone, error) {
 	}, nil
 }
 
-// ownZones returns the zones that are not an upstream's: a domain that resolvers are named for is answered by them, so that
-// Koine and another registry of the same domain run side by side.
+// ownZones returns the zones without those that have upstreams of their own. Such a domain is answered by these, so that Koine
+// can run side by side with another registry that has the domain.
 func (c *Config) ownZones(zones []*zone, upstream *forwarder) (own []*zone, err error) {
 	for _, z := range zones {
 		if upstream.zoneOf(z.labels).is(z.labels) {
