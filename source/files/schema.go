@@ -3,12 +3,14 @@ package files
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/spelling"
 )
 
 // setter takes a field's value, or refuses it.
@@ -60,50 +62,11 @@ func fieldProblem(f *field, err error) error {
 
 // suggest returns ": did you mean …?" if a field's name is close to an unknown one.
 func (s schema) suggest(key string) string {
-	best, least := "", 3
-	for name := range s {
-		if d := distance(key, fold(name), 3); d < least || d == least && d < 3 && name < best {
-			best, least = name, d
-		}
-	}
-	if best == "" || least >= len(key) {
+	best := spelling.Closest(key, slices.Collect(maps.Keys(s)))
+	if best == "" {
 		return ""
 	}
 	return fmt.Sprintf(": did you mean %q?", best)
-}
-
-// distance is how many letters must be inserted, removed or replaced to make a of b; limit stands for all above it.
-// Letters that only stand in another order count as one.
-func distance(a, b string, limit int) int {
-	if len(a)-len(b) > limit || len(b)-len(a) > limit {
-		return limit
-	}
-	if a != b && slices.Equal(sorted(a), sorted(b)) {
-		return 1
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, diagonal+1, row[j]+1)
-		}
-	}
-	return min(row[len(b)], limit)
-}
-
-func sorted(s string) []byte {
-	letters := []byte(s)
-	slices.Sort(letters)
-	return letters
 }
 
 // The setters of plain values. Null leaves the value out.
