@@ -1,0 +1,37 @@
+package client
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// State returns the state of the server itself. Unlike for Health, a server that is not ready is no error: what it waits
+// for is in the answer.
+func (c *Client) State(ctx context.Context) (Health, error) {
+	var body struct {
+		Health
+		ErrorBody
+	}
+	response, err := c.send(ctx, http.MethodGet, "/health", nil, nil, "application/json")
+	if err != nil {
+		return body.Health, err
+	}
+	defer response.Body.Close()
+	answer, err := c.read(ctx, response)
+	if err != nil {
+		return body.Health, err
+	}
+	decoded := json.Unmarshal(answer, &body)
+	notReady := response.StatusCode == http.StatusServiceUnavailable && body.Error.Code == catalog.KindNotReady.String()
+	if response.StatusCode != http.StatusOK && !notReady {
+		return Health{}, refusal(response.StatusCode, answer)
+	}
+	if decoded != nil {
+		return Health{}, fmt.Errorf("decode answer of %s: %w", c.base, decoded)
+	}
+	return body.Health, nil
+}
