@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -105,7 +106,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	if temporary {
-		defer os.RemoveAll(dir)
+		defer os.RemoveAll(dir) // "" with a store elsewhere, which removes nothing
 	}
 	store, err := engine.Open(ctx, engine.Config{
 		Endpoints: d.cfg.Engine, Dir: dir, Logger: d.cfg.Logger.With("part", "engine"),
@@ -262,12 +263,19 @@ func (d *Daemon) reloadFiles(ctx context.Context) error {
 	}
 }
 
-// dataDir returns the directory for the store, and whether it goes with the process.
+// dataDir returns the directory for the store, and whether it goes with the process. A temporary one is made beside those
+// that killed processes have left; these are removed.
 func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 	if d.cfg.DataDir != "" {
 		return d.cfg.DataDir, false, nil
 	}
-	dir, err = os.MkdirTemp("", "koine-")
+	if d.cfg.storeElsewhere() {
+		return "", true, nil
+	}
+	if removed := sweep(os.TempDir(), time.Now()); len(removed) > 0 {
+		d.cfg.Logger.Info("removed temporary stores that killed processes have left", "directories", removed)
+	}
+	dir, err = os.MkdirTemp("", temporaryPattern)
 	if err != nil {
 		return "", false, catalog.Errorf(catalog.KindInvalid, "no temporary directory: %v", err).WithHint("choose one with --data-dir")
 	}

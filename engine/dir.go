@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 
@@ -51,6 +52,21 @@ func Claim(dir string) (*os.File, error) {
 		return nil, err
 	}
 	return lockMarker(dir)
+}
+
+// Claimed returns when Claim last locked a directory, for whichever process; the zero time if it never did. It follows no
+// link.
+func Claimed(dir string) (time.Time, error) {
+	info, err := os.Lstat(filepath.Join(dir, markerFile))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return time.Time{}, nil
+	case err != nil:
+		return time.Time{}, err
+	case !info.Mode().IsRegular():
+		return time.Time{}, fmt.Errorf("%s in %s is not a file", markerFile, dir)
+	}
+	return info.ModTime(), nil
 }
 
 // checkForeign refuses a directory that holds files but not Koine's marker: they belong to somebody else.
