@@ -1,14 +1,11 @@
 package main
 
 import (
-	"context"
-	"fmt"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/catalog"
 )
 
 // knownCommand refuses what is no command, and says which one may have been meant.
@@ -16,11 +13,11 @@ func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	hint := fmt.Sprintf("see %s --help", cmd.CommandPath())
+	err := mistake("unknown command %q", args[0])
 	if like := cmd.SuggestionsFor(args[0]); len(like) > 0 {
-		hint = fmt.Sprintf("did you mean %s?", strings.Join(like, " or "))
+		return err.WithHint("did you mean %s?", strings.Join(like, " or "))
 	}
-	return fmt.Errorf("unknown command %q: %s", args[0], hint)
+	return err.WithHint("see %s --help", cmd.CommandPath())
 }
 
 // noArgs refuses arguments.
@@ -28,7 +25,16 @@ func noArgs(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
-	return fmt.Errorf("unexpected argument %q: see %s --help", args[0], cmd.CommandPath())
+	return unexpected(cmd, args[0])
+}
+
+// optionalArg takes one argument or none.
+func optionalArg(cmd *cobra.Command, args []string) error {
+	return noArgs(cmd, args[min(1, len(args)):])
+}
+
+func unexpected(cmd *cobra.Command, arg string) error {
+	return mistake("unexpected argument %q", arg).WithHint("see %s --help", cmd.CommandPath())
 }
 
 // oneArg wants one argument that names something.
@@ -53,9 +59,9 @@ func thenCommand(noun string) cobra.PositionalArgs {
 		}
 		switch {
 		case dash < 0 && len(args) > 1, dash > 1:
-			return fmt.Errorf("unexpected argument %q: put a command after --", args[1])
+			return mistake("unexpected argument %q", args[1]).WithHint("put a command after --")
 		case dash == 1 && len(args) == 1:
-			return fmt.Errorf("no command after --: see %s --help", cmd.CommandPath())
+			return mistake("no command after --").WithHint("see %s --help", cmd.CommandPath())
 		}
 		return nil
 	}
@@ -63,66 +69,43 @@ func thenCommand(noun string) cobra.PositionalArgs {
 
 func named(cmd *cobra.Command, noun string, args []string) error {
 	if len(args) == 0 || args[0] == "" {
-		return fmt.Errorf("name the %s: %s", noun, strings.TrimSuffix(cmd.UseLine(), " [flags]"))
+		return mistake("name the %s", noun).WithHint("%s", usage(cmd))
 	}
 	return nil
 }
 
-// addCompletion puts cobra's command in place, and has it refuse a shell that it does not know.
-func addCompletion(root *cobra.Command) {
-	root.InitDefaultHelpCmd()
-	root.InitDefaultCompletionCmd()
-	for _, cmd := range root.Commands() {
-		switch cmd.Name() {
-		case "help":
-			cmd.Short = "tell about a command"
-		case "completion":
-			cmd.Short = "print what lets a shell complete koine's commands"
-			cmd.Args = knownCommand
-			cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
-			cmd.DisableFlagsInUseLine, cmd.SuggestionsMinimumDistance = true, 2
-		}
-	}
+func usage(cmd *cobra.Command) string { return strings.TrimSuffix(cmd.UseLine(), " [flags]") }
+
+// mistake returns the error for a command line that can never succeed.
+func mistake(format string, args ...any) *catalog.Error {
+	return catalog.Errorf(catalog.KindInvalid, format, args...)
 }
 
-// completionTimeout bounds how long a shell waits for names from the server.
-const completionTimeout = time.Second
-
-// completes completes a command's first argument with names that the server knows. A server that does not answer
-// completes nothing.
-func completes(names func(ctx context.Context, c *client.Client) []string) cobra.CompletionFunc {
-	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
-		if len(args) > 0 || applySettings(cmd, nil) != nil {
-			return nil, cobra.ShellCompDirectiveDefault
-		}
-		c, err := newClient(cmd)
-		if err != nil {
-			return nil, cobra.ShellCompDirectiveNoFileComp
-		}
-		ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
-		defer cancel()
-		return names(ctx, c), cobra.ShellCompDirectiveNoFileComp
+// pairs splits key=value texts.
+func pairs(flag string, list []string) (map[string]string, error) {
+	if len(list) == 0 {
+		return nil, nil
 	}
+	m := make(map[string]string, len(list))
+	for _, text := range list {
+		key, value, ok := strings.Cut(text, "=")
+		if !ok || key == "" {
+			return nil, mistake("%s %q is not key=value", flag, text)
+		}
+		m[key] = value
+	}
+	return m, nil
 }
 
-func serviceNames(ctx context.Context, c *client.Client) (names []string) {
-	list, err := c.Services(ctx)
-	if err != nil {
+// oneZone refuses a zone or a region with a slash, which parts the two wherever both are named at once.
+func oneZone(flag, name string) error {
+	region, zone, found := strings.Cut(name, "/")
+	if !found {
 		return nil
 	}
-	for _, s := range list.Services {
-		names = append(names, s.Name)
+	err := mistake("--%s %q has a slash, which parts a region from a zone", flag, name)
+	if flag == "zone" && region != "" && zone != "" && !strings.Contains(zone, "/") {
+		return err.WithHint("write it as --region %s --zone %s", region, zone)
 	}
-	return names
-}
-
-func instanceIDs(ctx context.Context, c *client.Client) (ids []string) {
-	list, err := c.Instances(ctx, client.InstanceFilter{})
-	if err != nil {
-		return nil
-	}
-	for _, i := range list.Instances {
-		ids = append(ids, i.ID)
-	}
-	return ids
+	return err.WithHint("leave the slash out")
 }

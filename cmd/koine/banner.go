@@ -2,28 +2,34 @@ package main
 
 import (
 	"fmt"
+	"net"
+	"strconv"
 	"strings"
 
 	"github.com/koine-sd/koine/client"
 	"github.com/koine-sd/koine/daemon"
 )
 
-// banner tells whoever started koine by hand what is open, and what to try next.
+// banner returns what somebody who started koine by hand wants to know: what is open, and what to try next. The log says
+// that it is ready.
 func banner(d *daemon.Daemon, cfg daemon.Config) string {
 	var b strings.Builder
 	line := func(noun, what, hint string) { fmt.Fprintf(&b, "  %-7s %-28s %s\n", noun, what, hint) }
-	fmt.Fprintf(&b, "Koine is ready on node %s. Ctrl-C ends it.\n", d.Node())
+	fmt.Fprintf(&b, "Koine runs on node %s. Ctrl-C ends it.\n", d.Node())
 	if address := d.HTTPAddr(); address != nil {
+		at := dialableAddress(address.String())
 		hint := "koine services"
-		if address.String() != client.DefaultAddress {
-			hint = fmt.Sprintf("KOINE_HTTP=%s koine services", address)
+		if at != client.DefaultAddress {
+			hint = fmt.Sprintf("KOINE_HTTP=%s koine services", quoted(at))
 		}
-		line("HTTP", "http://"+address.String(), hint)
+		line("HTTP", "http://"+at+everywhere(address.String()), hint)
 	}
 	if address := d.DNSAddr(); address.IsValid() {
-		line("DNS", address.String(), fmt.Sprintf("dig @%s -p %d NAME.service.%s", address.Addr(), address.Port(), d.Domain()))
+		at := dialable(address.Addr().String())
+		line("DNS", net.JoinHostPort(at, strconv.Itoa(int(address.Port())))+everywhere(address.String()),
+			fmt.Sprintf("dig @%s -p %d NAME.service.%s", at, address.Port(), d.Domain()))
 	}
-	line("Docker", docker(d, cfg), "")
+	line("Docker", dockerLine(d, cfg), "")
 	if cfg.ConfigDir != "" {
 		line("Files", cfg.ConfigDir, "")
 	}
@@ -38,7 +44,32 @@ func banner(d *daemon.Daemon, cfg daemon.Config) string {
 	return trimLines(b.String())
 }
 
-func docker(d *daemon.Daemon, cfg daemon.Config) string {
+// dialableAddress returns the address at which this host reaches a listener.
+func dialableAddress(listener string) string {
+	host, port, err := net.SplitHostPort(listener)
+	if err != nil {
+		return listener
+	}
+	return net.JoinHostPort(dialable(host), port)
+}
+
+// everywhere says of a listener on all addresses that it is one.
+func everywhere(listener string) string {
+	if dialableAddress(listener) == listener {
+		return ""
+	}
+	return " (all addresses)"
+}
+
+// quoted returns an address as a shell takes it: brackets are a pattern there.
+func quoted(address string) string {
+	if strings.Contains(address, "[") {
+		return "'" + address + "'"
+	}
+	return address
+}
+
+func dockerLine(d *daemon.Daemon, cfg daemon.Config) string {
 	host, follows := d.DockerHost()
 	switch {
 	case follows:

@@ -37,11 +37,11 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.Node, "node", "", "name of this host (default its host name)")
 	flags.StringVar(&f.cfg.Datacenter, "dc", "dc1", "name of the datacenter in DNS")
 	flags.StringSliceVar(&f.cfg.Domains, "domain", []string{"koine", "consul"}, "domains of Koine's names in DNS; the first one is shown")
-	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone that this host is in; those who ask from it can be given what is near")
+	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone of this host, for answers from nearby")
 	flags.StringVar(&f.cfg.Locality.Region, "region", "", "region that the zone is in")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one that goes with the process)")
 	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files, JSON or YAML")
-	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address for the doors whose own flag names none")
+	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address to listen on where --http and --dns name none")
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
@@ -50,9 +50,9 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
 	flags.DurationVar(&f.cfg.DNSTTL, "dns-ttl", 5*time.Second, "how long resolvers may keep an answer, 1s to 24h")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
-	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ of the HTTP door")
+	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ over HTTP")
 	flags.BoolVar(&f.cfg.EnableScriptChecks, "enable-script-checks", false, "let checks run commands on this host")
-	flags.DurationVar(&f.cfg.SessionTTL, "session-ttl", 10*time.Second, "how long this host counts as alive after its last sign")
+	flags.DurationVar(&f.cfg.SessionTTL, "session-ttl", 10*time.Second, "how long this host counts as alive without a sign of life")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 }
@@ -65,19 +65,25 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 		return cfg, err
 	}
 	cfg.Logger = logger
+	for _, warning := range misspelt(cmd, os.Environ()) {
+		logger.Warn(warning)
+	}
 	if cfg.Advertise, err = netip.ParseAddr(f.advertise); err != nil {
-		return cfg, fmt.Errorf("--advertise %q is not an IP address", f.advertise)
+		return cfg, mistake("--advertise %q is not an IP address", f.advertise)
 	}
 	if _, err := netip.ParseAddr(f.bind); err != nil {
-		return cfg, fmt.Errorf("--bind %q is not an IP address", f.bind)
+		return cfg, mistake("--bind %q is not an IP address", f.bind)
 	}
-	if cfg.HTTP, err = door(cmd, "http", f.bind, "8500"); err != nil {
+	if cfg.HTTP, err = door(cmd, "http", f.bind, defaultPort); err != nil {
 		return cfg, err
 	}
 	if cfg.DNS, err = dnsDoors(f.cfg.DNS, f.bind); err != nil {
 		return cfg, err
 	}
 	if err := f.checkDNS(); err != nil {
+		return cfg, err
+	}
+	if err := errors.Join(oneZone("zone", cfg.Locality.Zone), oneZone("region", cfg.Locality.Region)); err != nil {
 		return cfg, err
 	}
 	if err := checkConfigDir(cfg.ConfigDir); err != nil {
@@ -92,9 +98,9 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 func (f *runFlags) checkDNS() error {
 	switch {
 	case f.cfg.DNSTTL == 0:
-		return errors.New("--dns-ttl 0s: resolvers must keep an answer for a second at least")
+		return mistake("--dns-ttl 0s: resolvers must keep an answer for a second at least")
 	case f.cfg.DNSUDPSize == 0:
-		return errors.New("--dns-udp-size 0: choose a size from 512 to 4096")
+		return mistake("--dns-udp-size 0: choose a size from 512 to 4096")
 	}
 	return nil
 }
@@ -107,16 +113,16 @@ func checkConfigDir(dir string) error {
 	info, err := os.Stat(dir)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return fmt.Errorf("config directory %s does not exist: create it, or name another one with --config-dir", dir)
+		return mistake("config directory %s does not exist", dir).WithHint("create it, or name another one with --config-dir")
 	case err != nil:
 		return fmt.Errorf("config directory: %w", err)
 	case !info.IsDir():
-		return fmt.Errorf("config directory %s is a file: name its directory with --config-dir", dir)
+		return mistake("config directory %s is a file", dir).WithHint("name its directory with --config-dir")
 	}
 	return nil
 }
 
-// door returns a door's address: what its flag says, completed by --bind and the usual port.
+// door returns the address to listen on: what its flag says, completed by --bind and the usual port.
 func door(cmd *cobra.Command, flag, bind, port string) (string, error) {
 	value, err := cmd.Flags().GetString(flag)
 	if err != nil || value == daemon.Off {
@@ -131,7 +137,11 @@ func completeAddress(flag, value, bind, port string) (string, error) {
 	}
 	host, given, err := net.SplitHostPort(value)
 	if err != nil {
-		return "", fmt.Errorf("--%s %q is not host:port", flag, value)
+		err := mistake("--%s %q is not host:port", flag, value)
+		if ip, notIP := netip.ParseAddr(value); notIP == nil {
+			err = err.WithHint("write it as %s", net.JoinHostPort(ip.String(), port))
+		}
+		return "", err
 	}
 	if host == "" {
 		host = bind
@@ -144,34 +154,34 @@ func dnsDoors(value, bind string) (string, error) {
 	if value == daemon.Off {
 		return value, nil
 	}
-	var places []string
+	var addresses []string
 	plain := false
-	for place := range strings.SplitSeq(value, ",") {
-		place = strings.TrimSpace(place)
-		if place == daemon.Bridge+":" {
-			return "", fmt.Errorf("--dns %q names no network", place)
+	for part := range strings.SplitSeq(value, ",") {
+		part = strings.TrimSpace(part)
+		if part == daemon.Bridge+":" {
+			return "", mistake("--dns %q names no network", part)
 		}
-		if place == daemon.Bridge || strings.HasPrefix(place, daemon.Bridge+":") {
-			places = append(places, place)
+		if part == daemon.Bridge || strings.HasPrefix(part, daemon.Bridge+":") {
+			addresses = append(addresses, part)
 			continue
 		}
-		address, err := completeAddress("dns", place, bind, "8600")
+		address, err := completeAddress("dns", part, bind, "8600")
 		if err != nil {
 			return "", err
 		}
 		plain = true
-		places = append(places, address)
+		addresses = append(addresses, address)
 	}
 	if !plain {
-		places = append([]string{net.JoinHostPort(bind, "8600")}, places...)
+		addresses = append([]string{net.JoinHostPort(bind, "8600")}, addresses...)
 	}
-	return strings.Join(places, ","), nil
+	return strings.Join(addresses, ","), nil
 }
 
 func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	var l slog.Level
 	if err := l.UnmarshalText([]byte(level)); err != nil {
-		return nil, fmt.Errorf("--log-level %q is not debug, info, warn or error", level)
+		return nil, mistake("--log-level %q is not debug, info, warn or error", level)
 	}
 	opts := &slog.HandlerOptions{Level: l}
 	switch format {
@@ -180,18 +190,18 @@ func newLogger(w io.Writer, level, format string) (*slog.Logger, error) {
 	case "json":
 		return slog.New(slog.NewJSONHandler(w, opts)), nil
 	default:
-		return nil, fmt.Errorf("--log-format %q is not text or json", format)
+		return nil, mistake("--log-format %q is not text or json", format)
 	}
 }
 
 func devCommand() *cobra.Command {
 	var flags runFlags
 	cmd := &cobra.Command{
-		Use:   "dev",
+		Use: "dev", GroupID: groupRun,
 		Short: "run everything in one process on loopback, with nothing to configure",
-		Long: "Run everything in one process on loopback, with nothing to configure: the store, the HTTP and DNS doors, the checks,\n" +
-			"and the sources (the containers of this host's Docker engine, and definition files). Ctrl-C or SIGTERM ends it,\n" +
-			"SIGHUP has the definition files read again.\n\n" +
+		Long: "Run everything in one process on loopback, with nothing to configure: the store, HTTP and DNS, the checks, and the\n" +
+			"sources (the containers of this host's Docker engine, and definition files). Ctrl-C or SIGTERM ends it, a second\n" +
+			"one after a second ends it at once; SIGHUP has the definition files read again.\n\n" +
 			"Every flag has an environment variable and a key in the file that --config names: --data-dir is KOINE_DATA_DIR and\n" +
 			"data_dir. A flag wins over the environment, and that over the file.",
 		Example: "  koine dev\n" +
@@ -211,21 +221,38 @@ func devCommand() *cobra.Command {
 		},
 	}
 	flags.add(cmd)
+	markSettings(cmd.Flags())
+	completeSettings(cmd)
 	return cmd
+}
+
+// completeSettings completes the settings that take words or directories.
+func completeSettings(cmd *cobra.Command) {
+	for name, list := range map[string][]string{
+		"docker": {daemon.Auto, daemon.Off, "unix:///var/run/docker.sock"}, "dns": {daemon.Off, daemon.Bridge}, "upstream": {daemon.Off},
+		"engine": {"embedded"}, "log-level": {"debug", "info", "warn", "error"}, "log-format": {"text", "json"},
+	} {
+		completeFlag(cmd, name, words(list...))
+	}
+	must(cmd.MarkFlagDirname("data-dir"))
+	must(cmd.MarkFlagDirname("config-dir"))
 }
 
 // gcPercent is how far the heap of a server grows past what is in use before it is collected, unless GOGC says. The
 // runtime's default, 100, takes a sixth less memory and makes writes cost 5 % more processor time.
 const gcPercent = 150
 
-// serve runs a daemon until a signal ends it; a second signal ends the process at once. SIGHUP reads the definition files
-// again.
+// serve runs a daemon until a signal ends it; a second one after a second ends the process at once. SIGHUP reads the
+// definition files again.
 func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
+	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	hangups := make(chan os.Signal, 1)
-	signal.Notify(hangups, syscall.SIGHUP)
+	ends := listenFor(syscall.SIGINT, syscall.SIGTERM)
+	defer signal.Stop(ends)
+	hangups := listenFor(syscall.SIGHUP)
 	defer signal.Stop(hangups)
+	broken := listenFor(syscall.SIGPIPE) // nobody reads the output any more, which is no reason to end
+	defer signal.Stop(broken)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
@@ -246,10 +273,19 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
+			return awaitEnd(ended, ends, cfg.Logger)
+		case <-ends:
 			stop()
-			return awaitEnd(ended)
+			return awaitEnd(ended, ends, cfg.Logger)
 		}
 	}
+}
+
+// listenFor returns a channel of signals, of which some are dropped if nobody takes them.
+func listenFor(signals ...os.Signal) chan os.Signal {
+	c := make(chan os.Signal, 4)
+	signal.Notify(c, signals...)
+	return c
 }
 
 // whenReady returns a channel that is closed once the answers are true. It stays open if that never comes.
@@ -263,14 +299,24 @@ func whenReady(ctx context.Context, d *daemon.Daemon) <-chan struct{} {
 	return ready
 }
 
-// awaitEnd waits for a daemon that was told to stop, but not longer than stopWithin.
-func awaitEnd(ended <-chan error) error {
+// awaitEnd waits for a daemon that was told to stop, but neither longer than stopWithin nor past another signal. That must
+// come a second later: within it, it is the first one again, as timeout(1) sends it.
+func awaitEnd(ended <-chan error, signals <-chan os.Signal, log *slog.Logger) error {
+	first := time.Now()
 	timer := time.NewTimer(stopWithin - 500*time.Millisecond)
 	defer timer.Stop()
-	select {
-	case err := <-ended:
-		return err
-	case <-timer.C:
-		return fmt.Errorf("not everything ended within %v of the signal", stopWithin)
+	for {
+		select {
+		case err := <-ended:
+			return err
+		case sig := <-signals:
+			if time.Since(first) < doubledWithin {
+				continue
+			}
+			log.Error("a second signal: ending at once, without stopping in order", "signal", sig)
+			return exitCode(exitSignalled + int(sig.(syscall.Signal)))
+		case <-timer.C:
+			return fmt.Errorf("still not stopped %v after the signal: ending all the same", stopWithin)
+		}
 	}
 }

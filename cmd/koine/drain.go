@@ -18,35 +18,56 @@ import (
 
 // drainFlags say how to drain.
 type drainFlags struct {
-	reason, kind, node string
-	undo, stop         bool
-	wait               time.Duration
+	reason, node string
+	kind         *choice
+	undo, stop   bool
+	wait         time.Duration
+}
+
+// kinds are what can be drained.
+var kinds = []string{"service", "instance", "node"}
+
+func (f *drainFlags) add(cmd *cobra.Command) {
+	f.kind = &choice{allowed: kinds}
+	flags := cmd.Flags()
+	flags.StringVar(&f.reason, "reason", "", "why, for people")
+	addChoice(cmd, f.kind, "as", "", "service, instance or node, where the name is more than one of them")
+	flags.StringVar(&f.node, "node", "", "node of the instance, where several have one of that id")
+	flags.BoolVar(&f.undo, "undo", false, "put it back into the answers")
+	flags.DurationVar(&f.wait, "wait", 0, "then wait for so long, for the requests that are under way")
+	flags.BoolVar(&f.stop, "stop", false, "then stop the containers, through the Docker engine of this host")
+	completeFlag(cmd, "node", nodeNames)
 }
 
 func drainCommand() *cobra.Command {
 	var flags drainFlags
 	cmd := &cobra.Command{
-		Use:   "drain [SERVICE|INSTANCE|NODE]",
+		Use: "drain [SERVICE|INSTANCE|NODE]", GroupID: groupChange,
 		Short: "take a service, an instance or a node out of the answers, or list what is out",
-		Long: "Takes a service, an instance or a node out of the answers of every door at one revision. It stays out, over\n" +
-			"restarts of the instances, of their node and of Koine, until --undo. Without a name it lists what is out.",
+		Long: "Take a service, an instance or a node out of the answers, by every protocol at one revision. It stays out, over\n" +
+			"restarts of the instances, of their node and of Koine, until --undo. Without a name, list what is out.",
 		Example: "  koine drain web-1 --reason 'new disk' --wait 30s --stop\n  koine drain node7\n  koine drain --undo node7",
-		Args:    cobra.MaximumNArgs(1),
+		Args:    optionalArg,
 	}
-	cmd.Flags().StringVar(&flags.reason, "reason", "", "why, for those who look")
-	cmd.Flags().StringVar(&flags.kind, "as", "", "service, instance or node, where the name is more than one of them")
-	cmd.Flags().StringVar(&flags.node, "node", "", "node of the instance, where several have one of that id")
-	cmd.Flags().BoolVar(&flags.undo, "undo", false, "put it back into the answers")
-	cmd.Flags().DurationVar(&flags.wait, "wait", 0, "then wait for so long, for the requests that are under way")
-	cmd.Flags().BoolVar(&flags.stop, "stop", false, "then stop the containers, through the Docker engine of this host")
-	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		if len(args) == 0 {
-			return listDrains(cmd, c)
-		}
+	flags.add(cmd)
+	cmd.ValidArgsFunction = func(cmd *cobra.Command, args []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		names := anyOf(serviceNames, instanceIDs, nodeNames)
 		if flags.undo {
-			return undrain(cmd, c, args[0], &flags)
+			names = drainedNames
 		}
-		return drain(cmd, c, args[0], &flags)
+		return completeArgs(names)(cmd, args, typed)
+	}
+	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		switch {
+		case len(args) == 0 && flags.undo:
+			return mistake("--undo names nothing").WithHint("koine drain lists what is drained")
+		case len(args) == 0:
+			return listDrains(cmd, c)
+		case flags.undo:
+			return undrain(cmd, c, args[0], &flags)
+		default:
+			return drain(cmd, c, args[0], &flags)
+		}
 	})
 }
 
@@ -61,7 +82,7 @@ func listDrains(cmd *cobra.Command, c *client.Client) error {
 	rows := make([][]string, len(drains))
 	for i, d := range drains {
 		kind, name := targetOf(d)
-		rows[i] = []string{kind, name, d.Since.Local().Format(time.DateTime), d.Reason}
+		rows[i] = []string{kind, name, localTime(d.Since), d.Reason}
 	}
 	return table(cmd, "WHAT NAME SINCE REASON", rows, "nothing is drained")
 }
@@ -101,10 +122,9 @@ func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags)
 	if err := printWritten(cmd, revision, nil); err != nil {
 		return err
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "%s %s is out of the answers, with %d instances: koine drain --undo %s puts it back\n",
-		kind, name, len(touched), name)
+	say(cmd, "drained %s %s (%s); undo: koine drain --undo %s", kind, name, counted(len(touched), "instance"), name)
 	if flags.wait > 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "waiting %v for requests under way\n", flags.wait)
+		say(cmd, "waiting %v for requests under way", flags.wait)
 		pause.For(cmd.Context(), flags.wait)
 	}
 	if flags.stop {
@@ -144,14 +164,14 @@ func drainable(ctx context.Context, c *client.Client, name string) ([]catalog.Dr
 func choose(name string, candidates []catalog.Drain, flags *drainFlags) (catalog.Drain, error) {
 	candidates = slices.DeleteFunc(candidates, func(d catalog.Drain) bool {
 		kind, _ := targetOf(d)
-		return flags.kind != "" && kind != flags.kind ||
+		return flags.kind.value != "" && kind != flags.kind.value ||
 			flags.node != "" && (d.Instance == "" || !strings.EqualFold(d.Node, flags.node))
 	})
 	switch len(candidates) {
 	case 1:
 		return candidates[0], nil
 	case 0:
-		return catalog.Drain{}, fmt.Errorf("no service, instance or node %s", name)
+		return catalog.Drain{}, catalog.Errorf(catalog.KindNotFound, "no service, instance or node %s", name)
 	default:
 		var meanings []string
 		for _, d := range candidates {
@@ -161,8 +181,8 @@ func choose(name string, candidates []catalog.Drain, flags *drainFlags) (catalog
 			}
 			meanings = append(meanings, kind)
 		}
-		return catalog.Drain{}, fmt.Errorf("%s is more than one thing: %s: say which with --as, or --node",
-			name, strings.Join(meanings, ", "))
+		return catalog.Drain{}, mistake("%s is more than one thing: %s", name, strings.Join(meanings, ", ")).
+			WithHint("say which with --as or --node")
 	}
 }
 
@@ -179,7 +199,7 @@ func touchedBy(ctx context.Context, c *client.Client, d catalog.Drain) ([]client
 // undrain takes back the order for a name.
 func undrain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags) error {
 	if flags.wait != 0 || flags.stop {
-		return errors.New("--undo goes with neither --wait nor --stop")
+		return mistake("--undo goes with neither --wait nor --stop")
 	}
 	drains, err := c.Drains(cmd.Context())
 	if err != nil {
@@ -190,7 +210,7 @@ func undrain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlag
 		return !strings.EqualFold(of, name)
 	})
 	if len(drains) == 0 {
-		return fmt.Errorf("%s is not drained: koine drain lists what is", name)
+		return catalog.Errorf(catalog.KindNotFound, "%s is not drained", name).WithHint("koine drain lists what is")
 	}
 	order, err := choose(name, drains, flags)
 	if err != nil {
@@ -210,14 +230,14 @@ func stopContainers(cmd *cobra.Command, instances []client.Instance) error {
 	var failed []error
 	for _, i := range instances {
 		if i.Owner.Kind != catalog.OwnerContainer {
-			fmt.Fprintf(cmd.ErrOrStderr(), "%s is no container: stop it by hand\n", i.ID)
+			say(cmd, "%s is not a container: stop it by hand", i.ID)
 			continue
 		}
 		if _, err := docker.ContainerStop(cmd.Context(), i.Owner.ID, moby.ContainerStopOptions{}); err != nil {
 			failed = append(failed, fmt.Errorf("stop %s: %w", i.ID, err))
 			continue
 		}
-		fmt.Fprintf(cmd.ErrOrStderr(), "%s is stopped\n", i.ID)
+		say(cmd, "%s is stopped", i.ID)
 	}
 	return errors.Join(failed...)
 }

@@ -8,13 +8,14 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/daemon"
 	source "github.com/koine-sd/koine/source/docker"
 )
 
-// dryRun is what explain --docker does: it says what a process would make of the containers.
+// dryRun is what explain --docker does: it shows what a process would make of the containers.
 type dryRun struct {
 	wanted    bool
 	cfg       daemon.Config
@@ -22,11 +23,14 @@ type dryRun struct {
 }
 
 func (d *dryRun) add(cmd *cobra.Command) {
-	flags := cmd.Flags()
+	flags := pflag.NewFlagSet(cmd.Name(), pflag.ContinueOnError) // those of koine dev that count here
 	flags.StringVar(&d.cfg.Docker, "docker", daemon.Auto, "ask a Docker engine instead of Koine: --docker, or --docker=unix:///path")
 	flags.Lookup("docker").NoOptDefVal = daemon.Auto
 	flags.StringVar(&d.advertise, "advertise", "127.0.0.1", "with --docker: IP address at which others reach this host")
 	flags.BoolVar(&d.cfg.EnableScriptChecks, "enable-script-checks", false, "with --docker: checks may run commands on this host")
+	markSettings(flags)
+	cmd.Flags().AddFlagSet(flags)
+	completeFlag(cmd, "docker", words(daemon.Auto, "unix:///var/run/docker.sock"))
 }
 
 // args wants the name of something, which with --docker may be left out. It comes before the settings: they say where
@@ -44,7 +48,7 @@ func (d *dryRun) args(cmd *cobra.Command, args []string) error {
 
 func (d *dryRun) run(cmd *cobra.Command, args []string) error {
 	if cmd.Flags().Changed("as") {
-		return fmt.Errorf("--as goes with a running Koine, not with --docker")
+		return mistake("--as goes with a running Koine, not with --docker")
 	}
 	plans, err := d.plans(cmd)
 	if err != nil {
@@ -53,14 +57,14 @@ func (d *dryRun) run(cmd *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		plans = slices.DeleteFunc(plans, func(p source.Plan) bool { return !meant(&p, args[0]) })
 		if len(plans) == 0 {
-			return fmt.Errorf("no container %s, and none of a service %s", args[0], args[0])
+			return catalog.Errorf(catalog.KindNotFound, "no container %s, and none of a service %s", args[0], args[0])
 		}
 	}
 	if wantsJSON(cmd) {
 		return printJSON(cmd, map[string]any{"containers": append([]source.Plan{}, plans...)})
 	}
 	if len(plans) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "koine: the engine has no containers")
+		say(cmd, "the engine has no containers")
 	}
 	var texts []string
 	for i := range plans {
@@ -72,7 +76,7 @@ func (d *dryRun) run(cmd *cobra.Command, args []string) error {
 
 func (d *dryRun) plans(cmd *cobra.Command) (plans []source.Plan, err error) {
 	if d.cfg.Advertise, err = netip.ParseAddr(d.advertise); err != nil {
-		return nil, fmt.Errorf("--advertise %q is not an IP address", d.advertise)
+		return nil, mistake("--advertise %q is not an IP address", d.advertise)
 	}
 	if d.cfg.Logger, err = newLogger(cmd.ErrOrStderr(), "warn", "text"); err != nil {
 		return nil, err
@@ -80,7 +84,7 @@ func (d *dryRun) plans(cmd *cobra.Command) (plans []source.Plan, err error) {
 	return daemon.PlanDocker(cmd.Context(), d.cfg)
 }
 
-// meant tells whether a plan is for a container or a service of that name.
+// meant reports whether a plan is for a container or a service of that name.
 func meant(p *source.Plan, name string) bool {
 	return p.Container == name || len(name) >= 12 && strings.HasPrefix(p.ContainerID, name) ||
 		strings.EqualFold(p.Service, name) || p.Registration != nil && p.Registration.Instance.ID == name
@@ -91,9 +95,9 @@ func describePlan(p *source.Plan) string {
 	var b paragraph
 	name := cmp.Or(p.Container, p.ContainerID)
 	if p.Registration == nil {
-		fmt.Fprintf(&b, "%s would not be registered: %s\n", name, p.WhyNot)
+		b.heading("%s would not be registered: %s", name, p.WhyNot)
 	} else {
-		fmt.Fprintf(&b, "%s would be %s, an instance of %s\n", name, p.Registration.Instance.ID, p.Service)
+		b.heading("%s would be %s, an instance of %s", name, p.Registration.Instance.ID, p.Service)
 	}
 	b.line("container", "%s of image %s", p.ContainerID[:min(12, len(p.ContainerID))], cmp.Or(p.Image, "unknown"))
 	if p.Registration == nil && p.Service != "" {

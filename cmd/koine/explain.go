@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strings"
 
@@ -15,18 +14,19 @@ func explainCommand() *cobra.Command {
 	var as string
 	var dry dryRun
 	cmd := &cobra.Command{
-		Use:   "explain SERVICE|INSTANCE|CONTAINER",
-		Short: "say of each instance where it comes from, how it is, who finds it, and if not, why not",
-		Long: "Says of each instance where it comes from, how it is, who finds it, and if not, why not; and of a container that is\n" +
-			"not registered, why not.\n\n" +
-			"With --docker it asks no running Koine but the Docker engine, and says what would become of each container, or of\n" +
-			"the one that is named.",
+		Use: "explain SERVICE|INSTANCE|CONTAINER", GroupID: groupExplain,
+		Short: "show where each instance comes from, its health, and who can find it",
+		Long: "Show where each instance comes from, what keeps it registered, its checks, and for each protocol whether it is\n" +
+			"found, and if not, why not. Of a container that is not registered, show why not.\n\n" +
+			"With --docker, ask the Docker engine instead of a running Koine, and show what would become of each container, or\n" +
+			"of the one that is named.",
 		Example: "  koine explain web\n" +
 			"  koine explain web-1 --as api-1    would the container api-1 find it?\n" +
 			"  koine explain --docker            what would be registered?",
-		Args: dry.args,
+		Args: dry.args, ValidArgsFunction: completeArgs(anyOf(serviceNames, instanceIDs)),
 	}
-	cmd.Flags().StringVar(&as, "as", "", "who asks: an instance or an IP address (default this host)")
+	cmd.Flags().StringVar(&as, "as", "", "the client: an instance or an IP address (default this host)")
+	completeFlag(cmd, "as", instanceIDs)
 	dry.add(cmd)
 	addOutput(cmd)
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
@@ -61,16 +61,37 @@ func explain(cmd *cobra.Command, c *client.Client, name, as string) error {
 	return err
 }
 
-// paragraph is a heading with lines of what and how below.
+// paragraph is a heading with lines below it, each with a word for what it is about.
 type paragraph struct{ strings.Builder }
 
-func (b *paragraph) line(what, format string, args ...any) {
-	fmt.Fprintf(b, "  %-10s %s\n", what, fmt.Sprintf(format, args...))
+func (b *paragraph) heading(format string, args ...any) {
+	b.WriteString(oneLine(fmt.Sprintf(format, args...)) + "\n")
+}
+
+func (b *paragraph) line(about, format string, args ...any) {
+	text := fmt.Sprintf("  %-10s %s", oneLine(about), oneLine(fmt.Sprintf(format, args...)))
+	b.WriteString(strings.TrimRight(text, " ") + "\n")
 }
 
 func (b *paragraph) addresses(list []catalog.Address) {
 	for _, a := range list {
-		b.line("address", "%s on %s", a, cmp.Or(a.Network, "no network in particular"))
+		on := ", no network named"
+		if a.Network != "" {
+			on = " on " + a.Network
+		}
+		b.line("address", "%s%s", a, on)
+	}
+}
+
+// reach writes the address of an instance. One without an address of its own has its node's.
+func (b *paragraph) reach(x *client.Explanation) {
+	switch {
+	case len(x.Addresses) > 0:
+		b.addresses(x.Addresses)
+	case x.Address != "":
+		b.line("address", "%s, which is that of node %s", x.Address, x.Node)
+	default:
+		b.line("address", "none")
 	}
 }
 
@@ -87,7 +108,7 @@ func (b *paragraph) ports(list []catalog.Port) {
 // describeLeftOut writes for a person why something is not registered.
 func describeLeftOut(l *catalog.LeftOut) string {
 	var b paragraph
-	fmt.Fprintf(&b, "%s, a container on node %s, is not registered: %s\n", l.Name, l.Node, l.Why)
+	b.heading("%s, a container on node %s, is not registered: %s", l.Name, l.Node, l.Why)
 	b.line("id", "%s", l.ID[:min(12, len(l.ID))])
 	if l.Service != "" {
 		b.line("service", "%s", l.Service)
@@ -99,11 +120,14 @@ func describeLeftOut(l *catalog.LeftOut) string {
 // describe writes an explanation for a person.
 func describe(x *client.Explanation) string {
 	b := new(paragraph)
-	fmt.Fprintf(b, "%s, an instance of %s on node %s\n", x.ID, x.Service, x.Node)
+	b.heading("%s, an instance of %s on node %s", x.ID, x.Service, x.Node)
 	line := b.line
 	line("from", "%s", x.Source)
 	if x.NamedBy != "" {
 		line("named by", "%s", x.NamedBy)
+	}
+	if by := x.Origin.String(); by != "" {
+		line("registered", "%s", by)
 	}
 	line("kept by", "%s", x.KeptBy)
 	line("written", "first at revision %d%s, last at %d", x.CreateRevision, atTime(x.RegisteredAt), x.ModRevision)
@@ -114,7 +138,7 @@ func describe(x *client.Explanation) string {
 	for i := range x.Checks {
 		describeCheck(line, &x.Checks[i])
 	}
-	b.addresses(x.Addresses)
+	b.reach(x)
 	b.ports(x.Ports)
 	if len(x.Ports) == 0 {
 		line("port", "none")

@@ -9,12 +9,15 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// describeCheck writes of a check how it is, why, and what its last run was if that tells more.
+// describeCheck writes a check's status, its output, and its last run where that adds to it.
 func describeCheck(line func(what, format string, args ...any), c *client.CheckStatus) {
 	line("check", "%s is %s since %s", c.ID, c.Status, localTime(c.Since))
 	more := func(text string) {
-		if text = strings.TrimSpace(text); text != "" {
-			line("", "%s", strings.ReplaceAll(text, "\n", "\n             "))
+		if text = strings.TrimSpace(text); text == "" {
+			return
+		}
+		for each := range strings.SplitSeq(text, "\n") {
+			line("", "%s", each)
 		}
 	}
 	more(c.Output)
@@ -41,14 +44,12 @@ func runsOf(c *client.CheckStatus) string {
 	if c.Run.Next.IsZero() {
 		return text
 	}
-	next := c.Run.Next.Local().Format(time.TimeOnly)
+	next := clock(c.Run.Next)
 	if c.Type == catalog.CheckTTL {
 		return text + "; critical from " + next + " on if none is pushed"
 	}
 	return text + "; runs again at " + next
 }
-
-func localTime(at time.Time) string { return at.Local().Format(time.DateTime) }
 
 // atTime returns a known time in parentheses.
 func atTime(at time.Time) string {

@@ -18,18 +18,18 @@ import (
 func historyCommand() *cobra.Command {
 	var since time.Duration
 	cmd := &cobra.Command{
-		Use:   "history SERVICE|INSTANCE",
-		Short: "say who was in a service when, as far back as the store remembers",
-		Long: "Tells what happened in a service, or to an instance: who came and went, who was sick or drained, when and why.\n" +
-			"It is read from the store itself, so it is known after a restart too, as far back as the store keeps its history:\n" +
-			"an hour, unless it is an etcd that you run.",
+		Use: "history SERVICE|INSTANCE", GroupID: groupExplain,
+		Short: "show past changes of a service or an instance",
+		Long: "Show what happened in a service, or to an instance: which instances came and went, were critical or drained, when\n" +
+			"and why. It is read from the store itself, so it is known after a restart too, as far back as the store keeps its\n" +
+			"history: an hour, unless it is an etcd that you run.",
 		Example: "  koine history web\n  koine history web-1 --since 10m",
-		Args:    oneArg("service or an instance"), ValidArgsFunction: completes(serviceNames),
+		Args:    oneArg("service or an instance"), ValidArgsFunction: completeArgs(anyOf(serviceNames, instanceIDs)),
 	}
 	cmd.Flags().DurationVar(&since, "since", catalog.DefaultHistory, "how far back")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		if since <= 0 || since > catalog.MaxHistory {
-			return fmt.Errorf("--since %v is not above zero and up to %v", since, catalog.MaxHistory)
+			return mistake("--since %v is not above zero and up to %v", since, catalog.MaxHistory)
 		}
 		history, err := c.History(cmd.Context(), args[0], since)
 		if err != nil {
@@ -50,31 +50,34 @@ func printHistory(cmd *cobra.Command, h *catalog.History) error {
 	if h.Left > 0 {
 		heading += fmt.Sprintf("; %d older events are left out", h.Left)
 	}
-	fmt.Fprintln(cmd.OutOrStdout(), heading)
+	fmt.Fprintln(cmd.OutOrStdout(), oneLine(heading))
 	rows := make([][]string, len(h.Events))
 	for i, e := range h.Events {
 		rows[i] = []string{stamp(e.Time), string(e.Type), e.Instance, e.Node, cmp.Or(e.Reason, "-")}
 	}
-	return table(cmd, "TIME WHAT INSTANCE NODE WHY", rows, "nothing happened, and nobody was there")
+	return table(cmd, "TIME WHAT INSTANCE NODE WHY", rows, "nothing happened, and there was no instance")
 }
 
-// stamp writes a time for a person.
-func stamp(t time.Time) string { return t.Local().Format("2006-01-02 15:04:05.000") }
+// maxLast is how many events a server gives at once.
+const maxLast = 10_000
 
 func eventsCommand() *cobra.Command {
 	var follow bool
 	var last int
 	cmd := &cobra.Command{
-		Use:   "events [SERVICE|INSTANCE|NODE]",
-		Short: "print what happened last in the catalog, and with -f what happens",
-		Long: "Prints the last events that the server remembers since its start, and with -f goes on with what happens. For what\n" +
-			"was before, ask koine history. Events that the server has forgotten are told as a gap.",
+		Use: "events [SERVICE|INSTANCE|NODE]", GroupID: groupExplain,
+		Short: "print recent events; -f follows",
+		Long: "Print the last events that the server remembers since its start, and with -f go on with what happens. For what was\n" +
+			"before, see koine history. Events that the server has forgotten are shown as a gap.",
 		Example: "  koine events -f\n  koine events web -n 20\n  koine events -f -o json | jq -c 'select(.type == \"critical\")'",
-		Args:    cobra.MaximumNArgs(1), ValidArgsFunction: completes(serviceNames),
+		Args:    optionalArg, ValidArgsFunction: completeArgs(anyOf(serviceNames, instanceIDs, nodeNames)),
 	}
 	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
 	cmd.Flags().IntVarP(&last, "last", "n", 100, "how many of the last events come first; none with -f unless it is given")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
+		if last < 0 || last > maxLast {
+			return mistake("--last %d is not from 0 to %d", last, maxLast)
+		}
 		options := client.EventOptions{Last: last}
 		if len(args) > 0 {
 			options.Name = args[0]
@@ -95,15 +98,26 @@ func printEvents(cmd *cobra.Command, c *client.Client, o client.EventOptions) er
 		err = printEvent(cmd, &list[i])
 	}
 	if err == nil && len(list) == 0 {
-		fmt.Fprintln(cmd.ErrOrStderr(), "koine: nothing has happened since the server started: koine history tells what was before")
+		say(cmd, "%s", noEvents(o))
 	}
 	return err
+}
+
+func noEvents(o client.EventOptions) string {
+	switch {
+	case o.Last == 0:
+		return "no events: --last is 0"
+	case o.Name == "":
+		return "nothing has happened since the server started"
+	default:
+		return fmt.Sprintf("nothing has happened to %s since the server started: see koine history %s for what was before", o.Name, o.Name)
+	}
 }
 
 func followEvents(cmd *cobra.Command, c *client.Client, o client.EventOptions) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
+	if _, err := c.Health(ctx); err != nil { // a wrong address is an error; a server that goes away is waited for
 		return err
 	}
 	w := &watcher{cmd: cmd}
@@ -141,6 +155,6 @@ func printEvent(cmd *cobra.Command, e *catalog.Event) error {
 	if e.Reason != "" {
 		subject += ": " + e.Reason
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-12s  %s\n", stamp(e.Time), e.Type, subject)
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s  %-12s  %s\n", stamp(e.Time), oneLine(string(e.Type)), oneLine(subject))
 	return err
 }

@@ -2,136 +2,132 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"os"
-	"os/exec"
-	"os/signal"
-	"syscall"
 	"time"
 
+	"github.com/google/uuid"
 	"github.com/spf13/cobra"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
-// registerWhile keeps an instance registered while a command runs. It takes the instance out of the answers before the
-// command is told to stop, and ends with the command's exit code.
-func registerWhile(cmd *cobra.Command, c *client.Client, r catalog.Registration, command []string) error {
-	if err := valid(r); err != nil { // else the command would run and never be found
-		return err
-	}
-	signals, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	run := exec.Command(command[0], command[1:]...)
-	run.Stdin, run.Stdout, run.Stderr = cmd.InOrStdin(), cmd.OutOrStdout(), cmd.ErrOrStderr()
-	if err := run.Start(); err != nil {
-		return commandEnd(cmd, err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- run.Wait() }()
-	keep, release := context.WithCancel(context.WithoutCancel(cmd.Context()))
-	k := &keeper{cmd: cmd, client: c, registration: r, done: make(chan struct{})}
-	go k.keep(keep)
-	released := func() { release(); <-k.done }
-	select {
-	case err := <-ended:
-		released()
-		return commandEnd(cmd, err)
-	case <-signals.Done():
-		released()
-		if err := run.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
-			return fmt.Errorf("stop %s: %w", command[0], err)
-		}
-		return commandEnd(cmd, <-ended)
-	}
-}
-
-// valid tells what a server would refuse.
-func valid(r catalog.Registration) error {
-	if r.Instance.Node == "" { // the server's own, which is not known here
-		r.Instance.Node = "node"
-	}
-	return r.Validate()
-}
-
-// Exit codes of shells, for commands that could not be started or did not end by themselves.
-const (
-	exitNotFound      = 127
-	exitNotExecutable = 126
-	exitSignalled     = 128 // plus the signal's number
-)
-
-// commandEnd turns how a command ended into koine's own end.
-func commandEnd(cmd *cobra.Command, err error) error {
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		if status, ok := exit.Sys().(syscall.WaitStatus); ok && status.Signaled() {
-			return exitCode(exitSignalled + int(status.Signal()))
-		}
-		return exitCode(max(exit.ExitCode(), 1))
-	}
-	var code exitCode
-	switch {
-	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
-		code = exitNotFound
-	case errors.Is(err, os.ErrPermission):
-		code = exitNotExecutable
-	default:
-		return err
-	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "koine: %v\n", err)
-	return code
-}
-
-// keeper keeps an instance registered.
+// keeper keeps an instance registered between start and stop. It removes only what it has registered itself.
 type keeper struct {
 	cmd          *cobra.Command
 	client       *client.Client
 	registration catalog.Registration
-	done         chan struct{}
-	// told is what was last said to be wrong; it is not repeated.
-	told string
+	// registrant is the name by which it tells its own registration from those of others.
+	registrant string
+	// said is the last error that was printed; it is not repeated.
+	said string
+
+	// registered is set while the server has the instance as far as is known here.
+	registered bool
+	// replaced is set once another has registered the id: from then on it is theirs.
+	replaced bool
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed once the instance is out of the answers
+}
+
+// newRegistrant returns a name that no other process has, and that people recognize.
+func newRegistrant() string {
+	return fmt.Sprintf("process %d on %s (%.8s)", os.Getpid(), thisHost(), uuid.NewString())
+}
+
+// start registers the instance, and renews it until stop.
+func (k *keeper) start(ctx context.Context) {
+	ctx, k.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	k.done = make(chan struct{})
+	go k.keep(ctx, k.done)
+}
+
+// stop takes the instance out of the answers. The channel is closed once it is out, or the server has not answered in time.
+func (k *keeper) stop() <-chan struct{} {
+	k.cancel()
+	return k.done
 }
 
 // writeTimeout bounds one write, and so how long a server that hangs delays the command's end.
 const writeTimeout = 2 * time.Second
 
-// keep registers an instance, again and again before its TTL ends, and deregisters it when the context ends.
-func (k *keeper) keep(ctx context.Context) {
-	defer close(k.done)
-	ttl := time.Duration(k.registration.Instance.Owner.TTL)
-	ticker := time.NewTicker(ttl / 3)
+// keep registers an instance, renews it before its TTL ends, and deregisters it when the context ends.
+func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
+	defer close(done)
+	ticker := time.NewTicker(time.Duration(k.registration.Instance.Owner.TTL) / 3)
 	defer ticker.Stop()
-	for {
-		k.write(ctx, "register", func(ctx context.Context) error {
-			_, err := k.client.Register(ctx, k.registration)
-			return err
-		})
+	for !k.replaced {
+		k.sign(ctx)
 		select {
 		case <-ctx.Done():
-			k.write(ctx, "deregister", func(ctx context.Context) error {
-				_, err := k.client.Deregister(ctx, k.registration.Instance.Node, k.registration.Instance.ID)
-				return err
-			})
+			k.deregister(ctx)
 			return
 		case <-ticker.C:
 		}
 	}
+	<-ctx.Done()
 }
 
-// write makes one call, and tells once what is wrong with it. A call that has begun goes on when the context ends:
-// a registration that was given up could reach the server after the deregistration.
-func (k *keeper) write(ctx context.Context, operation string, call func(context.Context) error) {
+// sign renews the registration, or registers where there is none.
+func (k *keeper) sign(ctx context.Context) {
+	node, id := k.registration.Instance.Node, k.registration.Instance.ID
+	if k.registered {
+		err := k.call(ctx, func(ctx context.Context) error { return k.client.Renew(ctx, node, id) })
+		switch catalog.KindOf(err) {
+		case catalog.KindConflict:
+			k.replaced = true
+			say(k.cmd, "%s: the command goes on, and is not registered again", errorBody(err).Error.Message)
+			return
+		case catalog.KindNotFound: // its lease has ended
+			k.registered = false
+		default:
+			k.say("renew", err)
+			return
+		}
+	}
+	err := k.call(ctx, func(ctx context.Context) error {
+		_, err := k.client.Register(ctx, k.registration)
+		return err
+	})
+	k.registered = err == nil
+	k.say("register", err)
+}
+
+// deregister removes the instance, also where the server did not say that it was registered: the answer may have been lost.
+func (k *keeper) deregister(ctx context.Context) {
+	if k.replaced {
+		return
+	}
+	k.registered = false
+	err := k.call(ctx, func(ctx context.Context) error {
+		_, err := k.client.Deregister(ctx, k.registration.Instance.Node, k.registration.Instance.ID)
+		return err
+	})
+	switch catalog.KindOf(err) {
+	case catalog.KindNotFound, catalog.KindConflict: // gone already, or another's by now
+	default:
+		k.say("deregister", err)
+	}
+}
+
+// call makes one call in the keeper's name. A call that has begun goes on when the context ends: a registration that was
+// given up could reach the server after the deregistration.
+func (k *keeper) call(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
+	return call(catalog.WithCaller(ctx, catalog.Caller{Registrant: k.registrant}))
+}
+
+// say prints an error, once until there is another.
+func (k *keeper) say(operation string, err error) {
 	text := ""
-	if err := call(ctx); err != nil {
-		text = fmt.Sprintf("koine: %s %s: %v", operation, k.registration.Instance.ID, err)
+	if err != nil {
+		text = err.Error()
 	}
-	if text != "" && text != k.told {
-		fmt.Fprintln(k.cmd.ErrOrStderr(), text)
+	if text != "" && text != k.said {
+		say(k.cmd, "%s %s: %s", operation, k.registration.Instance.ID, text)
 	}
-	k.told = text
+	k.said = text
 }

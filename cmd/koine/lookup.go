@@ -1,9 +1,12 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"io"
+	"net"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,13 +18,15 @@ import (
 // queryFlags say which instances of a service are wanted.
 type queryFlags struct {
 	tags, meta []string
-	health     string
+	health     *choice
 }
 
 func (f *queryFlags) add(cmd *cobra.Command) {
-	cmd.Flags().StringSliceVar(&f.tags, "tag", nil, "only instances with this tag; may be repeated")
-	cmd.Flags().StringSliceVar(&f.meta, "meta", nil, "only instances with this meta, key=value; may be repeated")
-	cmd.Flags().StringVar(&f.health, "health", "healthy", "healthy, passing or any")
+	f.health = newChoice("healthy", "passing", "any")
+	cmd.Flags().StringArrayVar(&f.tags, "tag", nil, "only instances with this `tag`; may be repeated")
+	cmd.Flags().StringArrayVar(&f.meta, "meta", nil, "only instances with this meta, `key=value`; may be repeated")
+	addChoice(cmd, f.health, "health", "", "healthy, passing or any")
+	completeFlag(cmd, "tag", tagNames)
 }
 
 func (f *queryFlags) query(service string) (catalog.Query, error) {
@@ -29,48 +34,32 @@ func (f *queryFlags) query(service string) (catalog.Query, error) {
 	if err := catalog.ValidateName("service", service); err != nil {
 		return q, err
 	}
-	switch f.health {
-	case "healthy":
+	switch f.health.value {
 	case "passing":
 		q.Health = catalog.OnlyPassing
 	case "any":
 		q.Health = catalog.AnyHealth
-	default:
-		return q, fmt.Errorf("--health %q is not healthy, passing or any", f.health)
 	}
 	meta, err := pairs("--meta", f.meta)
 	q.Meta = meta
 	return q, err
 }
 
-// pairs splits key=value texts.
-func pairs(flag string, list []string) (map[string]string, error) {
-	if len(list) == 0 {
-		return nil, nil
-	}
-	m := make(map[string]string, len(list))
-	for _, text := range list {
-		key, value, ok := strings.Cut(text, "=")
-		if !ok {
-			return nil, fmt.Errorf("%s %q is not key=value", flag, text)
-		}
-		m[key] = value
-	}
-	return m, nil
-}
-
 func lookupCommand() *cobra.Command {
 	var flags queryFlags
 	var near string
 	cmd := &cobra.Command{
-		Use:   "lookup SERVICE",
+		Use: "lookup SERVICE", GroupID: groupLook,
 		Short: "print address:port of each instance of a service; exit code 1 if there is none",
+		Long: "Print address:port of each instance of a service, one on a line, and only the address of an instance without a\n" +
+			"port. Where there is none, nothing is printed, or with -o json an empty list; standard error says why, and the exit\n" +
+			"code is 1.",
 		Example: "  koine lookup web\n" +
 			"  koine lookup web --tag blue --health passing\n" +
 			"  koine lookup web --near _self            only those in this host's zone, or where these do not do, others\n" +
 			"  curl http://$(koine lookup web | shuf -n 1)/",
 		Args: oneArg("service"), SuggestFor: []string{"find", "get", "resolve", "query"},
-		ValidArgsFunction: completes(serviceNames),
+		ValidArgsFunction: completeArgs(serviceNames),
 	}
 	flags.add(cmd)
 	addNear(cmd, &near)
@@ -85,6 +74,7 @@ func lookupCommand() *cobra.Command {
 
 func addNear(cmd *cobra.Command, near *string) {
 	cmd.Flags().StringVar(near, "near", "", "only the nearest to a zone, region/zone, node, instance or IP address, or to _self")
+	completeFlag(cmd, "near", nearNames)
 }
 
 // find asks for what a query finds, or, if a place is named, for the nearest of it; in JSON, for all of it in order.
@@ -99,37 +89,62 @@ func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (s
 	return service, err
 }
 
-// lookup prints what a query finds. Where that is nothing it says why on standard error.
+// lookup prints what a query finds. Where that is nothing it says why on standard error. In JSON it is a service with its
+// instances in any case, be it none.
 func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) error {
 	service, err := find(cmd, c, q, near)
-	switch {
-	case catalog.KindOf(err) == catalog.KindNotFound && near != "" && service.Index == 0:
+	unknown := catalog.KindOf(err) == catalog.KindNotFound
+	if err != nil && (!unknown || near != "" && service.Index == 0) {
 		return err
-	case catalog.KindOf(err) == catalog.KindNotFound:
-		fmt.Fprintf(cmd.ErrOrStderr(), "koine: no service %s: koine services lists those that there are\n", q.Service)
-		return exitCode(exitNone)
-	case err != nil:
-		return err
+	}
+	if unknown {
+		service.Service, service.Instances = strings.ToLower(q.Service), []client.Instance{}
 	}
 	text := lines(service.Instances)
-	if wantsJSON(cmd) {
-		err = printJSON(cmd, service)
-	} else {
-		_, err = fmt.Fprint(cmd.OutOrStdout(), text)
+	if err := printInstances(cmd, &service, text); err != nil {
+		return err
 	}
 	switch {
-	case err != nil:
-		return err
+	case unknown:
+		say(cmd, "no service %s: koine services lists all services", q.Service)
+		return exitCode(exitNone)
 	case len(service.Instances) == 0:
 		return noneFound(cmd, c, q)
 	case text == "":
-		fmt.Fprintf(cmd.ErrOrStderr(), "koine: no instance of %s has an address\n", q.Service)
+		say(cmd, "no instance of %s has an address", q.Service)
 		return exitCode(exitNone)
 	}
 	return nil
 }
 
-// noneFound says why a query found no instance of a service that there is.
+func printInstances(cmd *cobra.Command, service *client.Service, text string) error {
+	if wantsJSON(cmd) {
+		return printJSON(cmd, service)
+	}
+	_, err := fmt.Fprint(cmd.OutOrStdout(), text)
+	return err
+}
+
+// endpoint returns where to dial an instance: address:port, or only the address if it has no port.
+func endpoint(i client.Instance) string {
+	if i.Port == 0 || i.Address == "" {
+		return i.Address
+	}
+	return net.JoinHostPort(i.Address, strconv.Itoa(int(i.Port)))
+}
+
+// lines returns one line for each instance that can be dialled.
+func lines(instances []client.Instance) string {
+	var b strings.Builder
+	for _, i := range instances {
+		if i.Address != "" {
+			b.WriteString(oneLine(endpoint(i)) + "\n")
+		}
+	}
+	return b.String()
+}
+
+// noneFound says why a query found no instance of a service that exists.
 func noneFound(cmd *cobra.Command, c *client.Client, q catalog.Query) error {
 	unhealthy := q
 	unhealthy.Health = catalog.AnyHealth
@@ -138,13 +153,21 @@ func noneFound(cmd *cobra.Command, c *client.Client, q catalog.Query) error {
 		return err
 	}
 	if len(service.Instances) == 0 {
-		fmt.Fprintf(cmd.ErrOrStderr(), "koine: no instance of %s%s\n", q.Service, wanted(q))
+		say(cmd, "no instance of %s%s%s", q.Service, wanted(q), tagHint(q))
 		return exitCode(exitNone)
 	}
-	fmt.Fprintf(cmd.ErrOrStderr(), "koine: no instance of %s%s is %s:\n", q.Service, wanted(q),
+	say(cmd, "no instance of %s%s is %s:", q.Service, wanted(q),
 		map[bool]string{true: "passing", false: "healthy"}[q.Health == catalog.OnlyPassing])
-	tellWhyNot(cmd.ErrOrStderr(), service.Instances)
+	printWhyNot(cmd.ErrOrStderr(), service.Instances)
 	return exitCode(exitNone)
+}
+
+// tagHint is for a list of tags in one --tag: a tag may hold a comma, so it is one tag.
+func tagHint(q catalog.Query) string {
+	if slices.ContainsFunc(q.Tags, func(tag string) bool { return strings.Contains(tag, ",") }) {
+		return ": for several tags repeat --tag"
+	}
+	return ""
 }
 
 // wanted returns a query's filters in words.
@@ -163,19 +186,16 @@ func wanted(q catalog.Query) string {
 	return " with " + strings.Join(with, " and ")
 }
 
-// maxReasons bounds how many instances' reasons are told; the rest is counted.
+// maxReasons bounds for how many instances a reason is printed; the others are counted.
 const maxReasons = 10
 
-func tellWhyNot(w io.Writer, instances []client.Instance) {
+func printWhyNot(w io.Writer, instances []client.Instance) {
 	for n, i := range instances {
 		if n == maxReasons {
 			fmt.Fprintf(w, "  and %d more: see --health any -o json\n", len(instances)-n)
 			return
 		}
-		why := i.WhyNot
-		if why == "" {
-			why = string(i.Status)
-		}
-		fmt.Fprintf(w, "  %s on %s: %s\n", i.ID, i.Node, why)
+		why := cmp.Or(i.WhyNot, string(i.Status))
+		fmt.Fprintf(w, "  %s\n", oneLine(fmt.Sprintf("%s on %s: %s", i.ID, i.Node, why)))
 	}
 }

@@ -6,12 +6,20 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime/debug"
+	"slices"
 
 	"github.com/spf13/cobra"
 )
 
-// version is set by the linker.
-var version = "dev"
+// unversioned is the version of a binary that was built without one.
+const unversioned = "dev"
+
+// version and commitDate are set by the linker.
+var (
+	version    = unversioned
+	commitDate = ""
+)
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
@@ -31,17 +39,24 @@ func run(args []string, stdin io.Reader, stdout, stderr io.Writer) int {
 	root := newRoot()
 	root.SetArgs(args)
 	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
-	err := root.Execute()
-	var code exitCode
+	root.SetOut(screen{stdout})
+	root.SetErr(screen{stderr})
+	if slices.Contains(args, "--") {
+		root.Annotations = map[string]string{dashed: "true"}
+	}
+	refused := refuseHelpOfNothing(root)
+	cmd, err := root.ExecuteC()
+	if err == nil {
+		err = refused()
+	}
+	code, quiet := errors.AsType[exitCode](err)
 	switch {
 	case err == nil:
 		return 0
-	case errors.As(err, &code):
+	case quiet:
 		return int(code)
 	default:
-		fmt.Fprintf(stderr, "koine: %v\n", err)
+		report(cmd, args, err)
 		return exitError
 	}
 }
@@ -55,36 +70,48 @@ func newRoot() *cobra.Command {
 			"  koine register web --port 8080 -- ./server    in another terminal: run a service that can be found\n" +
 			"  koine lookup web                              where it is\n" +
 			"  dig @127.0.0.1 -p 8600 web.service.koine      the same by DNS",
-		Version: version,
+		Version: thisBuild(debug.ReadBuildInfo()).Version,
 		Args:    knownCommand,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 
 		SilenceUsage: true, SilenceErrors: true, DisableFlagsInUseLine: true, SuggestionsMinimumDistance: 2,
 	}
 	root.SetVersionTemplate("koine {{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return fmt.Errorf("%w: see %s --help", err, cmd.CommandPath())
-	})
-	root.PersistentFlags().String("http", "", "HTTP address: of the door when running, of the server when asking (default 127.0.0.1:8500)")
-	root.PersistentFlags().String("config", "", "YAML file with the values of flags")
-	root.PersistentPreRunE = applySettings
-	root.AddCommand(devCommand(), servicesCommand(), lookupCommand(), watchCommand(), registerCommand(),
-		deregisterCommand(), drainCommand(), explainCommand(), historyCommand(), eventsCommand(), nodesCommand(), versionCommand())
+	root.SetFlagErrorFunc(flagError)
+	addGlobals(root)
+	addGroups(root)
+	root.SetHelpCommand(helpCommand())
+	root.AddCommand(devCommand(),
+		registerCommand(), deregisterCommand(), pushCommand(), drainCommand(),
+		lookupCommand(), watchCommand(), servicesCommand(), instancesCommand(), nodesCommand(), checksCommand(), statusCommand(),
+		explainCommand(), historyCommand(), eventsCommand(),
+		versionCommand())
 	addCompletion(root)
 	return root
 }
 
-func versionCommand() *cobra.Command {
-	cmd := &cobra.Command{
-		Use: "version", Short: "print the version", Args: noArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if wantsJSON(cmd) {
-				return printJSON(cmd, map[string]string{"version": version})
-			}
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "koine %s\n", version)
+// addGlobals adds the flags that every command has.
+func addGlobals(root *cobra.Command) {
+	flags := root.PersistentFlags()
+	flags.String("http", "", "HTTP address: to listen on when running, of the server when asking (default 127.0.0.1:8500)")
+	markSettings(flags)
+	flags.String("config", "", "YAML file with the values of settings")
+	completeFlag(root, "http", words("127.0.0.1:8500"))
+	must(root.MarkPersistentFlagFilename("config", "yaml", "yml"))
+	root.PersistentPreRunE = func(cmd *cobra.Command, _ []string) error {
+		if err := applySettings(cmd); err != nil {
 			return err
-		},
+		}
+		if !runsKoine(cmd) { // its log has them
+			for _, warning := range misspelt(cmd, os.Environ()) {
+				say(cmd, "%s", warning)
+			}
+		}
+		return nil
 	}
-	addOutput(cmd)
-	return cmd
+}
+
+// runsKoine reports whether a command runs Koine, rather than asks a running one.
+func runsKoine(cmd *cobra.Command) bool {
+	return cmd.GroupID == groupRun && cmd.Flags().Lookup("log-level") != nil
 }

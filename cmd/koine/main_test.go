@@ -11,7 +11,10 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -34,23 +37,34 @@ func TestRefusals(t *testing.T) {
 		status int
 		body   string
 		want   string
+		json   string
 	}{
 		{"not ready", 503, `{"error": {"code": "not_ready", "message": "the view is loading", "hint": "try again soon"}}`,
-			"koine: the view is loading: try again soon\n"},
-		{"denied", 403, `{"error": {"code": "denied", "message": "no right to read"}}`, "koine: no right to read\n"},
-		{"not ours", 502, "<html>", "koine: answer 502 Bad Gateway: is this the address of a Koine server?\n"},
+			"koine: the view is loading: try again soon\n",
+			`{"error":{"code":"not_ready","message":"the view is loading","hint":"try again soon"}}` + "\n"},
+		{"denied", 403, `{"error": {"code": "denied", "message": "no right to read"}}`, "koine: no right to read\n",
+			`{"error":{"code":"denied","message":"no right to read"}}` + "\n"},
+		{"not ours", 502, "<html>", "koine: answer 502 Bad Gateway: is this the address of a Koine server?\n",
+			`{"error":{"code":"unavailable","message":"answer 502 Bad Gateway","hint":"is this the address of a Koine server?"}}` + "\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+				w.Header().Set(client.HeaderRevision, "7")
 				w.WriteHeader(test.status)
 				_, _ = w.Write([]byte(test.body))
 			}))
 			defer server.Close()
 			for _, args := range [][]string{{"services"}, {"nodes"}, {"lookup", "web"}, {"watch", "web"}, {"deregister", "x"},
-				{"register", "web", "--permanent"}} {
-				stdout, stderr, code := koine(append(args, "--http", server.URL)...)
+				{"register", "web", "--permanent"}, {"instances"}, {"checks"}, {"push", "x", "passing"}, {"nodes", "remove", "n"},
+				{"drain"}, {"drain", "web"}, {"explain", "web"}, {"history", "web"}, {"events"}} {
+				args = append(args, "--http", server.URL)
+				stdout, stderr, code := koine(args...)
 				if stdout != "" || stderr != test.want || code != exitError {
 					t.Errorf("koine %s: %q, %q, %d", strings.Join(args, " "), stdout, stderr, code)
+				}
+				stdout, stderr, code = koine(append(args, "-o", "json")...)
+				if stdout != test.json || stderr != test.want || code != exitError {
+					t.Errorf("koine %s in JSON: %q, %q, %d", strings.Join(args, " "), stdout, stderr, code)
 				}
 			}
 		})
@@ -60,6 +74,7 @@ func TestRefusals(t *testing.T) {
 // TestLookupWithoutAddress holds that exit code 0 comes with a line.
 func TestLookupWithoutAddress(t *testing.T) {
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set(client.HeaderRevision, "7")
 		_, _ = w.Write([]byte(`{"service": "web", "instances": [{"id": "a", "node": "n", "healthy": true}]}`))
 	}))
 	defer server.Close()
@@ -69,8 +84,8 @@ func TestLookupWithoutAddress(t *testing.T) {
 	}
 }
 
-// TestWatchTellsOnce holds that a server that stays away is told once, and what never passes is the end.
-func TestWatchTellsOnce(t *testing.T) {
+// TestWatchWarnsOnce holds that a server that stays away is reported once, and what never passes is the end.
+func TestWatchWarnsOnce(t *testing.T) {
 	var errs bytes.Buffer
 	root := newRoot()
 	root.SetErr(&errs)
@@ -82,7 +97,7 @@ func TestWatchTellsOnce(t *testing.T) {
 		}
 	}
 	if want := "koine: no answer (trying again until it answers)\n"; errs.String() != want {
-		t.Errorf("told %q, want %q", errs.String(), want)
+		t.Errorf("warned %q, want %q", errs.String(), want)
 	}
 	denied := catalog.Errorf(catalog.KindDenied, "no right")
 	if err := w.endure(denied); !errors.Is(err, denied) {
@@ -90,7 +105,7 @@ func TestWatchTellsOnce(t *testing.T) {
 	}
 }
 
-func TestTellWhyNot(t *testing.T) {
+func TestPrintWhyNot(t *testing.T) {
 	instances := make([]client.Instance, maxReasons+2)
 	for i := range instances {
 		instances[i].Instance = catalog.Instance{ID: "a", Node: "n"}
@@ -98,7 +113,7 @@ func TestTellWhyNot(t *testing.T) {
 	}
 	instances[0].WhyNot, instances[0].Status = "", catalog.Warning
 	var out bytes.Buffer
-	tellWhyNot(&out, instances)
+	printWhyNot(&out, instances)
 	want := "  a on n: warning\n" + strings.Repeat("  a on n: drained\n", maxReasons-1) + "  and 2 more: see --health any -o json\n"
 	if diff := cmp.Diff(want, out.String()); diff != "" {
 		t.Errorf("reasons (-want +got):\n%s", diff)
@@ -151,7 +166,7 @@ func TestBanner(t *testing.T) {
 		t.Fatal(err)
 	}
 	got := banner(d, daemon.Config{Engine: "etcd://a:1"})
-	want := "Koine is ready on node host. Ctrl-C ends it.\n" +
+	want := "Koine runs on node host. Ctrl-C ends it.\n" +
 		"  Docker  unix:///run/engine.sock\n" +
 		"  Store   etcd://a:1\n"
 	if diff := cmp.Diff(want, got); diff != "" {
@@ -183,7 +198,32 @@ func TestAwaitEnd(t *testing.T) {
 	ended := make(chan error, 1)
 	want := errors.New("disk full")
 	ended <- want
-	if got := awaitEnd(ended); !errors.Is(got, want) {
+	if got := awaitEnd(ended, nil, slog.New(slog.DiscardHandler)); !errors.Is(got, want) {
 		t.Errorf("end %v, want %v", got, want)
 	}
+}
+
+// TestSecondSignal holds that only a signal that comes a second after the first one cuts the stop short.
+func TestSecondSignal(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		signals := make(chan os.Signal, 2)
+		go func() {
+			signals <- syscall.SIGINT // of the two that timeout(1) sends
+			time.Sleep(doubledWithin)
+			signals <- syscall.SIGINT
+		}()
+		begin := time.Now()
+		err := awaitEnd(make(chan error), signals, slog.New(slog.NewTextHandler(&log, nil)))
+		if !errors.Is(err, exitCode(130)) || time.Since(begin) != doubledWithin {
+			t.Errorf("end %v after %v", err, time.Since(begin))
+		}
+		if !strings.Contains(log.String(), "a second signal") {
+			t.Errorf("log: %s", &log)
+		}
+		err = awaitEnd(make(chan error), signals, slog.New(slog.DiscardHandler))
+		if want := "still not stopped 5s after the signal: ending all the same"; text(err) != want {
+			t.Errorf("without an end and a signal: %v", err)
+		}
+	})
 }

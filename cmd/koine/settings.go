@@ -11,18 +11,38 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 	"go.yaml.in/yaml/v3"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/spelling"
 )
 
-// applySettings gives every flag that was not set on the command line its value from the environment, and failing that
+// settingMark annotates the flags that are settings: those of the commands that run Koine, and --http of all others. Only
+// these have an environment variable and a key in the configuration file. What other flags say belongs to one command
+// line: an exported KOINE_NODE or KOINE_UNDO must not change what koine register or koine drain does.
+const settingMark = "koine_setting"
+
+// markSettings makes settings of flags.
+func markSettings(flags *pflag.FlagSet) {
+	flags.VisitAll(func(f *pflag.Flag) {
+		if f.Annotations == nil {
+			f.Annotations = make(map[string][]string)
+		}
+		f.Annotations[settingMark] = []string{"true"}
+	})
+}
+
+func isSetting(f *pflag.Flag) bool { return f.Annotations[settingMark] != nil }
+
+// applySettings gives every setting that was not set on the command line its value from the environment, and failing that
 // from the configuration file: --data-dir is KOINE_DATA_DIR and data_dir.
-func applySettings(cmd *cobra.Command, _ []string) error {
+func applySettings(cmd *cobra.Command) error {
 	file, err := readSettings(cmd)
 	if err != nil {
 		return err
 	}
 	var failed error
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
-		if f.Changed || failed != nil || notSetting[f.Name] {
+		if f.Changed || failed != nil || !isSetting(f) {
 			return
 		}
 		value, found := os.LookupEnv(envName(f.Name))
@@ -32,29 +52,48 @@ func applySettings(cmd *cobra.Command, _ []string) error {
 			s, found = file[keyName(f.Name)]
 			value, from = s.value, s.from
 		}
-		if !found {
-			return
-		}
-		if err := cmd.Flags().Set(f.Name, value); err != nil {
-			failed = fmt.Errorf("%s: %w", from, plainFlagError(err))
+		if found {
+			failed = plainSettingError(from, cmd.Flags().Set(f.Name, value))
 		}
 	})
 	return failed
 }
 
-// plainFlagError returns what is wrong with a value, without the flag that it was not given by.
-func plainFlagError(err error) error {
-	var invalid *pflag.InvalidValueError
-	if errors.As(err, &invalid) {
-		return fmt.Errorf("%q: %w", invalid.GetValue(), invalid.Unwrap())
+// plainSettingError names where a value came from, instead of the flag that it was not given by.
+func plainSettingError(from string, err error) error {
+	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
+		return badValue(from, invalid)
 	}
 	return err
 }
 
-// notSetting are the flags that only a command line can have.
-var notSetting = map[string]bool{"help": true, "version": true, "config": true}
+// misspelt returns a warning for each environment variable that is close to a setting of the command and is none.
+func misspelt(cmd *cobra.Command, environment []string) (warnings []string) {
+	own := []string{"CONFIG"}
+	cmd.Flags().VisitAll(func(f *pflag.Flag) {
+		if isSetting(f) {
+			own = append(own, strings.ToUpper(keyName(f.Name)))
+		}
+	})
+	all := append(knownKeys(cmd.Root()), "config")
+	for _, variable := range environment {
+		name, _, _ := strings.Cut(variable, "=")
+		key, ours := strings.CutPrefix(name, envPrefix)
+		if !ours || slices.Contains(all, strings.ToLower(key)) {
+			continue
+		}
+		if like := spelling.Closest(key, own); like != "" {
+			warnings = append(warnings, fmt.Sprintf("%s is not a setting: did you mean %s%s?", name, envPrefix, like))
+		}
+	}
+	slices.Sort(warnings)
+	return warnings
+}
 
-func envName(flag string) string { return "KOINE_" + strings.ToUpper(keyName(flag)) }
+// envPrefix begins the name of every environment variable that is a setting.
+const envPrefix = "KOINE_"
+
+func envName(flag string) string { return envPrefix + strings.ToUpper(keyName(flag)) }
 
 func keyName(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 
@@ -91,7 +130,7 @@ func readSettings(cmd *cobra.Command) (map[string]setting, error) {
 	return parseSettings(path, raw, knownKeys(cmd.Root()))
 }
 
-// parseSettings decodes a configuration file. A key that is no flag of any command is an error: a misspelled setting that
+// parseSettings decodes a configuration file. A key that is no setting of any command is an error: a misspelt setting that
 // does nothing is worse.
 func parseSettings(path string, raw []byte, known []string) (map[string]setting, error) {
 	var document yaml.Node
@@ -110,8 +149,7 @@ func parseSettings(path string, raw []byte, known []string) (map[string]setting,
 		key, value := top.Content[i], top.Content[i+1]
 		from := fmt.Sprintf("config %s:%d: %s", path, key.Line, key.Value)
 		if !slices.Contains(known, key.Value) {
-			return nil, fmt.Errorf("config %s:%d: no setting %q: settings are %s", path, key.Line, key.Value,
-				strings.Join(known, ", "))
+			return nil, noSetting(fmt.Sprintf("config %s:%d", path, key.Line), key.Value, known)
 		}
 		if _, twice := settings[key.Value]; twice {
 			return nil, fmt.Errorf("%s is given twice", from)
@@ -123,6 +161,15 @@ func parseSettings(path string, raw []byte, known []string) (map[string]setting,
 		settings[key.Value] = setting{text, from}
 	}
 	return settings, nil
+}
+
+// noSetting is the error for a key that is no setting. It names the one that may be meant, or else all.
+func noSetting(from, key string, known []string) error {
+	err := catalog.Errorf(catalog.KindInvalid, "%s: no setting %q", from, key)
+	if like := spelling.Closest(key, known); like != "" {
+		return err.WithHint("did you mean %s?", like)
+	}
+	return err.WithHint("settings are %s", strings.Join(known, ", "))
 }
 
 // settingText returns a YAML value as it would stand on the command line.
@@ -144,11 +191,11 @@ func settingText(value *yaml.Node) (string, error) {
 	}
 }
 
-// knownKeys returns the configuration keys of all commands' flags.
+// knownKeys returns the configuration keys of all commands' settings.
 func knownKeys(root *cobra.Command) []string {
 	var keys []string
 	add := func(f *pflag.Flag) {
-		if key := keyName(f.Name); !notSetting[f.Name] && !slices.Contains(keys, key) {
+		if key := keyName(f.Name); isSetting(f) && !slices.Contains(keys, key) {
 			keys = append(keys, key)
 		}
 	}

@@ -1,11 +1,13 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 func TestParseSettings(t *testing.T) {
@@ -27,7 +29,8 @@ func TestParseSettings(t *testing.T) {
 		{name: "mapping", text: "dc: {a: b}", err: "config f:1: dc: must be one value or a list of them"},
 		{name: "list of lists", text: "upstream: [[a]]", err: "config f:1: upstream: must be a list of plain values"},
 		{name: "alias", text: "node: &a x\ndc: *a", err: "config f:2: dc: must be one value or a list of them"},
-		{name: "unknown", text: "dc: a\n\nnod: x", err: `config f:3: no setting "nod": settings are dc, node, upstream`},
+		{name: "unknown", text: "dc: a\n\nnod: x", err: `config f:3: no setting "nod": did you mean node?`},
+		{name: "nothing like it", text: "colour: x", err: `config f:1: no setting "colour": settings are dc, node, upstream`},
 		{name: "a key that is no text", text: "[a]: x", err: `config f:1: no setting "": settings are dc, node, upstream`},
 		{name: "twice", text: "dc: a\ndc: b", err: "config f:2: dc is given twice"},
 		{name: "not a mapping", text: "- dc", err: "config f:1: not a mapping: write settings as data_dir: /var/lib/koine"},
@@ -68,18 +71,71 @@ func text(err error) string {
 	return err.Error()
 }
 
-// TestFlagsAreSettings holds that every flag can be set in the environment and the file, but those that make no sense
-// there.
-func TestFlagsAreSettings(t *testing.T) {
+// TestSettings holds that the flags of koine dev can be set in the environment and the file, and no others: what belongs
+// to one command line must not.
+func TestSettings(t *testing.T) {
 	keys := knownKeys(newRoot())
-	for _, want := range []string{"http", "dns", "data_dir", "config_dir", "engine", "docker", "upstream", "output", "ttl"} {
-		if !strings.Contains(" "+strings.Join(keys, " ")+" ", " "+want+" ") {
+	for _, want := range []string{"http", "dns", "data_dir", "config_dir", "engine", "docker", "upstream", "node", "zone"} {
+		if !slices.Contains(keys, want) {
 			t.Errorf("no setting %s", want)
 		}
 	}
-	for _, key := range keys {
-		if key == "config" || key == "help" || key == "version" {
-			t.Errorf("%s is a setting", key)
+	for _, no := range []string{
+		"config", "help", "version", "output", "ttl", "tag", "meta", "undo", "stop", "reason", "health", "once", "follow", "as", "id",
+	} {
+		if slices.Contains(keys, no) {
+			t.Errorf("%s is a setting", no)
+		}
+	}
+}
+
+// TestNoSettings holds that the environment changes nothing of a command but its settings.
+func TestNoSettings(t *testing.T) {
+	for _, name := range []string{"NODE", "TAG", "UNDO", "STOP", "OUTPUT", "TTL", "ZONE", "HEALTH", "ONCE", "DOCKER", "ADVERTISE"} {
+		t.Setenv("KOINE_"+name, "true")
+	}
+	t.Setenv("KOINE_HTTP", "192.0.2.1:1")
+	root := newRoot()
+	for _, cmd := range allCommands(root) {
+		if cmd.Name() == "dev" || strings.HasPrefix(cmd.CommandPath(), "koine completion") {
+			continue
+		}
+		_ = cmd.ParseFlags(nil) // which gives it the flags of all commands
+		if err := applySettings(cmd); err != nil {
+			t.Errorf("%s: %v", cmd.CommandPath(), err)
+		}
+		cmd.Flags().VisitAll(func(f *pflag.Flag) {
+			dryRun := cmd.Name() == "explain" && (f.Name == "docker" || f.Name == "advertise")
+			if f.Changed != (f.Name == "http" || dryRun) {
+				t.Errorf("%s: the environment sets --%s to %q: %t", cmd.CommandPath(), f.Name, f.Value, f.Changed)
+			}
+		})
+	}
+}
+
+func TestMisspelt(t *testing.T) {
+	environment := []string{
+		"KOINE_DATADIR=x", "KOINE_DATA_DIR=x", "KOINE_HTPP=x", "KOINE_CONFIG=x", "KOINE_CONFIGDIR=x", "KOINE_LOGLEVEL=x", "PATH=x",
+		// what koine watch, Kubernetes and others set
+		"KOINE_SERVICE=x", "KOINE_REVISION=1", "KOINE_PORT=tcp://10.0.0.1:8500", "KOINE_SERVICE_HOST=x", "KOINE_PORT_8500_TCP=x",
+		"KOINE_REQUIRE_DOCKER=1", "KOINE_=x",
+	}
+	for command, want := range map[string][]string{
+		"dev": {
+			"KOINE_CONFIGDIR is not a setting: did you mean KOINE_CONFIG_DIR?",
+			"KOINE_DATADIR is not a setting: did you mean KOINE_DATA_DIR?",
+			"KOINE_HTPP is not a setting: did you mean KOINE_HTTP?",
+			"KOINE_LOGLEVEL is not a setting: did you mean KOINE_LOG_LEVEL?",
+		},
+		"lookup": {"KOINE_HTPP is not a setting: did you mean KOINE_HTTP?"},
+	} {
+		cmd, _, err := newRoot().Find([]string{command})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = cmd.ParseFlags(nil)
+		if diff := cmp.Diff(want, misspelt(cmd, environment)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", command, diff)
 		}
 	}
 }
@@ -93,17 +149,19 @@ func TestDoor(t *testing.T) {
 		{"off", "off", ""},
 		{"9", "", `--http "9" is not host:port`},
 		{"::1:9:", "", `--http "::1:9:" is not host:port`},
+		{"::1", "", `--http "::1" is not host:port: write it as [::1]:8500`},
+		{"10.0.0.1", "", `--http "10.0.0.1" is not host:port: write it as 10.0.0.1:8500`},
 	} {
 		cmd := &cobra.Command{}
 		cmd.Flags().String("http", test.value, "")
 		got, err := door(cmd, "http", "192.0.2.1", "8500")
 		if got != test.want || text(err) != test.err {
-			t.Errorf("door %q is %q, %q; want %q, %q", test.value, got, text(err), test.want, test.err)
+			t.Errorf("address %q is %q, %q; want %q, %q", test.value, got, text(err), test.want, test.err)
 		}
 	}
 	cmd := &cobra.Command{}
 	cmd.Flags().String("http", "", "")
 	if got, _ := door(cmd, "http", "::1", "8500"); got != "[::1]:8500" {
-		t.Errorf("door bound to ::1 is %q", got)
+		t.Errorf("address bound to ::1 is %q", got)
 	}
 }

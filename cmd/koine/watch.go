@@ -22,7 +22,7 @@ func watchCommand() *cobra.Command {
 	var once bool
 	var near string
 	cmd := &cobra.Command{
-		Use:   "watch SERVICE [-- COMMAND [ARG...]]",
+		Use: "watch SERVICE [-- COMMAND [ARG...]]", GroupID: groupLook,
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
 		Long: "Print a service's instances now and on each change, or run a command each time with them on its standard input,\n" +
 			"one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its environment. A change that\n" +
@@ -30,7 +30,7 @@ func watchCommand() *cobra.Command {
 		Example: "  koine watch web\n" +
 			"  koine watch web -- sh -c 'cat > /etc/backends; systemctl reload haproxy'",
 		Args:              thenCommand("service"),
-		ValidArgsFunction: completes(serviceNames),
+		ValidArgsFunction: completeArgs(serviceNames),
 	}
 	flags.add(cmd)
 	addNear(cmd, &near)
@@ -95,7 +95,7 @@ func (w *watcher) endure(err error) error {
 	default:
 	}
 	if !w.away {
-		fmt.Fprintf(w.cmd.ErrOrStderr(), "koine: %v (trying again until it answers)\n", err)
+		say(w.cmd, "%v (trying again until it answers)", err)
 	}
 	w.away = true
 	return nil
@@ -110,17 +110,11 @@ func (w *watcher) report(ctx context.Context, event client.Event) error {
 		return w.run(ctx, event, text)
 	}
 	if !wantsJSON(w.cmd) {
-		text = fmt.Sprintf("# %s at revision %d: %s\n%s", event.Service, event.Revision, counted(len(event.Instances)), text)
+		text = fmt.Sprintf("# %s at revision %d: %s\n%s", oneLine(event.Service), event.Revision,
+			counted(len(event.Instances), "instance"), text)
 	}
 	_, err = fmt.Fprint(w.cmd.OutOrStdout(), text)
 	return err
-}
-
-func counted(instances int) string {
-	if instances == 1 {
-		return "1 instance"
-	}
-	return fmt.Sprintf("%d instances", instances)
 }
 
 func (w *watcher) text(event client.Event) (string, error) {
@@ -134,7 +128,7 @@ func (w *watcher) text(event client.Event) (string, error) {
 // run runs the command with a state on its standard input. That it fails is told, and the next change is another chance.
 func (w *watcher) run(ctx context.Context, event client.Event, text string) error {
 	run := exec.CommandContext(ctx, w.command[0], w.command[1:]...)
-	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), w.cmd.OutOrStdout(), w.cmd.ErrOrStderr()
+	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), beneath(w.cmd.OutOrStdout()), beneath(w.cmd.ErrOrStderr())
 	run.Env = append(os.Environ(), "KOINE_SERVICE="+event.Service, fmt.Sprintf("KOINE_REVISION=%d", event.Revision))
 	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
 	run.WaitDelay = stopWithin
@@ -144,7 +138,7 @@ func (w *watcher) run(ctx context.Context, event client.Event, text string) erro
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !w.once {
-		fmt.Fprintf(w.cmd.ErrOrStderr(), "koine: %s: %v\n", w.command[0], err)
+		say(w.cmd, "%s: %v", w.command[0], err)
 		return nil
 	}
 	return commandEnd(w.cmd, err)

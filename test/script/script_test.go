@@ -74,7 +74,8 @@ func build(t *testing.T, dir string) {
 	if _, err := os.ReadDir(command); err != nil { // go test's cache sees what we read, not what go build does
 		t.Fatal(err)
 	}
-	args := []string{"build", "-ldflags", "-X main.version=" + builtVersion, "-o", filepath.Join(dir, "koine")}
+	flags := "-X main.version=" + builtVersion + " -X main.commitDate=2026-01-02T03:04:05Z"
+	args := []string{"build", "-ldflags", flags, "-o", filepath.Join(dir, "koine")}
 	if race {
 		args = append(args, "-race")
 	}

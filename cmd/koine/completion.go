@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/spf13/cobra"
+
+	"github.com/koine-sd/koine/client"
+)
+
+// completionTimeout bounds how long a shell waits for names from the server.
+const completionTimeout = time.Second
+
+// dashed annotates the root where its command line has a "--".
+const dashed = "koine_dashed"
+
+// nameSource returns names that a server knows; args are the arguments before the word that is completed.
+type nameSource func(ctx context.Context, c *client.Client, args []string) []string
+
+// addCompletion puts cobra's command in place, and has it refuse a shell that it does not know.
+func addCompletion(root *cobra.Command) {
+	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
+	root.InitDefaultCompletionCmd()
+	for _, cmd := range root.Commands() {
+		if cmd.Name() != "completion" {
+			continue
+		}
+		cmd.Short = "generate shell completion"
+		cmd.Example = "  source <(koine completion bash)                                   for this shell\n" +
+			"  koine completion bash > /etc/bash_completion.d/koine              for all, as root\n" +
+			"  koine completion zsh > \"${fpath[1]}/_koine\"\n" +
+			"  koine completion fish > ~/.config/fish/completions/koine.fish"
+		cmd.Args = knownCommand
+		cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
+		cmd.DisableFlagsInUseLine, cmd.SuggestionsMinimumDistance = true, 2
+	}
+}
+
+// completeArgs completes the arguments of a command, the first by the first source and so on. Behind "--" a command of the
+// user's follows, for which the shell's own completion does. A server that does not answer completes nothing.
+func completeArgs(sources ...nameSource) cobra.CompletionFunc {
+	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+		if cmd.Root().Annotations[dashed] != "" { // ArgsLenAtDash counts a dash that cobra has appended
+			return nil, cobra.ShellCompDirectiveDefault
+		}
+		if len(args) >= len(sources) {
+			return nil, cobra.ShellCompDirectiveNoFileComp
+		}
+		return ask(cmd, args, sources[len(args)])
+	}
+}
+
+// completeFlag completes the values of a flag.
+func completeFlag(cmd *cobra.Command, name string, names nameSource) {
+	must(cmd.RegisterFlagCompletionFunc(name,
+		func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
+			return ask(cmd, args, names)
+		}))
+}
+
+// must is for errors that only a mistake in this program can cause, such as a flag that a command does not have.
+func must(err error) {
+	if err != nil {
+		panic(err)
+	}
+}
+
+// ask returns the names of a source that can be typed as they are.
+func ask(cmd *cobra.Command, args []string, names nameSource) ([]cobra.Completion, cobra.ShellCompDirective) {
+	if applySettings(cmd) != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	c, err := newClient(cmd)
+	if err != nil {
+		return nil, cobra.ShellCompDirectiveNoFileComp
+	}
+	ctx, cancel := context.WithTimeout(cmd.Context(), completionTimeout)
+	defer cancel()
+	list := slices.DeleteFunc(names(ctx, c, args), func(name string) bool { return !typeable(name) })
+	slices.Sort(list)
+	return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
+}
+
+// typeable reports whether a name needs no quotes in a shell. Others are not completed: an id may hold a command that the
+// shell would run.
+func typeable(name string) bool {
+	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-:@%+,=/[]", r)
+	})
+}
+
+// words is a source of words that are always the same.
+func words(list ...string) nameSource {
+	return func(context.Context, *client.Client, []string) []string { return slices.Clone(list) }
+}
+
+// anyOf is a source of what several sources know.
+func anyOf(sources ...nameSource) nameSource {
+	return func(ctx context.Context, c *client.Client, args []string) (names []string) {
+		for _, s := range sources {
+			names = append(names, s(ctx, c, args)...)
+		}
+		return names
+	}
+}
+
+func serviceNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
+	list, _ := c.Services(ctx)
+	for _, s := range list.Services {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// tagNames returns the tags of the service that is named before, or else of all.
+func tagNames(ctx context.Context, c *client.Client, args []string) (tags []string) {
+	list, _ := c.Services(ctx)
+	for _, s := range list.Services {
+		if len(args) == 0 || strings.EqualFold(s.Name, args[0]) {
+			tags = append(tags, s.Tags...)
+		}
+	}
+	return tags
+}
+
+func instanceIDs(ctx context.Context, c *client.Client, _ []string) (ids []string) {
+	list, _ := c.Instances(ctx, client.InstanceFilter{})
+	for _, i := range list.Instances {
+		ids = append(ids, i.ID)
+	}
+	return ids
+}
+
+func checkIDs(ctx context.Context, c *client.Client, _ []string) (ids []string) {
+	list, _ := c.Checks(ctx, client.CheckFilter{})
+	for _, check := range list.Checks {
+		ids = append(ids, check.ID)
+	}
+	return ids
+}
+
+func nodeNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
+	list, _ := c.Nodes(ctx)
+	for _, n := range list.Nodes {
+		names = append(names, n.Name)
+	}
+	return names
+}
+
+func zoneNames(ctx context.Context, c *client.Client, _ []string) (zones []string) {
+	list, _ := c.Nodes(ctx)
+	for _, n := range list.Nodes {
+		zones = append(zones, n.Locality.Zone)
+	}
+	return zones
+}
+
+func regionNames(ctx context.Context, c *client.Client, _ []string) (regions []string) {
+	list, _ := c.Nodes(ctx)
+	for _, n := range list.Nodes {
+		regions = append(regions, n.Locality.Region)
+	}
+	return regions
+}
+
+// nearNames returns what --near takes.
+func nearNames(ctx context.Context, c *client.Client, args []string) []string {
+	names := append(nodeNames(ctx, c, args), instanceIDs(ctx, c, args)...)
+	list, _ := c.Nodes(ctx)
+	for _, n := range list.Nodes {
+		if at := zone(n.Locality); at != "-" {
+			names = append(names, at)
+		}
+	}
+	return append(names, "_self")
+}
+
+func drainedNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
+	drains, _ := c.Drains(ctx)
+	for _, d := range drains {
+		_, name := targetOf(d)
+		names = append(names, name)
+	}
+	return names
+}
+
+func sourceNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
+	list, _ := c.Instances(ctx, client.InstanceFilter{})
+	for _, i := range list.Instances {
+		names = append(names, i.Source)
+	}
+	return names
+}

@@ -1,0 +1,60 @@
+package main
+
+import (
+	"slices"
+	"syscall"
+	"time"
+)
+
+// passedSignals are those that koine takes on behalf of a command that it runs.
+var passedSignals = []syscall.Signal{
+	syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTSTP,
+	syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
+}
+
+// doubledWithin is the time within which the same signal again is not another one: timeout(1) sends each to its command and
+// to the process group of both, which is the same process twice.
+const doubledWithin = time.Second
+
+// passing decides what becomes of the signals that koine gets while it runs a command.
+type passing struct {
+	// hangups is set on a terminal, where SIGHUP says that it is gone. Elsewhere SIGHUP has a server read its
+	// configuration again.
+	hangups bool
+	// last is when each signal that stops the command was last passed on.
+	last map[syscall.Signal]time.Time
+}
+
+// step is what to do about one signal.
+type step struct {
+	// suspend stops the command and then koine, as Ctrl-Z wants.
+	suspend bool
+	// takeOut takes the instance out of the answers before send.
+	takeOut bool
+	// send is the signal for the command; 0 for none.
+	send syscall.Signal
+}
+
+// on returns the step for a signal that came at a time.
+func (p *passing) on(sig syscall.Signal, at time.Time) step {
+	stops := []syscall.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT}
+	if p.hangups {
+		stops = append(stops, syscall.SIGHUP)
+	}
+	before, again := p.last[sig]
+	switch {
+	case sig == syscall.SIGTSTP:
+		return step{suspend: true}
+	case !slices.Contains(stops, sig):
+		return step{send: sig}
+	case again && at.Sub(before) < doubledWithin:
+		return step{}
+	case again && sig == syscall.SIGINT:
+		return step{send: syscall.SIGKILL}
+	}
+	if p.last == nil {
+		p.last = make(map[syscall.Signal]time.Time)
+	}
+	p.last[sig] = at
+	return step{takeOut: true, send: sig}
+}
