@@ -22,27 +22,30 @@ func watchCommand() *cobra.Command {
 	var once bool
 	var near string
 	cmd := &cobra.Command{
-		Use: "watch SERVICE [-- COMMAND [ARG...]]", GroupID: groupLook,
+		Use: "watch SERVICE... [-- COMMAND [ARG...]]", GroupID: groupLook,
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
-		Long: "Print a service's instances now and on each change, or run a command each time with them on its standard input,\n" +
-			"one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its environment. A change that\n" +
-			"comes while the command runs is reported after it has ended; what is reported is always the last state.",
+		Long: "Print the instances of services now, and those of a service on each change of it, or run a command each time with\n" +
+			"them on its standard input, one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its\n" +
+			"environment. A change that comes while the command runs is reported after it has ended; what is reported is always\n" +
+			"the last state.",
 		Example: "  koine watch web\n" +
+			"  koine watch web api\n" +
 			"  koine watch web -- sh -c 'cat > /etc/backends; systemctl reload haproxy'",
-		Args:              thenCommand("service"),
-		ValidArgsFunction: completeArgs(serviceNames),
+		Args:              watchArgs,
+		ValidArgsFunction: completeServices,
 	}
 	flags.add(cmd)
 	addNear(cmd, &near)
-	cmd.Flags().BoolVar(&once, "once", false, "end after the first state")
+	cmd.Flags().BoolVar(&once, "once", false, "end after the first state, with several services after that of each")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
-		q, err := flags.query(args[0])
+		services, command := watched(cmd, args)
+		q, err := flags.query(services[0])
 		if err != nil {
 			return err
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
-		w := &watcher{cmd: cmd, command: args[1:], once: once}
+		w := &watcher{cmd: cmd, services: services, command: command, once: once}
 		err = w.watch(ctx, c, q, near)
 		if ctx.Err() != nil { // it was told to stop
 			return nil
@@ -51,22 +54,25 @@ func watchCommand() *cobra.Command {
 	})
 }
 
-// watcher reports the states of a service.
+// watcher reports the states of services.
 type watcher struct {
-	cmd     *cobra.Command
-	command []string
-	once    bool
+	cmd      *cobra.Command
+	services []string
+	command  []string
+	once     bool
+	// seen are the services of which a state has been reported.
+	seen map[string]bool
 	// away is set while the server does not answer.
 	away bool
 }
 
-// watch reports each state of a service until the context ends; if a place is named, the nearest of it, but in JSON all
+// watch reports each state of the services until the context ends; if a place is named, the nearest of it, but in JSON all
 // of it in order.
 func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, near string) error {
 	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
 		return err
 	}
-	options := client.WatchOptions{Services: []string{q.Service}, Tags: q.Tags, Meta: q.Meta, Health: q.Health, Near: near}
+	options := client.WatchOptions{Services: w.services, Tags: q.Tags, Meta: q.Meta, Health: q.Health, Near: near}
 	for event, err := range c.Watch(ctx, options) {
 		if ctx.Err() != nil {
 			return nil
@@ -80,7 +86,7 @@ func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, 
 		} else {
 			err = w.endure(err)
 		}
-		if err != nil || w.once && !w.away {
+		if err != nil || w.once && !w.away && w.firstOfAll(event) {
 			return err
 		}
 	}

@@ -1,0 +1,54 @@
+package main
+
+import (
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/client"
+)
+
+// watched parts the arguments of koine watch: services, and behind "--" a command.
+func watched(cmd *cobra.Command, args []string) (services, command []string) {
+	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
+		return args[:dash], args[dash:]
+	}
+	return args, nil
+}
+
+// watchArgs wants services, and behind "--" a command may follow.
+func watchArgs(cmd *cobra.Command, args []string) error {
+	services, command := watched(cmd, args)
+	if err := named(cmd, "service", services); err != nil {
+		return err
+	}
+	for _, service := range services {
+		if err := catalog.ValidateName("service", service); err != nil {
+			return err
+		}
+	}
+	if cmd.ArgsLenAtDash() >= 0 && len(command) == 0 {
+		return mistake("no command after --").WithHint("see %s --help", cmd.CommandPath())
+	}
+	return nil
+}
+
+// completeServices completes any number of services.
+func completeServices(cmd *cobra.Command, _ []string, typed string) ([]cobra.Completion, cobra.ShellCompDirective) {
+	return completeArgs(serviceNames)(cmd, nil, typed)
+}
+
+// firstOfAll reports whether the first state of every service has been reported, with this one.
+func (w *watcher) firstOfAll(event client.Event) bool {
+	if w.seen == nil {
+		w.seen = make(map[string]bool)
+	}
+	w.seen[event.Service] = true
+	for _, service := range w.services {
+		if !w.seen[strings.ToLower(service)] {
+			return false
+		}
+	}
+	return true
+}
