@@ -45,10 +45,9 @@ func (w *watcher) firstOfAll(event client.Event) bool {
 		w.seen = make(map[string]bool)
 	}
 	w.seen[event.Service] = true
+	wanted := make(map[string]bool)
 	for _, service := range w.services {
-		if !w.seen[strings.ToLower(service)] {
-			return false
-		}
+		wanted[strings.ToLower(service)] = true
 	}
-	return true
+	return len(w.seen) >= len(wanted)
 }
