@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
@@ -108,12 +109,17 @@ func anyOf(sources ...nameSource) nameSource {
 	}
 }
 
-func serviceNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
-	list, _ := c.Services(ctx)
-	for _, s := range list.Services {
-		names = append(names, s.Name)
+// eachOf returns a text of each element.
+func eachOf[T any](list []T, text func(T) string) (texts []string) {
+	for _, element := range list {
+		texts = append(texts, text(element))
 	}
-	return names
+	return texts
+}
+
+func serviceNames(ctx context.Context, c *client.Client, _ []string) []string {
+	list, _ := c.Services(ctx)
+	return eachOf(list.Services, func(s client.ServiceSummary) string { return s.Name })
 }
 
 // tagNames returns the tags of the service that is named before, or else of all.
@@ -127,71 +133,51 @@ func tagNames(ctx context.Context, c *client.Client, args []string) (tags []stri
 	return tags
 }
 
-func instanceIDs(ctx context.Context, c *client.Client, _ []string) (ids []string) {
+func instanceIDs(ctx context.Context, c *client.Client, _ []string) []string {
 	list, _ := c.Instances(ctx, client.InstanceFilter{})
-	for _, i := range list.Instances {
-		ids = append(ids, i.ID)
-	}
-	return ids
+	return eachOf(list.Instances, func(i client.Instance) string { return i.ID })
 }
 
-func checkIDs(ctx context.Context, c *client.Client, _ []string) (ids []string) {
+func sourceNames(ctx context.Context, c *client.Client, _ []string) []string {
+	list, _ := c.Instances(ctx, client.InstanceFilter{})
+	return eachOf(list.Instances, func(i client.Instance) string { return i.Source })
+}
+
+func checkIDs(ctx context.Context, c *client.Client, _ []string) []string {
 	list, _ := c.Checks(ctx, client.CheckFilter{})
-	for _, check := range list.Checks {
-		ids = append(ids, check.ID)
-	}
-	return ids
+	return eachOf(list.Checks, func(check client.CheckStatus) string { return check.ID })
 }
 
-func nodeNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
-	list, _ := c.Nodes(ctx)
-	for _, n := range list.Nodes {
-		names = append(names, n.Name)
-	}
-	return names
+func drainedNames(ctx context.Context, c *client.Client, _ []string) []string {
+	drains, _ := c.Drains(ctx)
+	return eachOf(drains, func(d catalog.Drain) string {
+		_, name := targetOf(d)
+		return name
+	})
 }
 
-func zoneNames(ctx context.Context, c *client.Client, _ []string) (zones []string) {
-	list, _ := c.Nodes(ctx)
-	for _, n := range list.Nodes {
-		zones = append(zones, n.Locality.Zone)
+// ofNodes is a source of a text of each node.
+func ofNodes(text func(client.NodeSummary) string) nameSource {
+	return func(ctx context.Context, c *client.Client, _ []string) []string {
+		list, _ := c.Nodes(ctx)
+		return eachOf(list.Nodes, text)
 	}
-	return zones
 }
 
-func regionNames(ctx context.Context, c *client.Client, _ []string) (regions []string) {
-	list, _ := c.Nodes(ctx)
-	for _, n := range list.Nodes {
-		regions = append(regions, n.Locality.Region)
-	}
-	return regions
+func nodeNames(ctx context.Context, c *client.Client, args []string) []string {
+	return ofNodes(func(n client.NodeSummary) string { return n.Name })(ctx, c, args)
+}
+
+func zoneNames(ctx context.Context, c *client.Client, args []string) []string {
+	return ofNodes(func(n client.NodeSummary) string { return n.Locality.Zone })(ctx, c, args)
+}
+
+func regionNames(ctx context.Context, c *client.Client, args []string) []string {
+	return ofNodes(func(n client.NodeSummary) string { return n.Locality.Region })(ctx, c, args)
 }
 
 // nearNames returns what --near takes.
 func nearNames(ctx context.Context, c *client.Client, args []string) []string {
-	names := append(nodeNames(ctx, c, args), instanceIDs(ctx, c, args)...)
-	list, _ := c.Nodes(ctx)
-	for _, n := range list.Nodes {
-		if at := zone(n.Locality); at != "-" {
-			names = append(names, at)
-		}
-	}
-	return append(names, "_self")
-}
-
-func drainedNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
-	drains, _ := c.Drains(ctx)
-	for _, d := range drains {
-		_, name := targetOf(d)
-		names = append(names, name)
-	}
-	return names
-}
-
-func sourceNames(ctx context.Context, c *client.Client, _ []string) (names []string) {
-	list, _ := c.Instances(ctx, client.InstanceFilter{})
-	for _, i := range list.Instances {
-		names = append(names, i.Source)
-	}
-	return names
+	places := ofNodes(func(n client.NodeSummary) string { return strings.TrimPrefix(zone(n.Locality), "-") })
+	return anyOf(nodeNames, instanceIDs, places, words("_self"))(ctx, c, args)
 }
