@@ -48,7 +48,7 @@ func printHistory(cmd *cobra.Command, h *catalog.History) error {
 		heading += ", as far back as the store remembers"
 	}
 	if h.Left > 0 {
-		heading += fmt.Sprintf("; %d older events are left out", h.Left)
+		heading += "; without " + counted(h.Left, "older event")
 	}
 	fmt.Fprintln(cmd.OutOrStdout(), oneLine(heading))
 	rows := make([][]string, len(h.Events))
@@ -146,7 +146,7 @@ func printEvent(cmd *cobra.Command, e *catalog.Event) error {
 	subject := "node " + e.Node
 	switch {
 	case e.Type == catalog.EventGap && e.Missing > 0:
-		subject = fmt.Sprintf("%d changes are not remembered", e.Missing)
+		subject = counted(int(e.Missing), "change") + " not remembered"
 	case e.Type == catalog.EventGap:
 		subject = "events are missing"
 	case e.Instance != "":
