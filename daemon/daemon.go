@@ -258,7 +258,7 @@ func (d *Daemon) reloadFiles(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case <-d.reload:
-			_ = d.files.Reload() // it logs each error when it comes up
+			d.files.Reload()
 		}
 	}
 }

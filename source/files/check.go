@@ -3,6 +3,7 @@ package files
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -13,6 +14,8 @@ type declaredCheck struct {
 	line, column int
 	// service is the ID of the instance that a check at the file's top is for; empty means the node.
 	service string
+	// bad says that it is in error and does not come into force.
+	bad bool
 }
 
 // unsupportedChecks returns the fields of Consul's checks that name a kind that Koine does not run, with that kind.
@@ -22,7 +25,7 @@ func unsupportedChecks() map[string]string {
 	}
 }
 
-// check reads one check.
+// check reads one check. What it returns beside an error is what could be read of it.
 func (d *decoder) check(n *node) (declaredCheck, error) {
 	c := declaredCheck{line: n.line, column: n.column}
 	def := &c.Definition
@@ -37,7 +40,7 @@ func (d *decoder) check(n *node) (declaredCheck, error) {
 		def.Args = []string{words.shell, "-c", words.script}
 	}
 	if err := d.settleCheck(&c.Check); err != nil {
-		return c, n.errorf("%v", err)
+		return c, placed(n.line, n.column, err)
 	}
 	return c, nil
 }
@@ -88,17 +91,8 @@ func (d *decoder) settleCheck(c *catalog.Check) error {
 	if t := c.Type; t == catalog.CheckDocker {
 		return errors.New("check is of type docker, which only Docker's own HEALTHCHECK is")
 	}
-	targets := 0
-	for _, set := range []bool{
-		c.HTTP != "", c.TCP != "", c.UDP != "", c.GRPC != "", c.H2Ping != "", len(c.Args) > 0,
-		c.AliasService != "" || c.AliasNode != "", c.TTL > 0,
-	} {
-		if set {
-			targets++
-		}
-	}
-	if targets != 1 {
-		return fmt.Errorf("check names %d of http, tcp, udp, grpc, h2ping, args, script, alias and ttl: name one", targets)
+	if err := oneTarget(c); err != nil {
+		return err
 	}
 	if c.Container != "" && len(c.Args) == 0 {
 		return errors.New("check names a container, and no args to run in it")
@@ -107,12 +101,38 @@ func (d *decoder) settleCheck(c *catalog.Check) error {
 	if !d.scripts {
 		switch c.Type {
 		case catalog.CheckScript:
-			return errors.New("check runs a script: start koine with --enable-script-checks to allow that")
+			return hinted(allowScripts, "check runs a script")
 		case catalog.CheckExec:
-			return errors.New("check runs a command in a container: start koine with --enable-script-checks to allow that")
+			return hinted(allowScripts, "check runs a command in a container")
 		}
 	}
 	return c.ValidateTarget()
+}
+
+const allowScripts = "start koine with --enable-script-checks to allow that"
+
+// oneTarget returns an error unless the check says exactly one thing to run.
+func oneTarget(c *catalog.Check) error {
+	var named []string
+	for _, target := range []struct {
+		field string
+		set   bool
+	}{
+		{"http", c.HTTP != ""}, {"tcp", c.TCP != ""}, {"udp", c.UDP != ""}, {"grpc", c.GRPC != ""}, {"h2ping", c.H2Ping != ""},
+		{"args or script", len(c.Args) > 0}, {"alias", c.AliasService != "" || c.AliasNode != ""}, {"ttl", c.TTL > 0},
+	} {
+		if target.set {
+			named = append(named, target.field)
+		}
+	}
+	switch len(named) {
+	case 0:
+		return hinted("add one of http, tcp, udp, grpc, h2ping, args, script, alias_service, alias_node and ttl",
+			"check does not say what to check")
+	case 1:
+		return nil
+	}
+	return hinted("make a check of each", "check names %s and %s", strings.Join(named[:len(named)-1], ", "), named[len(named)-1])
 }
 
 // setNot takes the opposite of a truth.

@@ -4,16 +4,20 @@ import (
 	"bytes"
 	"fmt"
 	"path/filepath"
+	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
 
-// content is what one file declares.
+// content is what one file declares. What is in error is left out of services and checks, and told in problems.
 type content struct {
 	services []declaredService
 	// checks are those at the file's top: of the node, or of a service that may stand in another file.
 	checks   []declaredCheck
+	problems problems
 	warnings []warning
+	// ids has the IDs of all services that the file names, of those in error as well.
+	ids map[string]bool
 }
 
 // warning is a field that is accepted and has no effect.
@@ -30,62 +34,96 @@ type decoder struct {
 	warnings   []warning
 }
 
-// decode reads a file's content. Every error is a *problem.
-func (d *decoder) decode(name string, data []byte) (*content, error) {
+// format is how a file's endings, in lower case, say that it is to be read.
+type format struct {
+	endings []string
+	parse   func(data []byte) (*node, error)
+	// nothing is how to declare nothing in it.
+	nothing string
+}
+
+func formats() []format {
+	return []format{
+		{[]string{".json"}, parseJSON, `{"services": []}`},
+		{[]string{".yaml", ".yml"}, parseYAML, "services: []"},
+	}
+}
+
+// formatOf returns the format of a file, and false if it is none that is read. Letter case does not matter.
+func formatOf(name string) (format, bool) {
+	ending := strings.ToLower(filepath.Ext(name))
+	for _, f := range formats() {
+		for _, e := range f.endings {
+			if e == ending {
+				return f, true
+			}
+		}
+	}
+	return format{}, false
+}
+
+// decode reads a file's content.
+func (d *decoder) decode(name string, data []byte) *content {
+	f, ok := formatOf(name)
+	if !ok {
+		return failed(problemAt(1, 0, "is not a definition file").withHint("its name must end in %s", endings()))
+	}
 	if len(data) > maxFile {
-		return nil, &problem{1, 0, fmt.Sprintf("is larger than %d bytes", maxFile)}
+		return failed(problemAt(1, 0, "is larger than %d bytes", maxFile))
 	}
 	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	empty := problemAt(1, 0, "is empty").withHint("write %s to declare nothing, or remove the file", f.nothing)
 	if len(bytes.TrimSpace(data)) == 0 {
-		return nil, emptyFile()
+		return failed(empty)
 	}
-	parse := parseYAML
-	if filepath.Ext(name) == ".json" {
-		parse = parseJSON
-	}
-	root, err := parse(data)
-	if err != nil {
-		return nil, err
-	}
-	if root.kind == null {
-		return nil, emptyFile()
+	root, err := f.parse(data)
+	switch {
+	case err != nil:
+		return failed(err)
+	case root.kind == null:
+		return failed(empty)
 	}
 	return d.file(root)
 }
 
-func emptyFile() error {
-	return &problem{1, 0, "is empty: write services: [] to declare nothing, or remove the file"}
+// failed is the content of a file of which nothing can be used.
+func failed(err error) *content {
+	c := &content{}
+	c.problems.add(1, 0, err)
+	return c
 }
 
-func (d *decoder) file(root *node) (*content, error) {
+func (d *decoder) file(root *node) *content {
 	c := &content{}
-	addService := func(n *node) error {
-		s, err := d.service(n)
-		c.services = append(c.services, s)
-		return err
-	}
-	addCheck := func(n *node) error {
-		check, err := d.topCheck(n)
-		c.checks = append(c.checks, check)
-		return err
-	}
-	err := schema{
-		"service": addService, "services": func(n *node) error { return each(n, addService) },
-		"check": addCheck, "checks": func(n *node) error { return each(n, addCheck) },
-	}.read("definition file", root)
-	if err != nil {
-		return nil, err
-	}
-	if err := nameServices(c.services); err != nil {
-		return nil, err
-	}
+	services := func(v *node) error { return eachMapping(v, func(n *node) error { return d.addService(c, n) }) }
+	checks := func(v *node) error { return eachMapping(v, func(n *node) error { return d.addCheck(c, n) }) }
+	err := schema{"service": services, "services": services, "check": checks, "checks": checks}.read("definition file", root)
+	c.problems.add(root.line, root.column, err)
+	c.problems = append(c.problems, nameServices(c.services)...)
+	c.problems = append(c.problems, d.validate(c)...)
+	c.leaveOut()
+	c.problems = c.problems.sorted()
 	c.warnings = d.warnings
-	return c, d.validate(c)
+	return c
+}
+
+func (d *decoder) addService(c *content, n *node) error {
+	s, err := d.service(n)
+	c.services = append(c.services, s)
+	return err
+}
+
+func (d *decoder) addCheck(c *content, n *node) error {
+	check, err := d.topCheck(n)
+	check.bad = err != nil
+	c.checks = append(c.checks, check)
+	return err
 }
 
 // topCheck reads a check that stands outside of a service. Its ID is its name where it has none, as in Consul.
 func (d *decoder) topCheck(n *node) (declaredCheck, error) {
 	c, err := d.check(n)
+	c.Node, c.Instance = d.node, c.service
 	if err != nil {
 		return c, err
 	}
@@ -98,7 +136,6 @@ func (d *decoder) topCheck(n *node) (declaredCheck, error) {
 	if c.service == "" && !d.nodeChecks {
 		return c, n.errorf("check has no service_id: checks of the node are not supported here")
 	}
-	c.Node, c.Instance = d.node, c.service
 	return c, nil
 }
 
@@ -123,42 +160,41 @@ func (d *decoder) setAndWarn(name string, set setter) setter {
 	}
 }
 
-// nameServices gives IDs to the services that have none: the service's name; if another one has that, name-port.
-func nameServices(services []declaredService) error {
+// nameServices gives IDs to the services that have none: the service's name; if another one has that, name-port. It marks
+// those whose ID is taken as bad.
+func nameServices(services []declaredService) (found problems) {
 	taken := make(map[string]bool, len(services))
+	claim := func(s *declaredService, way string) {
+		i := &s.Instance
+		if taken[i.ID] && !s.bad {
+			s.bad = true
+			found = append(found, s.errorf("instance %s is declared twice", i.ID).withHint("give one of them %s", way))
+		}
+		taken[i.ID] = true
+	}
+	var unnamed []*declaredService
 	for i := range services {
-		s := &services[i]
-		if id := s.Instance.ID; id != "" {
-			if taken[id] {
-				return s.errorf("instance %s is declared twice: give one of them another id", id)
-			}
-			taken[id] = true
+		if s := &services[i]; s.Instance.ID != "" {
+			claim(s, "another id")
+		} else if s.Instance.Service != "" {
+			unnamed = append(unnamed, s)
 		}
 	}
-	for i := range services {
-		s := &services[i]
-		if s.Instance.ID == "" {
-			id, err := defaultID(s, taken)
-			if err != nil {
-				return err
-			}
-			s.Instance.ID = id
-			taken[id] = true
-		}
-		nameChecks(s)
+	for _, s := range unnamed {
+		s.Instance.ID = defaultID(&s.Instance, taken)
+		claim(s, "an id")
 	}
-	return nil
+	for i := range services {
+		nameChecks(&services[i])
+	}
+	return found
 }
 
-func defaultID(s *declaredService, taken map[string]bool) (string, error) {
-	id := s.Instance.Service
-	if taken[id] && len(s.Instance.Ports) > 0 {
-		id = fmt.Sprintf("%s-%d", id, s.Instance.Ports[0].Number)
+func defaultID(i *catalog.Instance, taken map[string]bool) string {
+	if taken[i.Service] && len(i.Ports) > 0 {
+		return fmt.Sprintf("%s-%d", i.Service, i.Ports[0].Number)
 	}
-	if taken[id] {
-		return "", s.errorf("instance %s is declared twice: give one of them an id", id)
-	}
-	return id, nil
+	return i.Service
 }
 
 // nameChecks gives IDs to the checks of a service that have none, and says whose checks they are.
@@ -172,35 +208,74 @@ func nameChecks(s *declaredService) {
 	}
 }
 
-// validate holds the content against the catalog's limits, and looks for checks of one ID.
-func (d *decoder) validate(c *content) error {
+// validate compares the content with the catalog's limits, looks for checks of one ID, and marks as bad what is in error.
+func (d *decoder) validate(c *content) (found problems) {
 	seen := make(map[string]bool)
-	unique := func(line, column int, check *catalog.Check) error {
-		if seen[check.ID] {
-			return &problem{line, column, fmt.Sprintf("check %s is declared twice: give one of them another id", check.ID)}
-		}
-		seen[check.ID] = true
-		return nil
-	}
 	for i := range c.services {
-		s := &c.services[i]
-		if err := s.Validate(); err != nil {
-			return s.errorf("%v", err)
-		}
-		for j := range s.Checks {
-			if err := unique(s.line, s.column, &s.Checks[j]); err != nil {
-				return err
-			}
+		if s := &c.services[i]; !s.bad {
+			p := s.validate(seen)
+			s.bad = p != nil
+			found.add(s.line, s.column, p)
 		}
 	}
 	for i := range c.checks {
-		check := &c.checks[i]
-		if err := check.Validate(); err != nil {
-			return &problem{check.line, check.column, err.Error()}
-		}
-		if err := unique(check.line, check.column, &check.Check); err != nil {
-			return err
+		if check := &c.checks[i]; !check.bad {
+			p := check.validate(seen)
+			check.bad = p != nil
+			found.add(check.line, check.column, p)
 		}
 	}
+	return found
+}
+
+// validate looks at a service and its checks. Seen has the IDs of the checks before it, and gets its own.
+func (s *declaredService) validate(seen map[string]bool) error {
+	if err := s.Validate(); err != nil {
+		return err
+	}
+	for j := range s.Checks {
+		id := s.Checks[j].ID
+		if seen[id] {
+			return checkTwice(id)
+		}
+		seen[id] = true
+	}
 	return nil
+}
+
+func (c *declaredCheck) validate(seen map[string]bool) error {
+	if err := c.Validate(); err != nil {
+		return err
+	}
+	if seen[c.ID] {
+		return checkTwice(c.ID)
+	}
+	seen[c.ID] = true
+	return nil
+}
+
+func checkTwice(id string) error {
+	return hinted("give one of them another id", "check %s is declared twice", id)
+}
+
+// leaveOut removes what is in error. A service of which a check is in error goes with it: it would pass unseen.
+func (c *content) leaveOut() {
+	unchecked := make(map[string]bool)
+	var checks []declaredCheck
+	for _, check := range c.checks {
+		if check.bad {
+			unchecked[check.service] = true
+		} else {
+			checks = append(checks, check)
+		}
+	}
+	c.ids = make(map[string]bool, len(c.services))
+	var services []declaredService
+	for _, s := range c.services {
+		c.ids[s.Instance.ID] = true
+		if !s.bad && !unchecked[s.Instance.ID] {
+			services = append(services, s)
+		}
+	}
+	c.services, c.checks = services, checks
 }

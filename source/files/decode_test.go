@@ -14,8 +14,10 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
+// decodeText returns a file's content, and its problems as an error.
 func decodeText(name, data string) (*content, error) {
-	return (&decoder{node: "n1", scripts: true, nodeChecks: true}).decode(name, []byte(data))
+	c := (&decoder{node: "n1", scripts: true, nodeChecks: true}).decode(name, []byte(data))
+	return c, c.problems.err()
 }
 
 // TestGolden holds what definition files mean against testdata/*.golden; with UPDATE_GOLDEN set it writes those anew.
@@ -33,12 +35,12 @@ func TestGolden(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			m := merge([]*file{f})
-			if f.clash != nil {
-				t.Fatal(f.clash)
+			m := merge([]*file{f}, nil)
+			if len(m.clashes) > 0 {
+				t.Fatal(m.clashes[f])
 			}
 			got, err := json.MarshalIndent(map[string]any{
-				"services": m.registrations(), "node_checks": m.nodeChecks, "warnings": fmt.Sprint(f.latest.warnings),
+				"services": registrations(m.units), "node_checks": nodeChecks(m.units), "warnings": fmt.Sprint(f.latest.warnings),
 			}, "", "  ")
 			if err != nil {
 				t.Fatal(err)
@@ -66,7 +68,7 @@ func TestCommandsAreRefused(t *testing.T) {
 		`{"check": {"name": "c", "args": ["x"]}}`, `{"check": {"name": "c", "container": "b", "args": ["x"]}}`,
 		`{"check": {"name": "c", "DockerContainerID": "b", "Script": "x"}}`,
 	} {
-		_, err := (&decoder{node: "n1", nodeChecks: true}).decode("a.json", []byte(text))
+		err := (&decoder{node: "n1", nodeChecks: true}).decode("a.json", []byte(text)).problems.err()
 		if err == nil || !strings.Contains(err.Error(), "--enable-script-checks") {
 			t.Errorf("%s: %v", text, err)
 		}
@@ -146,7 +148,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"unknown in a service", "a.json", "{\"service\": {\n  \"name\": \"web\",\n  \"prot\": 80}}", `3:3: unknown field "prot" in service: did you mean "port"?`},
 		{"unknown in a check", "a.yaml", "service:\n  name: web\n  check:\n    tpc: a:1\n", `4:5: unknown field "tpc" in check: did you mean "tcp"?`},
 		{"twice", "a.json", `{"service": {"name": "web", "Name": "web"}}`, `1:29: field "Name" is given twice`},
-		{"meta twice", "a.json", `{"service": {"name": "web", "meta": {"a": "1", "a": "2"}}}`, `1:37: meta: "a" is given twice`},
+		{"meta twice", "a.json", `{"service": {"name": "web", "meta": {"a": "1", "a": "2"}}}`, `1:48: "a" is given twice`},
 		{"no name", "a.json", `{"service": {"port": 80}}`, "1:13: service has no name"},
 		{"bad name", "a.json", `{"service": {"name": "web shop"}}`, `1:13: service name "web shop" has ' '`},
 		{"bad port", "a.json", `{"service": {"name": "web", "port": 70000}}`, `1:37: port: must be a whole number from 0 to 65535, not "70000"`},
@@ -163,13 +165,13 @@ func TestDecodeErrors(t *testing.T) {
 		{"address of nothing", "a.yaml", "service: {name: web, addresses: [{network: a}]}", "1:34: address names neither"},
 		{"address no text", "a.yaml", "service: {name: web, addresses: [[]]}", "1:34: address must be text"},
 		{"address is none", "a.yaml", "service: {name: web, address: 'a b'}", `1:10: instance web has address "a b"`},
-		{"status", "a.json", `{"check": {"name": "c", "ttl": "1s", "status": "fine"}}`, `1:48: status: "fine" is no status`},
+		{"status", "a.json", `{"check": {"name": "c", "ttl": "1s", "status": "fine"}}`, `1:48: status: "fine" is not a status`},
 		{"bool", "a.yaml", `check: {name: c, http: "http://a", tls_skip_verify: sometimes}`, "1:53: tls_skip_verify: must be true or false"},
 		{"duration without a unit", "a.json", `{"check": {"name": "c", "ttl": 10}}`, `1:32: ttl: "10" is not a duration: write it as 10s`},
 		{"negative duration", "a.json", `{"check": {"name": "c", "ttl": "-10s"}}`, `1:32: ttl: "-10s" is negative`},
 		{"interval too short", "a.json", `{"check": {"name": "c", "tcp": "a:1", "interval": "1ms"}}`, `1:11: check c has a negative or too short interval`},
-		{"no target", "a.json", `{"check": {"name": "c"}}`, "1:11: check names 0 of http, tcp"},
-		{"two targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1"}}`, "1:11: check names 2 of http, tcp"},
+		{"no target", "a.json", `{"check": {"name": "c"}}`, "1:11: check does not say what to check: add one of http, tcp, udp"},
+		{"two targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1"}}`, "1:11: check names tcp and ttl: make a check of each"},
 		{"script and args", "a.json", `{"check": {"name": "c", "script": "x", "args": ["y"]}}`, "1:11: check has both script and args"},
 		{"docker type", "a.json", `{"check": {"name": "c", "type": "docker"}}`, "1:11: check is of type docker"},
 		{"type and target differ", "a.json", `{"check": {"name": "c", "type": "http", "ttl": "1s"}}`, "1:11: check c is of type http but does not say"},
@@ -180,7 +182,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"grpc no port", "a.json", `{"check": {"name": "c", "grpc": "localhost/shop.Cart"}}`, `1:11: grpc: "localhost" is not an address`},
 		{"udp no port", "a.json", `{"check": {"name": "c", "UDP": "localhost"}}`, `1:11: udp: "localhost" is not an address`},
 		{"h2ping no port", "a.json", `{"check": {"name": "c", "H2PING": "localhost"}}`, `1:11: h2ping: "localhost" is not an address`},
-		{"udp and tcp", "a.json", `{"check": {"name": "c", "udp": "a:1", "tcp": "a:1"}}`, "1:11: check names 2 of http, tcp, udp"},
+		{"udp and tcp", "a.json", `{"check": {"name": "c", "udp": "a:1", "tcp": "a:1"}}`, "1:11: check names tcp and udp: make a check of each"},
 		{"tcp with tls", "a.json", `{"check": {"name": "c", "tcp": "a:1", "tcp_use_tls": true}}`, "1:54: tcp_use_tls: checks of kind tcp with TLS are not supported yet"},
 		{"container without args", "a.json", `{"check": {"name": "c", "tcp": "a:1", "docker_container_id": "b"}}`, "1:11: check names a container, and no args"},
 		{"alias with flap", "a.json", `{"check": {"name": "c", "alias_node": "b", "flap_threshold": 9}}`, "1:11: check c is of type alias, which has no flap_threshold"},
@@ -192,20 +194,86 @@ func TestDecodeErrors(t *testing.T) {
 		{"default ids twice", "a.json", `{"services": [{"name": "a", "port": 1}, {"name": "a", "port": 1}, {"name": "a", "port": 1}]}`, "1:67: instance a-1 is declared twice"},
 		{"check ids twice", "a.json", `{"services": [{"name": "a", "checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}]}`, "1:15: check c is declared twice"},
 		{"top check ids twice", "a.json", `{"checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}`, "1:39: check c is declared twice"},
+		{"three targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1", "args": ["x"]}}`, "1:11: check names tcp, args or script and ttl"},
 		{"weights", "a.json", `{"service": {"name": "web", "weights": {"passing": -1}}}`, `1:52: passing: must be a whole number`},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			_, err := decodeText(tt.file, tt.data)
-			p, ok := errors.AsType[*problem](err)
-			if !ok {
-				t.Fatalf("error %v is no problem", err)
+			list, ok := errors.AsType[problems](err)
+			if !ok || len(list) != 1 {
+				t.Fatalf("problems %v, want one", err)
 			}
-			got := fmt.Sprintf("%d:%d: %s", p.line, p.column, p.reason)
+			p := list[0]
+			got := fmt.Sprintf("%d:%d: %v", p.line, p.column, p)
 			if !strings.HasPrefix(got, tt.want) {
 				t.Errorf("got  %s\nwant %s", got, tt.want)
 			}
 		})
+	}
+}
+
+// TestEachErrorOfAFile holds that one service in error touches no other of its file.
+func TestEachErrorOfAFile(t *testing.T) {
+	c, err := decodeText("a.yaml", `
+services:
+  - name: web
+    prot: 80
+    tags: [a, [b]]
+    meta: {a: 1, a: 2, b: []}
+    check: {tcp: nowhere, ttl: 1}
+  - {name: web, port: 81}
+  - {name: db, port: 5432, checks: [{id: up, tcp: "a:1"}, {id: up, ttl: 1s}]}
+  - {name: api, id: web}
+  - {name: mq, port: 1}
+  - {name: cache}
+check: {service_id: mq, name: mq, port: 1}
+checks: [{name: disk, ttl: 1s}, {name: load}]
+whatever: 1
+`)
+	var got []string
+	for _, p := range c.problems {
+		got = append(got, fmt.Sprintf("%d:%d: %v", p.line, p.column, p))
+	}
+	want := []string{
+		`4:5: unknown field "prot" in service: did you mean "port"?`,
+		`5:15: must be text, not a list`,
+		`6:18: "a" is given twice`,
+		`6:27: b: must be text, not a list`,
+		`7:32: ttl: "1" is not a duration: write it as 10s, 1m30s or 2h`,
+		`9:5: check up is declared twice: give one of them another id`,
+		`13:35: unknown field "port" in check`,
+		`14:33: check does not say what to check: add one of http, tcp, udp, grpc, h2ping, args, script, alias_service, ` +
+			`alias_node and ttl`,
+		`15:1: unknown field "whatever" in definition file`,
+	}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("problems (-want +got):\n%s", diff)
+	}
+	if err == nil {
+		t.Error("no error")
+	}
+	var ids []string
+	for _, u := range c.units() {
+		ids = append(ids, u.keys()[0].String())
+	}
+	// web-81 is what the second web would be if the first were in order; mq would pass unseen.
+	if diff := cmp.Diff([]string{"instance web-81", "instance web", "instance cache", "check disk"}, ids); diff != "" {
+		t.Errorf("in order (-want +got):\n%s", diff)
+	}
+}
+
+func TestManyErrorsOfAFile(t *testing.T) {
+	c, _ := decodeText("a.json", `{"services": [`+strings.Repeat("{},\n", 1000)+`{"name": "web"}]}`)
+	if n := len(c.problems); n != maxProblems+1 || c.problems[maxProblems].reason != "has 980 more errors from here on" {
+		t.Errorf("%d problems, the last %v", n, c.problems[n-1])
+	}
+	if len(c.services) != 1 {
+		t.Errorf("services %v", c.services)
+	}
+	c, _ = decodeText("a.json", `{"service": {`+strings.Repeat("\"x\": 1,\n", 1000)+`"name": "web"}}`)
+	if n := len(c.problems); n != maxProblems {
+		t.Errorf("%d problems", n)
 	}
 }
 
@@ -219,7 +287,7 @@ func TestDecodeTooLarge(t *testing.T) {
 func TestScriptsNeedTheFlag(t *testing.T) {
 	for _, check := range []string{`{"script": "true"}`, `{"args": ["true"]}`} {
 		d := &decoder{node: "n1"}
-		_, err := d.decode("a.json", []byte(`{"service": {"name": "web", "check": `+check+`}}`))
+		err := d.decode("a.json", []byte(`{"service": {"name": "web", "check": `+check+`}}`)).problems.err()
 		if err == nil || !strings.Contains(err.Error(), "--enable-script-checks") {
 			t.Errorf("%s: got %v", check, err)
 		}
@@ -228,7 +296,7 @@ func TestScriptsNeedTheFlag(t *testing.T) {
 
 func TestNodeChecksNeedASink(t *testing.T) {
 	d := &decoder{node: "n1"}
-	_, err := d.decode("a.json", []byte(`{"check": {"name": "c", "ttl": "1s"}}`))
+	err := d.decode("a.json", []byte(`{"check": {"name": "c", "ttl": "1s"}}`)).problems.err()
 	if err == nil || !strings.Contains(err.Error(), "checks of the node are not supported") {
 		t.Errorf("got %v", err)
 	}
@@ -292,12 +360,10 @@ func FuzzDecode(f *testing.F) {
 			name = "a.json"
 		}
 		c, err := decodeText(name, string(data))
-		if err != nil {
-			p, ok := errors.AsType[*problem](err)
-			if !ok || p.line < 1 || p.line > lineBreaks(string(data))+2 {
+		for _, p := range c.problems {
+			if p.line < 1 || p.line > lineBreaks(string(data))+2 {
 				t.Fatalf("error %v (%+v) has no place in the file", err, p)
 			}
-			return
 		}
 		for i := range c.services {
 			s := &c.services[i]

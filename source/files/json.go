@@ -26,7 +26,7 @@ func jsonProblem(data []byte, err error) error {
 		offset = min(max(int(syntax.Offset)-1, 0), len(data))
 	}
 	line, column := reached.place(offset)
-	return &problem{line, column, err.Error()}
+	return problemAt(line, column, "%v", err)
 }
 
 // jsonParser builds the tree from the decoder's tokens and finds the place of each.
@@ -35,6 +35,7 @@ type jsonParser struct {
 	decoder *json.Decoder
 	// line is that of the byte at offset, and begin is where that line begins.
 	line, offset, begin int
+	values              counter
 }
 
 // place returns line and column, both from 1, of an offset that is not before the last one asked for.
@@ -57,7 +58,7 @@ func (p *jsonParser) token() (token json.Token, line, column int, err error) {
 	line, column = p.place(start)
 	token, err = p.decoder.Token()
 	if err != nil {
-		err = &problem{line, column, err.Error()}
+		err = problemAt(line, column, "%v", err)
 	}
 	return token, line, column, err
 }
@@ -68,6 +69,9 @@ func (p *jsonParser) value(depth int) (*node, error) {
 		return nil, err
 	}
 	n := &node{line: line, column: column}
+	if err := p.values.count(n); err != nil {
+		return nil, err
+	}
 	switch v := token.(type) {
 	case nil:
 	case string:
@@ -112,7 +116,7 @@ func (p *jsonParser) object(n *node, depth int) error {
 		if err != nil {
 			return err
 		}
-		n.fields = append(n.fields, field{line, column, name.(string), value})
+		n.fields = append(n.fields, field{line: line, column: column, name: name.(string), value: value})
 	}
 	_, _, _, err := p.token()
 	return err

@@ -1,206 +1,239 @@
 package files
 
 import (
-	"fmt"
-	"maps"
+	"cmp"
 	"slices"
 
 	"github.com/koine-sd/koine/catalog"
 )
 
-// file is one definition file between two loads.
-type file struct {
-	name string
-	// sum is of the bytes that were read last, so that a file that has not changed is not decoded again.
-	sum  [32]byte
-	read bool
-	// latest is what the file says now; nil if that is in error, which is then bad.
-	latest *content
-	bad    *problem
-	// inForce is what the file contributes: latest, or what it was before it was in error; nil if there was nothing.
-	inForce *content
-	// clash is why latest cannot come into force although it is in order by itself.
-	clash *problem
-	// told is the error that was logged last.
-	told string
+// rank is the order in which units are admitted, from the first: one that its file held before and still declares; one
+// that a file in error declared before; a new one; and one of a file that is missing, whose place another may take.
+type rank uint8
+
+const (
+	rankHeld rank = iota
+	rankKept
+	rankNew
+	rankMissing
+)
+
+// candidate is a unit that a file would bring into force.
+type candidate struct {
+	unit
+	file *file
+	rank rank
+	keys []key
 }
 
-// problem returns why the file is in error, nil if it is not.
-func (f *file) problem() *problem {
-	if f.bad != nil {
-		return f.bad
-	}
-	return f.clash
-}
-
-// merge puts the files, sorted by name, together. A file whose latest content clashes with an earlier file, or has a
-// check for a service that nobody declares, is marked and contributes what it did before, less what clashes.
-func merge(files []*file) *merged {
-	for _, f := range files {
-		f.clash = nil
-	}
-	// Each further round marks at least one file, so there are at most as many rounds as files.
-	for {
-		m, again := mergeOnce(files)
-		if !again {
-			for _, f := range files {
-				if f.problem() == nil {
-					f.inForce = f.latest
-				}
-			}
-			return m
-		}
-	}
-}
-
-// mergeOnce puts the files together. It returns again if it marked a file whose services it had taken already.
-func mergeOnce(files []*file) (m *merged, again bool) {
-	m = &merged{services: make(map[string]*catalog.Registration), checks: make(map[string]string)}
-	for _, f := range files {
-		if f.problem() == nil {
-			f.clash = m.clash(f.latest)
-		}
-		if f.problem() == nil {
-			m.take(f.name, f.latest)
-		} else if f.inForce != nil {
-			m.take(f.name, f.inForce)
-		}
-	}
-	for _, f := range files {
-		if f.problem() == nil {
-			f.clash = m.attach(f.latest)
-			again = again || f.clash != nil
-		} else if f.inForce != nil {
-			_ = m.attach(f.inForce) // what no longer fits is left out: the file's error is told already
-		}
-	}
-	return m, again
-}
+// says reports whether the file declares the unit now, so that it is an error if it cannot come into force.
+func (c *candidate) says() bool { return c.rank == rankHeld || c.rank == rankNew }
 
 // merged is what all files declare together.
 type merged struct {
-	services map[string]*catalog.Registration
-	// checks has the file of each check's ID.
-	checks     map[string]string
-	nodeChecks []catalog.Check
+	// holders has the file of each ID in force; a file that is missing or in error holds what it declared before.
+	holders map[key]*file
+	// units is what is in force, by is what each file contributes to it.
+	units []unit
+	by    map[*file][]unit
+	// clashes are the errors of what is in order by itself but does not fit with the other files.
+	clashes map[*file]problems
 }
 
-// clash tells why content cannot be added.
-func (m *merged) clash(c *content) *problem {
-	if len(m.services)+len(c.services) > catalog.MaxRegistration {
-		return &problem{1, 0, fmt.Sprintf("all files together declare more than %d instances", catalog.MaxRegistration)}
-	}
-	for i := range c.services {
-		s := &c.services[i]
-		if _, taken := m.services[s.Instance.ID]; taken {
-			return &problem{s.line, s.column,
-				fmt.Sprintf("instance %s is declared in an earlier file: give one of them another id", s.Instance.ID)}
+// merge puts the files, sorted by name, together. What was in force before keeps its IDs; among what is new, the order of
+// the files decides. Because of an error in a file nothing of it is taken out: what it declared before stays in force
+// unless it declares that, by the same ID, in another way now.
+func merge(files []*file, before map[key]*file) *merged {
+	inError := make(map[*file]problems)
+	for _, f := range files {
+		if f.bad != nil || f.latest != nil && len(f.latest.problems) > 0 {
+			inError[f] = nil
 		}
-		for j := range s.Checks {
-			if p := m.checkClash(&s.Checks[j], s.line, s.column); p != nil {
-				return p
+	}
+	for {
+		m := mergeOnce(files, before, inError)
+		if !m.moreInError(inError) {
+			return m
+		}
+		// What the files found to be in error keep in force may be in the way of others.
+	}
+}
+
+// moreInError adds the files whose units clash to those in error, and reports whether there were any. A file that was
+// found to be in error before stays so, even if what it keeps in force mends that.
+func (m *merged) moreInError(inError map[*file]problems) (more bool) {
+	for f, clashes := range m.clashes {
+		if _, known := inError[f]; !known {
+			inError[f] = clashes
+			more = true
+		}
+	}
+	for f, clashes := range inError {
+		if len(m.clashes[f]) == 0 && len(clashes) > 0 {
+			m.clashes[f] = clashes
+		}
+	}
+	return more
+}
+
+func mergeOnce(files []*file, before map[key]*file, inError map[*file]problems) *merged {
+	m := &merging{
+		merged:   merged{holders: make(map[key]*file), by: make(map[*file][]unit), clashes: make(map[*file]problems)},
+		reserved: make(map[key]*file), checks: make(map[string]int),
+	}
+	candidates := gather(files, before, inError)
+	for i := range candidates {
+		c := &candidates[i]
+		for _, k := range c.keys {
+			if before[k] == c.file {
+				m.reserved[k] = c.file
 			}
 		}
 	}
-	nodeChecks := len(m.nodeChecks)
-	for i := range c.checks {
-		check := &c.checks[i]
-		if p := m.checkClash(&check.Check, check.line, check.column); p != nil {
-			return p
-		}
-		if check.service == "" {
-			nodeChecks++
-		}
-		if nodeChecks > catalog.MaxChecks {
-			return &problem{check.line, check.column,
-				fmt.Sprintf("all files together declare more than %d checks of the node", catalog.MaxChecks)}
-		}
+	for i := range candidates {
+		m.admit(&candidates[i])
 	}
-	return nil
+	return &m.merged
 }
 
-func (m *merged) checkClash(c *catalog.Check, line, column int) *problem {
-	if other, taken := m.checks[c.ID]; taken {
-		return &problem{line, column, fmt.Sprintf("check %s is declared in %s: give one of them another id", c.ID, other)}
-	}
-	return nil
-}
-
-// take adds the services of a file and the checks of the node, less those whose ID is taken.
-func (m *merged) take(name string, c *content) {
-	for i := range c.services {
-		s := &c.services[i]
-		if _, taken := m.services[s.Instance.ID]; taken || len(m.services) == catalog.MaxRegistration {
-			continue
-		}
-		r := &catalog.Registration{Instance: s.Instance}
-		for _, check := range s.Checks {
-			if m.claim(check.ID, name) {
-				r.Checks = append(r.Checks, check)
+// gather returns the candidates in the order of their admission: services before the checks that are attached to them,
+// then by rank, then by file.
+func gather(files []*file, before map[key]*file, inError map[*file]problems) (list []candidate) {
+	add := func(f *file, units []unit, rank rank) {
+		for _, u := range units {
+			c := candidate{u, f, rank, u.keys()}
+			if rank == rankNew && before[c.keys[0]] == f {
+				c.rank = rankHeld
 			}
-		}
-		m.services[s.Instance.ID] = r
-	}
-	for i := range c.checks {
-		check := &c.checks[i]
-		if check.service == "" && len(m.nodeChecks) < catalog.MaxChecks && m.claim(check.ID, name) {
-			m.nodeChecks = append(m.nodeChecks, check.Check)
+			list = append(list, c)
 		}
 	}
-}
-
-// claim takes a check's ID for a file and tells whether it was free.
-func (m *merged) claim(id, name string) bool {
-	if _, taken := m.checks[id]; taken {
-		return false
-	}
-	m.checks[id] = name
-	return true
-}
-
-// attach adds a file's checks of services that any file may declare. It goes on after the first that does not fit.
-func (m *merged) attach(c *content) (first *problem) {
-	for i := range c.checks {
-		check := &c.checks[i]
-		if check.service == "" {
+	for _, f := range files {
+		if f.missing() {
+			add(f, f.inForce, rankMissing)
 			continue
 		}
-		if reason := m.attachOne(check); reason != "" && first == nil {
-			first = &problem{check.line, check.column, reason}
+		if _, bad := inError[f]; bad {
+			add(f, f.inForce, rankKept)
+		}
+		if f.bad == nil {
+			add(f, f.latest.units(), rankNew)
 		}
 	}
-	return first
-}
-
-func (m *merged) attachOne(check *declaredCheck) (reason string) {
-	r, ok := m.services[check.service]
-	switch {
-	case !ok:
-		return fmt.Sprintf("check %s is for service_id %s, which no file declares", check.ID, check.service)
-	case len(r.Checks) == catalog.MaxChecks:
-		return fmt.Sprintf("instance %s has more than %d checks", check.service, catalog.MaxChecks)
-	case !m.claim(check.ID, ""):
-		return fmt.Sprintf("check %s is declared twice: give one of them another id", check.ID)
-	}
-	r.Checks = append(r.Checks, check.Check)
-	return ""
-}
-
-// registrations returns what is declared, sorted by ID.
-func (m *merged) registrations() []catalog.Registration {
-	list := make([]catalog.Registration, 0, len(m.services))
-	for _, id := range slices.Sorted(maps.Keys(m.services)) {
-		list = append(list, *m.services[id])
-	}
+	slices.SortStableFunc(list, func(a, b candidate) int {
+		return cmp.Or(order(a.attached())-order(b.attached()), cmp.Compare(a.rank, b.rank))
+	})
 	return list
 }
 
-func sameRegistrations(a, b []catalog.Registration) bool {
-	return slices.EqualFunc(a, b, func(r, s catalog.Registration) bool {
-		return r.Instance.Equal(&s.Instance) && sameChecks(r.Checks, s.Checks)
-	})
+// order sorts false before true.
+func order(b bool) int {
+	if b {
+		return 1
+	}
+	return 0
 }
 
-func sameChecks(a, b []catalog.Check) bool {
-	return slices.EqualFunc(a, b, func(c, d catalog.Check) bool { return c.SameDeclaration(&d) })
+// merging is one attempt at it.
+type merging struct {
+	merged
+	// reserved has the files that held an ID before and have a unit with it still.
+	reserved map[key]*file
+	// services and nodeChecks count those in force, checks those of an instance.
+	services, nodeChecks int
+	checks               map[string]int
+}
+
+// admit brings a unit into force, or notes why that cannot be.
+func (m *merging) admit(c *candidate) {
+	if !c.says() && c.service != nil {
+		m.giveUpChecks(c)
+	}
+	p, ok := m.refusal(c)
+	if ok {
+		m.take(c)
+	} else if p != nil && c.says() {
+		m.clashes[c.file] = append(m.clashes[c.file], p)
+	}
+}
+
+// giveUpChecks takes those checks out of a service that was declared before whose ID is another's now: the service itself
+// must stay.
+func (m *merging) giveUpChecks(c *candidate) {
+	isTaken := func(check catalog.Check) bool { return m.inTheWay(c.file, key{true, check.ID}) != nil }
+	if !slices.ContainsFunc(c.service.Checks, isTaken) {
+		return
+	}
+	less := *c.service
+	less.Checks = slices.DeleteFunc(slices.Clone(less.Checks), isTaken)
+	c.service = &less
+	c.keys = c.unit.keys()
+}
+
+func (m *merging) take(c *candidate) {
+	for _, k := range c.keys {
+		m.holders[k] = c.file
+	}
+	switch {
+	case c.service != nil:
+		m.services++
+		m.checks[c.service.Instance.ID] = len(c.service.Checks)
+	case c.attached():
+		m.checks[c.check.service]++
+	default:
+		m.nodeChecks++
+	}
+	m.units = append(m.units, c.unit)
+	m.by[c.file] = append(m.by[c.file], c.unit)
+}
+
+// refusal reports whether a unit can come into force, and if not, why not; nil if another error of its file tells that.
+func (m *merging) refusal(c *candidate) (p *problem, ok bool) {
+	for _, k := range c.keys {
+		switch other := m.inTheWay(c.file, k); other {
+		case nil:
+		case c.file: // what it declared before
+			return nil, false
+		default:
+			return c.errorf("%s is declared in %s", k, other.name).withHint("give one of them another id"), false
+		}
+	}
+	switch {
+	case c.attached():
+		return m.targetRefusal(c)
+	case c.service != nil && m.services == catalog.MaxRegistration:
+		return c.errorf("all files together declare more than %d instances", catalog.MaxRegistration), false
+	case c.check != nil && m.nodeChecks == catalog.MaxChecks:
+		return c.errorf("all files together declare more than %d checks of the node", catalog.MaxChecks), false
+	}
+	return nil, true
+}
+
+// inTheWay returns the file that has an ID; nil if it is free for the file that would have it. An ID of a missing file is
+// free for what was written after that went, because the file may have been renamed.
+func (m *merging) inTheWay(f *file, k key) *file {
+	if holder := m.holders[k]; holder != nil {
+		return holder
+	}
+	other := m.reserved[k]
+	if other == nil || other == f || other.missing() && f.decoded >= other.missed {
+		return nil
+	}
+	return other
+}
+
+// targetRefusal is the refusal of a check at the top of a file that names its service. If the file declares that service
+// itself, the check is for it alone.
+func (m *merging) targetRefusal(c *candidate) (p *problem, ok bool) {
+	id := c.check.service
+	holder := m.holders[key{false, id}]
+	switch {
+	case holder != c.file && c.file.declares(id):
+		return nil, false
+	case holder == nil:
+		return c.errorf("check %s is for service_id %s, which no file declares", c.check.ID, id), false
+	case m.checks[id] == catalog.MaxChecks:
+		return c.errorf("instance %s has more than %d checks", id, catalog.MaxChecks), false
+	}
+	return nil, true
 }

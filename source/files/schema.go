@@ -23,7 +23,7 @@ type schema map[string]setter
 // fold makes the spellings of a field's name alike: "TTL", "ServiceID" and "service_id".
 func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// read hands the fields of a mapping to their setters. What is the noun in errors.
+// read hands the fields of a mapping to their setters, all of them even if some are refused. What is the noun in errors.
 func (s schema) read(what string, n *node) error {
 	if n.kind != object {
 		return n.errorf("%s must be a mapping, not %s", what, n.kind)
@@ -32,41 +32,51 @@ func (s schema) read(what string, n *node) error {
 	for name, set := range s {
 		setters[fold(name)] = set
 	}
+	var found problems
+	unknown := 0
 	seen := make(map[string]bool, len(n.fields))
 	for i := range n.fields {
 		f := &n.fields[i]
 		key := fold(f.name)
 		set, ok := setters[key]
-		if !ok {
-			return f.errorf("unknown field %.40q in %s%s", f.name, what, s.suggest(key))
-		}
-		if seen[key] {
-			return f.errorf("field %.40q is given twice", f.name)
+		switch {
+		case !ok && unknown == maxProblems: // looking for what was meant takes time
+		case !ok:
+			unknown++
+			found = append(found, s.unknown(f, what))
+		case seen[key]:
+			found = append(found, f.errorf("field %.40q is given twice", f.name))
+		default:
+			found.add(f.line, f.column, f.put(set))
 		}
 		seen[key] = true
-		if err := set(f.value); err != nil {
-			return fieldProblem(f, err)
-		}
 	}
-	return nil
+	return found.err()
 }
 
-// fieldProblem names the field in an error of its setter that has no place yet.
-func fieldProblem(f *field, err error) error {
-	var placed *problem
-	if errors.As(err, &placed) {
+// put hands the field's value to a setter. An error without a place gets the value's, and the field's name.
+func (f *field) put(set setter) error {
+	err := set(f.value)
+	var one *problem
+	var several problems
+	if err == nil || errors.As(err, &one) || errors.As(err, &several) {
 		return err
 	}
-	return f.value.errorf("%.40s: %v", f.name, err)
+	p := placed(f.value.line, f.value.column, err)
+	p.reason = fmt.Sprintf("%.40s: %s", f.name, p.reason)
+	return p
 }
 
-// suggest returns ": did you mean …?" if a field's name is close to an unknown one.
-func (s schema) suggest(key string) string {
-	best := spelling.Closest(key, slices.Collect(maps.Keys(s)))
-	if best == "" {
-		return ""
+// unknown returns the problem of a field that a mapping may not have.
+func (s schema) unknown(f *field, what string) *problem {
+	if f.label {
+		return f.errorf("%s has the label %.40q", what, f.name).withHint("write name = %.40q between its braces", f.name)
 	}
-	return fmt.Sprintf(": did you mean %q?", best)
+	p := f.errorf("unknown field %.40q in %s", f.name, what)
+	if best := spelling.Closest(fold(f.name), slices.Collect(maps.Keys(s))); best != "" {
+		p.hint = fmt.Sprintf("did you mean %q?", best)
+	}
+	return p
 }
 
 // The setters of plain values. Null leaves the value out.
@@ -93,13 +103,15 @@ func setTexts(to *[]string) setter {
 		if v.kind != list {
 			return fmt.Errorf("must be a list, not %s", v.kind)
 		}
+		var found problems
 		for _, item := range v.items {
 			if !item.scalar() {
-				return item.errorf("must be text, not %s", item.kind)
+				found = append(found, item.errorf("must be text, not %s", item.kind))
+				continue
 			}
 			*to = append(*to, item.text)
 		}
-		return nil
+		return found.err()
 	}
 }
 
@@ -118,11 +130,12 @@ func setInt(to *int, limit int) setter {
 		if v.kind == null {
 			return nil
 		}
-		n, err := strconv.Atoi(v.text)
-		if v.kind != number || err != nil || n < 0 || n > limit {
+		// YAML and HCL have numbers in other bases, too: 0x50.
+		n, err := strconv.ParseInt(v.text, 0, 32)
+		if v.kind != number || err != nil || n < 0 || n > int64(limit) {
 			return fmt.Errorf("must be a whole number from 0 to %d, not %s", limit, brief(v))
 		}
-		*to = n
+		*to = int(n)
 		return nil
 	}
 }
@@ -134,7 +147,7 @@ func setDuration(to *catalog.Duration) setter {
 		}
 		d, err := time.ParseDuration(v.text)
 		if v.kind != text || err != nil {
-			return fmt.Errorf("%s is not a duration: write it as 10s, 1m30s or 2h", brief(v))
+			return hinted("write it as 10s, 1m30s or 2h", "%s is not a duration", brief(v))
 		}
 		if d < 0 {
 			return fmt.Errorf("%s is negative", brief(v))
@@ -151,7 +164,7 @@ func setStatus(to *catalog.Status) setter {
 			return nil
 		}
 		if !status.Valid() {
-			return fmt.Errorf("%s is no status: use passing, warning or critical", brief(v))
+			return hinted("use passing, warning or critical", "%s is not a status", brief(v))
 		}
 		*to = status
 		return nil
@@ -167,22 +180,24 @@ func setMap(put func(name string, value *node) error) setter {
 		if v.kind != object {
 			return fmt.Errorf("must be a mapping, not %s", v.kind)
 		}
-		var seen []string
+		var found problems
+		seen := make(map[string]bool, len(v.fields))
 		for i := range v.fields {
 			f := &v.fields[i]
-			seen = append(seen, f.name)
-			if err := put(f.name, f.value); err != nil {
-				return fieldProblem(f, err)
+			if seen[f.name] {
+				found = append(found, f.errorf("%.40q is given twice", f.name))
+				continue
 			}
+			seen[f.name] = true
+			found.add(f.line, f.column, f.put(func(value *node) error { return put(f.name, value) }))
 		}
-		slices.Sort(seen)
-		for i := 1; i < len(seen); i++ {
-			if seen[i] == seen[i-1] {
-				return fmt.Errorf("%.40q is given twice", seen[i])
-			}
-		}
-		return nil
+		return found.err()
 	}
+}
+
+// hinted returns an error with the way out.
+func hinted(hint, format string, args ...any) error {
+	return catalog.Errorf(catalog.KindInvalid, format, args...).WithHint("%s", hint)
 }
 
 // brief returns a value for an error.

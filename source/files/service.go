@@ -17,10 +17,12 @@ const sourceName = "file"
 type declaredService struct {
 	catalog.Registration
 	line, column int
+	// bad says that it is in error: it does not come into force, but its ID is not free for the others of its file.
+	bad bool
 }
 
-func (s *declaredService) errorf(format string, args ...any) error {
-	return &problem{s.line, s.column, fmt.Sprintf(format, args...)}
+func (s *declaredService) errorf(format string, args ...any) *problem {
+	return problemAt(s.line, s.column, format, args...)
 }
 
 // serviceReader gathers what becomes an instance once all of its fields are read.
@@ -33,25 +35,24 @@ type serviceReader struct {
 	extras    map[string]json.RawMessage
 }
 
-// service reads one service. Its ID is empty if the file has none; see nameServices.
+// service reads one service. Its ID is empty if the file has none; see nameServices. What it returns beside an error is what
+// could be read of it.
 func (d *decoder) service(n *node) (declaredService, error) {
 	r := &serviceReader{decoder: d, extras: make(map[string]json.RawMessage)}
 	r.instance.Node, r.instance.Source = d.node, sourceName
 	r.instance.Owner.Kind = catalog.OwnerSession
-	if err := r.schema().read("service", n); err != nil {
-		return declaredService{}, err
+	err := r.schema().read("service", n)
+	if err == nil && r.instance.Service == "" {
+		err = n.errorf("service has no name")
 	}
-	if r.instance.Service == "" {
-		return declaredService{}, n.errorf("service has no name")
+	if settled := r.settle(); err == nil && settled != nil {
+		err = n.errorf("service %s: %v", r.instance.Service, settled)
 	}
-	if err := r.settle(); err != nil {
-		return declaredService{}, n.errorf("service %s: %v", r.instance.Service, err)
-	}
-	s := declaredService{Registration: catalog.Registration{Instance: r.instance}, line: n.line, column: n.column}
+	s := declaredService{Registration: catalog.Registration{Instance: r.instance}, line: n.line, column: n.column, bad: err != nil}
 	for _, c := range r.checks {
 		s.Checks = append(s.Checks, c.Check)
 	}
-	return s, nil
+	return s, err
 }
 
 func (r *serviceReader) schema() schema {
@@ -63,7 +64,7 @@ func (r *serviceReader) schema() schema {
 		"min_healthy": setInt(&i.MinHealthy, 100),
 		"weight":      setInt(&i.Weight, catalog.MaxWeight), "weights": r.setWeights,
 		"zone": setText(&i.Locality.Zone), "region": setText(&i.Locality.Region), "locality": r.setLocality,
-		"check": r.setCheck, "checks": r.setChecks,
+		"check": r.setChecks, "checks": r.setChecks,
 		"tagged_addresses": r.keep("tagged_addresses"), "token": r.warn("token"),
 	}
 	for _, name := range []string{
@@ -142,7 +143,7 @@ func (r *serviceReader) setLocality(v *node) error {
 
 // setPorts takes a list of ports, each a mapping or just a number.
 func (r *serviceReader) setPorts(v *node) error {
-	return each(v, func(item *node) error {
+	return eachMapping(v, func(item *node) error {
 		port, first, err := readPort(item)
 		if err != nil {
 			return err
@@ -156,7 +157,7 @@ func (r *serviceReader) setPorts(v *node) error {
 	})
 }
 
-// readPort reads a port. Consul's default marks the one that an asker gets who names none: the first.
+// readPort reads a port. Consul's default marks the one that clients get by default: the first.
 func readPort(n *node) (port catalog.Port, first bool, err error) {
 	var number, published int
 	if n.kind == object {
@@ -187,7 +188,7 @@ func (r *serviceReader) setAddress(v *node) error {
 }
 
 func (r *serviceReader) setAddresses(v *node) error {
-	return each(v, func(item *node) error {
+	return eachMapping(v, func(item *node) error {
 		address, err := readAddress(item)
 		r.addresses = append(r.addresses, address)
 		return err
@@ -223,9 +224,6 @@ func parseAddress(host string) catalog.Address {
 }
 
 func (r *serviceReader) setCheck(v *node) error {
-	if v.kind == null {
-		return nil
-	}
 	c, err := r.check(v)
 	if err != nil {
 		return err
@@ -237,9 +235,9 @@ func (r *serviceReader) setCheck(v *node) error {
 	return nil
 }
 
-func (r *serviceReader) setChecks(v *node) error { return each(v, r.setCheck) }
+func (r *serviceReader) setChecks(v *node) error { return eachMapping(v, r.setCheck) }
 
-// each hands the items of a list to a setter.
+// each hands the items of a list to a setter, all of them even if some are refused.
 func each(v *node, set setter) error {
 	if v.kind == null {
 		return nil
@@ -247,13 +245,22 @@ func each(v *node, set setter) error {
 	if v.kind != list {
 		return fmt.Errorf("must be a list, not %s", v.kind)
 	}
+	var found problems
 	for _, item := range v.items {
 		if item.kind == null {
-			return item.errorf("list has an empty item")
+			found = append(found, item.errorf("list has an empty item"))
+			continue
 		}
-		if err := set(item); err != nil {
-			return err
-		}
+		found.add(item.line, item.column, set(item))
 	}
-	return nil
+	return found.err()
+}
+
+// eachMapping hands one mapping, or each of a list of them, to a setter. In HCL a list of one is written as a block, and
+// Consul takes one for the other in JSON, too.
+func eachMapping(v *node, set setter) error {
+	if v.kind == object {
+		return set(v)
+	}
+	return each(v, set)
 }

@@ -1,13 +1,9 @@
 package files
 
 import (
-	"crypto/sha256"
 	"errors"
-	"fmt"
-	"io"
-	"io/fs"
 	"log/slog"
-	"os"
+	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -19,30 +15,28 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// maxFiles is how many definition files a directory may have.
-const maxFiles = 1000
-
 // Sink takes what the files declare: always the whole of it. It must not change what it is given.
 type Sink interface {
 	Declare(source string, registrations []catalog.Registration)
 }
 
-// NodeCheckSink is a Sink that also takes checks of the node, always all of them. Without it a check of the node is the
+// NodeCheckSink is a Sink that also takes checks of the node, always all of them. Without it a check of the node is an
 // error of its file.
 type NodeCheckSink interface {
 	DeclareNodeChecks(source string, checks []catalog.Check)
 }
 
-// Config says where the files are and who is told of them. Dir, Node and Sink must be set.
+// Config says where the files are and where their services go. Dir, Node and Sink must be set.
 type Config struct {
 	// Dir is the directory of the definition files.
 	Dir string
 	// Node is the name of the node that the services run on.
 	Node string
 	Sink Sink
-	// EnableScripts accepts checks that run scripts; without it they are the error of their file.
+	// EnableScripts accepts checks that run scripts; without it they are errors.
 	EnableScripts bool
-	// Logger is told of each file that comes to be in error or leaves it; nil means nobody.
+	// Logger receives each load that changed something, each error when it comes up, and each file's return to order; nil
+	// discards them.
 	Logger *slog.Logger
 	// Metrics is where the source's metrics are registered; nil means nowhere.
 	Metrics prometheus.Registerer
@@ -53,18 +47,41 @@ type Source struct {
 	cfg     Config
 	log     *slog.Logger
 	metrics *metrics
-	// settle is how long the directory must be quiet before it is read, patience how long at most that is waited for,
-	// rescan how often it is read without an event.
-	settle, patience, rescan time.Duration
+	times
+	// reload holds at most one request for a load whose outcome is logged in any case.
+	reload chan struct{}
 
 	// mu guards what follows, and keeps one load from overtaking another.
-	mu         sync.Mutex
-	files      map[string]*file
+	mu    sync.Mutex
+	loads int // so far
+	files map[string]*file
+	// holders has the file of each ID in force.
+	holders map[key]*file
+	// device is the file system that the directory was on.
+	device     uint64
 	declared   []catalog.Registration
 	nodeChecks []catalog.Check
 	loaded     bool
-	// told is the error of the directory that was logged last.
-	told string
+	told       told
+	// next is when the directory must be read although nothing in it changes; zero if that is not before the next rescan.
+	next time.Time
+}
+
+// times are the source's delays.
+type times struct {
+	// settle is how long the directory must be quiet before it is read, patience for how long at most that is waited for.
+	settle, patience time.Duration
+	// absence is how long a file must be missing before its services are taken out.
+	absence time.Duration
+	// rescan is how often the directory is read without an event, retry how often if it cannot be read.
+	rescan, retry time.Duration
+}
+
+func usualTimes() times {
+	return times{
+		settle: 50 * time.Millisecond, patience: time.Second, absence: 1500 * time.Millisecond,
+		rescan: 30 * time.Second, retry: time.Second,
+	}
 }
 
 // New returns a Source that has read nothing yet.
@@ -80,205 +97,161 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	return &Source{
-		cfg: cfg, log: cfg.Logger, metrics: m, files: make(map[string]*file),
-		settle: 50 * time.Millisecond, patience: time.Second, rescan: 30 * time.Second,
+		cfg: cfg, log: cfg.Logger, metrics: m, files: make(map[string]*file), reload: make(chan struct{}, 1), times: usualTimes(),
 	}, nil
 }
 
-// Load reads the directory and declares what changed; the first time it declares even nothing. The errors of single
-// files, of KindInvalid, are joined in the order of the files' names, and do not stop the others. If the directory
-// itself cannot be read, all stays as it is.
-func (s *Source) Load() error {
+// Reload asks Run to load at once and to log the outcome even if nothing has changed; it is for SIGHUP.
+func (s *Source) Reload() {
+	select {
+	case s.reload <- struct{}{}:
+	default: // one is due already
+	}
+}
+
+// Load reads the directory and declares what changed; the first time it declares even nothing. The errors of files, of
+// KindInvalid, are joined in the order of the files' names, and do not stop the others. If the directory itself cannot be
+// read, everything stays as it is.
+func (s *Source) Load() error { return s.load(false) }
+
+// load is Load. Asked says that somebody waits for its outcome in the log.
+func (s *Source) load(asked bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.metrics.loads.Inc()
-	names, err := s.list()
-	s.logDirectory(err)
+	s.loads++
+	l, err := s.look()
+	s.reportDirectory(err, asked)
 	if err != nil {
+		s.next = time.Now().Add(s.retry)
 		return err
 	}
-	var tooMany error
-	if n := len(names); n > maxFiles {
-		tooMany = catalog.Errorf(catalog.KindInvalid, "%s has %d definition files: the first %d are read", s.cfg.Dir, n, maxFiles)
-		// A file that is in force stays so when others push it over the edge.
-		names = slices.Concat(names[:maxFiles], slices.DeleteFunc(slices.Clone(names[maxFiles:]), s.unknown))
+	names, err := s.limit(l.names)
+	s.reportListing(l.others, err)
+	first := !s.loaded
+	news := s.readAll(names) || first
+	var c changes
+	if news {
+		c = s.apply()
 	}
-	files := s.readAll(names)
-	m := merge(files)
-	s.declare(m)
-	return errors.Join(append(s.report(files), tooMany)...)
-}
-
-// Reload does what Load does; it is for SIGHUP.
-func (s *Source) Reload() error { return s.Load() }
-
-func (s *Source) unknown(name string) bool { return s.files[name] == nil }
-
-// list returns the names of the definition files, sorted.
-func (s *Source) list() ([]string, error) {
-	entries, err := os.ReadDir(s.cfg.Dir)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, catalog.Errorf(catalog.KindNotFound, "config directory %s does not exist", s.cfg.Dir).
-			WithHint("create it, or name another one with --config-dir")
+	errs := s.reportFiles()
+	if news || asked {
+		s.reportLoad(c, len(errs))
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read config directory: %w", err)
+		errs = append(errs, err)
 	}
-	var names []string
-	for _, entry := range entries {
-		if !entry.IsDir() && isDefinition(entry.Name()) {
-			names = append(names, entry.Name())
-		}
-	}
-	return names, nil
+	return errors.Join(errs...)
 }
 
-func isDefinition(name string) bool {
-	if strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") || strings.HasSuffix(name, "~") {
-		return false
+// look lists the directory. One that is on another file system than before and empty was unmounted: that is an error.
+func (s *Source) look() (listing, error) {
+	l, err := listDirectory(s.cfg.Dir)
+	if err != nil {
+		return l, err
 	}
-	switch filepath.Ext(name) {
-	case ".json", ".yaml", ".yml":
-		return true
+	if len(l.names) == 0 && len(s.files) > 0 && l.device != s.device {
+		return l, catalog.Errorf(catalog.KindNotFound,
+			"config directory %s is on another file system than before, and has no definition file", s.cfg.Dir).
+			WithHint("mount it again, or put a file there that declares nothing")
 	}
-	return false
+	s.device = l.device
+	return l, nil
 }
 
-// readAll brings the files up to date and forgets those that are gone. It returns them in the order of the names.
-func (s *Source) readAll(names []string) []*file {
-	kept := make(map[string]*file, len(names))
-	var files []*file
+// limit returns the names of the files to read, and an error if there are too many. A file that is in force stays so when
+// others push it over the edge.
+func (s *Source) limit(names []string) ([]string, error) {
+	if len(names) <= maxFiles {
+		return names, nil
+	}
+	unknown := func(name string) bool { return s.files[name] == nil }
+	known := slices.DeleteFunc(slices.Clone(names[maxFiles:]), unknown)
+	return slices.Concat(names[:maxFiles], known), catalog.Errorf(catalog.KindInvalid,
+		"%s has %d definition files: the first %d are read", s.cfg.Dir, len(names), maxFiles)
+}
+
+// readAll brings the files up to date, and forgets those that have been missing for long enough. It reports whether
+// anything has changed.
+func (s *Source) readAll(names []string) (news bool) {
+	_, nodeChecks := s.cfg.Sink.(NodeCheckSink)
+	found := make(map[string]bool, len(names))
 	for _, name := range names {
 		f := s.files[name]
 		if f == nil {
-			f = &file{name: name}
+			f = &file{name: name, path: filepath.Join(s.cfg.Dir, name)}
 		}
-		if s.read(f) {
-			kept[name] = f
-			files = append(files, f)
+		d := &decoder{node: s.cfg.Node, scripts: s.cfg.EnableScripts, nodeChecks: nodeChecks}
+		got := f.refresh(d, s.loads)
+		if got == gone {
+			continue
 		}
-	}
-	s.files = kept
-	return files
-}
-
-// read brings one file up to date. It returns false if there is no such file any more, or if it is a directory.
-func (s *Source) read(f *file) bool {
-	data, err := readFile(filepath.Join(s.cfg.Dir, f.name))
-	if errors.Is(err, fs.ErrNotExist) {
-		if _, gone := os.Lstat(filepath.Join(s.cfg.Dir, f.name)); gone != nil {
-			return false
+		found[name] = true
+		news = news || got == changed || f.missing()
+		s.files[name] = f
+		f.since = time.Time{}
+		if got == changed {
+			s.reportWarnings(f)
 		}
 	}
-	if errors.Is(err, errDirectory) {
-		return false
-	}
-	if err != nil {
-		f.read, f.latest, f.bad = false, nil, &problem{reason: err.Error()}
-		return true
-	}
-	if sum := sha256.Sum256(data); !f.read || sum != f.sum {
-		f.read, f.sum = true, sum
-		s.decode(f, data)
-	}
-	return true
+	return s.miss(found) || news
 }
 
-func (s *Source) decode(f *file, data []byte) {
-	_, nodeChecks := s.cfg.Sink.(NodeCheckSink)
-	d := &decoder{node: s.cfg.Node, scripts: s.cfg.EnableScripts, nodeChecks: nodeChecks}
-	latest, err := d.decode(f.name, data)
-	if err != nil {
-		f.latest, f.bad = nil, asProblem(err)
-		return
+// miss notes which files are missing, and forgets those that have been so for long enough or declare nothing.
+func (s *Source) miss(found map[string]bool) (news bool) {
+	now := time.Now()
+	s.next = time.Time{}
+	for name, f := range s.files {
+		if found[name] {
+			continue
+		}
+		if !f.missing() {
+			f.since, f.missed = now, s.loads
+		}
+		end := f.since.Add(s.absence)
+		switch {
+		case len(f.inForce) == 0, !now.Before(end):
+			delete(s.files, name)
+			news = true
+		case s.next.IsZero() || end.Before(s.next):
+			s.next = end
+		}
 	}
-	f.latest, f.bad = latest, nil
-	for _, w := range latest.warnings {
-		s.log.Warn("field has no effect in koine", "file", f.name, "line", w.line, "field", w.field)
-	}
+	return news
 }
 
-func asProblem(err error) *problem {
-	if p, ok := errors.AsType[*problem](err); ok {
-		return p
-	}
-	return &problem{reason: err.Error()}
-}
-
-var errDirectory = errors.New("is a directory")
-
-// readFile reads at most one byte more than a file may have. What is neither a file nor a directory, a pipe say, is
-// not opened: it could block.
-func readFile(path string) ([]byte, error) {
-	info, err := os.Stat(path)
-	if err != nil {
-		return nil, err
-	}
-	if info.IsDir() {
-		return nil, errDirectory
-	}
-	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
-	}
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = file.Close() }()
-	return io.ReadAll(io.LimitReader(file, maxFile+1))
-}
-
-// logDirectory logs the error of the directory when it comes up.
-func (s *Source) logDirectory(err error) {
-	now := ""
-	if err != nil {
-		now = err.Error()
-	}
-	if now != "" && now != s.told {
-		s.log.Error("config directory cannot be read", "error", now, "kept", s.loaded)
-	}
-	s.told = now
-}
-
-// declare tells the sink what changed.
-func (s *Source) declare(m *merged) {
-	registrations := m.registrations()
-	if !s.loaded || !sameRegistrations(s.declared, registrations) {
-		s.cfg.Sink.Declare(sourceName, registrations)
-	}
-	if sink, ok := s.cfg.Sink.(NodeCheckSink); ok && (!s.loaded || !sameChecks(s.nodeChecks, m.nodeChecks)) {
-		sink.DeclareNodeChecks(sourceName, m.nodeChecks)
-	}
-	s.declared, s.nodeChecks, s.loaded = registrations, m.nodeChecks, true
-}
-
-// report logs the files that came to be in error or left it, and returns the errors of all that are.
-func (s *Source) report(files []*file) (errs []error) {
+// apply merges the files and tells the sink if anything has changed.
+func (s *Source) apply() changes {
+	files := s.sorted()
+	m := merge(files, s.holders)
 	for _, f := range files {
-		p, now := f.problem(), ""
-		if p != nil {
-			err := s.fileError(f.name, p)
-			errs, now = append(errs, err), err.Error()
-		}
-		if now != "" && now != f.told {
-			s.log.Error("definition file is in error", "error", now, "kept", f.inForce != nil)
-		} else if now == "" && f.told != "" {
-			s.log.Info("definition file is in order again", "file", f.name)
-		}
-		f.told = now
+		f.inForce, f.clashes = m.by[f], m.clashes[f]
 	}
-	s.metrics.files.Set(float64(len(files)))
-	s.metrics.bad.Set(float64(len(errs)))
-	return errs
+	s.holders = m.holders
+	services, checks := registrations(m.units), nodeChecks(m.units)
+	c := difference(s.declared, services, s.nodeChecks, checks)
+	if !s.loaded || !sameRegistrations(s.declared, services) {
+		s.cfg.Sink.Declare(sourceName, services)
+	}
+	if sink, ok := s.cfg.Sink.(NodeCheckSink); ok && (!s.loaded || !sameChecks(s.nodeChecks, checks)) {
+		sink.DeclareNodeChecks(sourceName, checks)
+	}
+	s.declared, s.nodeChecks, s.loaded = services, checks, true
+	return c
 }
 
-func (s *Source) fileError(name string, p *problem) error {
-	where := filepath.Join(s.cfg.Dir, name)
-	for _, n := range []int{p.line, p.column} {
-		if n == 0 {
-			break
-		}
-		where += fmt.Sprintf(":%d", n)
+// sorted returns the files by name.
+func (s *Source) sorted() []*file {
+	return slices.SortedFunc(maps.Values(s.files), func(a, b *file) int { return strings.Compare(a.name, b.name) })
+}
+
+// due returns when the directory must be read at the latest.
+func (s *Source) due() time.Time {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	rescan := time.Now().Add(s.rescan)
+	if s.next.IsZero() || rescan.Before(s.next) {
+		return rescan
 	}
-	return catalog.Errorf(catalog.KindInvalid, "%s: %s", where, p.reason)
+	return s.next
 }

@@ -2,7 +2,6 @@ package files
 
 import (
 	"bytes"
-	"context"
 	"fmt"
 	"log/slog"
 	"os"
@@ -111,6 +110,7 @@ func newDirectory(t *testing.T) *directory {
 	if err != nil {
 		t.Fatal(err)
 	}
+	source.absence = 0
 	d.Source = source
 	return d
 }
@@ -136,20 +136,26 @@ func (d *directory) expect(declared string, errs ...string) {
 	if got := next(d.sink.declared); got != declared {
 		d.t.Errorf("declared %q, want %q", got, declared)
 	}
+	compareErrors(d.t, d.path, err, errs)
+}
+
+// compareErrors compares the error of a load with the wanted ones, of which each must begin as told.
+func compareErrors(t *testing.T, dir string, err error, want []string) {
+	t.Helper()
 	var lines []string
 	if err != nil {
 		lines = strings.Split(err.Error(), "\n")
 	}
-	if len(lines) != len(errs) {
-		d.t.Fatalf("errors %q, want %q", lines, errs)
+	if len(lines) != len(want) {
+		t.Fatalf("errors %q, want %q", lines, want)
 	}
 	for i, line := range lines {
-		if got := strings.TrimPrefix(line, d.path+"/"); !strings.HasPrefix(got, errs[i]) {
-			d.t.Errorf("error %q, want %q", got, errs[i])
+		if got := strings.TrimPrefix(line, dir+"/"); !strings.HasPrefix(got, want[i]) {
+			t.Errorf("error %q, want %q", got, want[i])
 		}
 	}
 	if err != nil && catalog.KindOf(err) != catalog.KindInvalid {
-		d.t.Errorf("error of kind %v", catalog.KindOf(err))
+		t.Errorf("error of kind %v", catalog.KindOf(err))
 	}
 }
 
@@ -179,14 +185,14 @@ func TestLoadDeclaresChangesOnly(t *testing.T) {
 	d.expect("file db:5432 mq web:81")
 	d.remove("a.json")
 	d.expect("file mq web:81")
-	if err := d.Reload(); err != nil || next(d.sink.declared) != "-" {
-		t.Errorf("reload of the same: %v", err)
-	}
+	d.expect("-")
 }
 
 func TestOtherFilesAreIgnored(t *testing.T) {
 	d := newDirectory(t)
-	for _, name := range []string{".hidden.json", "a.json~", "#a.json", "a.txt", "a.json.swp", ".a.yaml"} {
+	for _, name := range []string{
+		".hidden.json", "a.json~", "#a.json", "#a.toml#", "a.txt", "README.md", "a.json.swp", ".a.yaml", "a.json.bak", ".a.conf.swp", "a",
+	} {
 		d.write(name, "not a definition")
 	}
 	if err := os.Mkdir(filepath.Join(d.path, "sub.json"), 0o755); err != nil {
@@ -196,6 +202,34 @@ func TestOtherFilesAreIgnored(t *testing.T) {
 		t.Fatal(err)
 	}
 	d.expect("file")
+	if log := d.log.take(); strings.Contains(log, "WARN") {
+		t.Errorf("log %s", log)
+	}
+}
+
+func TestEndings(t *testing.T) {
+	d := newDirectory(t)
+	d.write("a.JSON", service("db", 1))
+	d.write("b.Yaml", "service: {name: mq}")
+	d.write("c.YML", "service: {name: web}")
+	for _, name := range []string{"a.toml", "b.conf", "c.JSON5", "d.cfg"} {
+		d.write(name, "not read")
+	}
+	d.expect("file db:1 mq web")
+	d.expect("-")
+	log := d.log.take()
+	for _, name := range []string{"a.toml", "b.conf", "c.JSON5", "d.cfg"} {
+		if strings.Count(log, "file="+name+" read=\".json, ") != 1 {
+			t.Errorf("%s is not once in the log:\n%s", name, log)
+		}
+	}
+	d.remove("a.toml")
+	d.expect("-")
+	d.write("a.toml", "once more")
+	d.expect("-")
+	if log := d.log.take(); strings.Count(log, "a.toml") != 1 || strings.Contains(log, "b.conf") {
+		t.Errorf("log %s", log)
+	}
 }
 
 func TestBadFileKeepsItsPreviousContent(t *testing.T) {
@@ -278,24 +312,6 @@ func TestUnreadableDirectoryChangesNothing(t *testing.T) {
 	d.expect("-")
 }
 
-func TestSameIDInTwoFilesIsTheErrorOfTheLater(t *testing.T) {
-	d := newDirectory(t)
-	d.write("b.json", `{"services": [{"name": "web", "port": 1}, {"name": "api", "port": 1}]}`)
-	d.expect("file api:1 web:1")
-	d.write("a.json", service("web", 2))
-	d.expect("file api:1 web:2", "b.json:1:15: instance web is declared in an earlier file")
-	d.remove("a.json")
-	d.expect("file api:1 web:1")
-	d.write("c.json", `{"services": [{"name": "mq"}, {"name": "web", "port": 3}]}`)
-	d.expect("-", "c.json:1:31: instance web is declared in an earlier file")
-	d.write("c.json", `{"service": {"name": "mq", "check": {"id": "ping", "ttl": "1s"}}}`)
-	d.expect("file api:1 mq+ping web:1")
-	d.write("d.json", `{"check": {"id": "ping", "ttl": "1s"}}`)
-	d.expect("-", "d.json:1:11: check ping is declared in c.json")
-	d.write("d.json", `{"service": {"name": "x", "check": {"id": "ping", "ttl": "1s"}}}`)
-	d.expect("-", "d.json:1:13: check ping is declared in c.json")
-}
-
 func TestChecksOfServicesInOtherFiles(t *testing.T) {
 	d := newDirectory(t)
 	check := `{"check": {"id": "up", "service_id": "web", "ttl": "1s"}}`
@@ -308,14 +324,19 @@ func TestChecksOfServicesInOtherFiles(t *testing.T) {
 	d.write("b.json", service("web", 1))
 	d.expect("file web:1+up")
 	d.write("c.json", `{"checks": [{"id": "up", "service_id": "web", "ttl": "2s"}]}`)
-	d.expect("-", "c.json:1:13: check up is declared twice")
+	d.expect("-", "c.json:1:13: check up is declared in a.json")
 	d.remove("c.json")
 	many := make([]string, catalog.MaxChecks)
 	for i := range many {
-		many[i] = fmt.Sprintf(`{"id": "c%d", "service_id": "web", "ttl": "1s"}`, i)
+		many[i] = fmt.Sprintf(`{"id": "c%02d", "service_id": "web", "ttl": "1s"}`, i)
 	}
 	d.write("c.json", `{"checks": [`+strings.Join(many, ",\n")+`]}`)
-	d.expect("-", "c.json:32:1: instance web has more than 32 checks")
+	if err := d.Load(); err == nil || !strings.Contains(err.Error(), "c.json:32:1: instance web has more than 32 checks") {
+		t.Errorf("error %v", err)
+	}
+	if got := next(d.sink.declared); strings.Count(got, "+c") != catalog.MaxChecks-1 || !strings.HasSuffix(got, "+up") {
+		t.Errorf("declared %q", got)
+	}
 }
 
 func TestNodeChecks(t *testing.T) {
@@ -351,7 +372,7 @@ func TestTooManyInstances(t *testing.T) {
 	d.write("a.yaml", big("a", catalog.MaxRegistration-1))
 	d.write("b.yaml", big("b", 2))
 	err := d.Load()
-	if err == nil || !strings.Contains(err.Error(), "b.yaml:1: all files together declare more than 10000 instances") {
+	if err == nil || !strings.Contains(err.Error(), "b.yaml:3:3: all files together declare more than 10000 instances") {
 		t.Errorf("error %v", err)
 	}
 }
@@ -390,121 +411,6 @@ func TestNewErrors(t *testing.T) {
 			t.Errorf("source %d: %v", i, err)
 		}
 	}
-}
-
-// run starts the source's Run and returns what ends it and waits for it.
-func (d *directory) run() (stop func()) {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- d.Run(ctx) }()
-	return func() {
-		d.t.Helper()
-		cancel()
-		if err := <-done; err != nil {
-			d.t.Errorf("run: %v", err)
-		}
-	}
-}
-
-func (d *directory) await(want string) {
-	d.t.Helper()
-	// A file may be read while it is being written; what stays is what counts.
-	for deadline := time.Now().Add(30 * time.Second); ; {
-		got := await(d.t, d.sink.declared)
-		if got == want {
-			return
-		}
-		if time.Now().After(deadline) {
-			d.t.Fatalf("declared %q, want %q", got, want)
-		}
-	}
-}
-
-func TestRunFollowsTheDirectory(t *testing.T) {
-	d := newDirectory(t)
-	d.rescan = time.Hour
-	defer d.run()()
-	d.await("file")
-	d.write("a.json", service("web", 1))
-	d.await("file web:1")
-	d.write("b.yaml", "service: {name: db}")
-	d.await("file db web:1")
-	d.write("a.json", "{")
-	d.write("b.yaml", "service: {name: db2}")
-	d.await("file db2 web:1")
-	d.remove("b.yaml")
-	d.await("file web:1")
-	d.write("c.tmp", service("new", 1))
-	if err := os.Rename(filepath.Join(d.path, "c.tmp"), filepath.Join(d.path, "a.json")); err != nil {
-		t.Fatal(err)
-	}
-	d.await("file new:1")
-}
-
-func TestRunSeesTheSwapOfAConfigMap(t *testing.T) {
-	d := newDirectory(t)
-	d.rescan = time.Hour
-	link := func(target, name string) {
-		t.Helper()
-		if err := os.Symlink(target, filepath.Join(d.path, name)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i, port := range []int{1, 2} {
-		if err := os.Mkdir(filepath.Join(d.path, fmt.Sprintf("..v%d", i)), 0o755); err != nil {
-			t.Fatal(err)
-		}
-		d.write(fmt.Sprintf("..v%d/web.json", i), service("web", port))
-	}
-	link("..v0", "..data")
-	link("..data/web.json", "web.json")
-	defer d.run()()
-	d.await("file web:1")
-	link("..v1", "..data_tmp")
-	if err := os.Rename(filepath.Join(d.path, "..data_tmp"), filepath.Join(d.path, "..data")); err != nil {
-		t.Fatal(err)
-	}
-	d.await("file web:2")
-}
-
-func TestRunReadsNowAndThen(t *testing.T) {
-	d := newDirectory(t)
-	elsewhere := filepath.Join(t.TempDir(), "web.json")
-	if err := os.WriteFile(elsewhere, []byte(service("web", 1)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Symlink(elsewhere, filepath.Join(d.path, "web.json")); err != nil {
-		t.Fatal(err)
-	}
-	d.rescan = 10 * time.Millisecond
-	defer d.run()()
-	d.await("file web:1")
-	if err := os.WriteFile(elsewhere, []byte(service("web", 2)), 0o644); err != nil {
-		t.Fatal(err)
-	}
-	d.await("file web:2")
-}
-
-func TestRunWaitsForItsDirectory(t *testing.T) {
-	d := newDirectory(t)
-	d.remove("")
-	d.rescan = 10 * time.Millisecond
-	defer d.run()()
-	if err := os.Mkdir(d.path, 0o755); err != nil {
-		t.Fatal(err)
-	}
-	d.await("file")
-	d.write("a.json", service("web", 1))
-	d.await("file web:1")
-}
-
-func TestRunIsNotHeldUpByAFileThatIsAlwaysWritten(t *testing.T) {
-	d := newDirectory(t)
-	d.settle, d.patience, d.rescan = time.Hour, 10*time.Millisecond, time.Hour
-	defer d.run()()
-	d.await("file")
-	d.write("a.json", service("web", 1))
-	d.await("file web:1")
 }
 
 func TestDeclaredTwiceIsTheSame(t *testing.T) {

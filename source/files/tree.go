@@ -3,22 +3,14 @@ package files
 import (
 	"bytes"
 	"encoding/json"
-	"fmt"
 )
 
 // Limits on one file.
 const (
-	maxFile  = 1 << 20 // bytes
-	maxDepth = 32      // of nested lists and mappings
+	maxFile   = 1 << 20 // bytes
+	maxDepth  = 32      // of nested lists and mappings
+	maxValues = 200_000
 )
-
-// problem is why a file is refused, and where in it. Column is 0 where it is not known.
-type problem struct {
-	line, column int
-	reason       string
-}
-
-func (p *problem) Error() string { return p.reason }
 
 // kind is the kind of a node's value.
 type kind uint8
@@ -36,7 +28,7 @@ func (k kind) String() string {
 	return [...]string{"nothing", "text", "a number", "true or false", "a list", "a mapping"}[k]
 }
 
-// node is a value of a definition file, be it JSON or YAML, with its place in the file.
+// node is a value of a definition file, whatever its format, with its place in the file.
 type node struct {
 	line, column int
 	kind         kind
@@ -44,6 +36,8 @@ type node struct {
 	text   string
 	items  []*node
 	fields []field
+	// blocks says that items are the bodies of HCL's blocks of one name, and not the items of a list.
+	blocks bool
 }
 
 // field is one entry of a mapping. Its place is that of its name.
@@ -51,17 +45,19 @@ type field struct {
 	line, column int
 	name         string
 	value        *node
+	// label says that the name is the second one of HCL's block, as in service "web" { … }.
+	label bool
 }
 
-func (n *node) errorf(format string, args ...any) error {
-	return &problem{n.line, n.column, fmt.Sprintf(format, args...)}
+func (n *node) errorf(format string, args ...any) *problem {
+	return problemAt(n.line, n.column, format, args...)
 }
 
-func (f *field) errorf(format string, args ...any) error {
-	return &problem{f.line, f.column, fmt.Sprintf(format, args...)}
+func (f *field) errorf(format string, args ...any) *problem {
+	return problemAt(f.line, f.column, format, args...)
 }
 
-// scalar tells whether the node is a single value other than null.
+// scalar reports whether the node is a single value other than null.
 func (n *node) scalar() bool { return n.kind == text || n.kind == number || n.kind == boolean }
 
 // json returns the node as JSON, the fields in the order of the file.
@@ -110,4 +106,15 @@ func separate(b *bytes.Buffer, i int) {
 func quote(b *bytes.Buffer, s string) {
 	quoted, _ := json.Marshal(s) // a string always has a form in JSON
 	b.Write(quoted)
+}
+
+// counter counts the values of a file.
+type counter int
+
+// count returns an error if the value is one too many.
+func (c *counter) count(n *node) error {
+	if *c++; *c > maxValues {
+		return n.errorf("holds more than %d values", maxValues)
+	}
+	return nil
 }

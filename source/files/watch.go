@@ -16,54 +16,77 @@ func (s *Source) Run(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("watch definition files: %w", err)
 	}
-	// Nothing follows after the last load, so how the watcher ends tells nothing.
+	// Nothing follows after the last load, so an error of closing means nothing.
 	defer func() { _ = watcher.Close() }()
-	// Watching begins before the directory is read: what changes in between is read twice and not missed.
-	watched := s.watch(watcher, true)
+	s.follow(ctx, &notices{add: watcher.Add, events: watcher.Events, errors: watcher.Errors})
+	return nil
+}
+
+// notices is where the system tells of changes in the directory.
+type notices struct {
+	// add watches the directory, which is no change if it is watched already and needed if it was made again.
+	add    func(dir string) error
+	events <-chan fsnotify.Event
+	errors <-chan error // events were lost
+	// lost says that the directory is not watched.
+	lost bool
+}
+
+// follow loads the directory until ctx ends.
+func (s *Source) follow(ctx context.Context, n *notices) {
+	asked := false
 	for {
-		_ = s.Load() // it logs each error when it comes up
-		if !s.waitForChange(ctx, watcher) {
-			return nil
+		// Watching begins before the directory is read: what changes in between is read twice and not missed.
+		s.watch(n)
+		_ = s.load(asked) // it logs each error when it comes up
+		var ok bool
+		if asked, ok = s.waitForChange(ctx, n); !ok {
+			return
 		}
-		watched = s.watch(watcher, watched)
 	}
 }
 
-// watch adds the directory to the watcher, which is no change if it is there already and needed if it was made anew.
-func (s *Source) watch(watcher *fsnotify.Watcher, before bool) (watched bool) {
-	err := watcher.Add(s.cfg.Dir)
-	if err != nil && before {
-		s.log.Warn("config directory is not watched, only read now and then", "dir", s.cfg.Dir, "every", s.rescan, "error", err)
+// watch sees to it that the directory is watched, and logs when that begins to fail and when it works again.
+func (s *Source) watch(n *notices) {
+	err := n.add(s.cfg.Dir)
+	switch {
+	case err != nil && !n.lost:
+		s.log.Warn("config directory cannot be watched: it is read now and then", "dir", s.cfg.Dir,
+			"every", s.rescan.String(), "error", err)
+	case err == nil && n.lost:
+		s.log.Info("config directory is watched again", "dir", s.cfg.Dir)
 	}
-	return err == nil
+	n.lost = err != nil
 }
 
-// waitForChange blocks until the directory has changed and is quiet again, or it is time to read it anyway. It returns
-// false when ctx ends.
-func (s *Source) waitForChange(ctx context.Context, watcher *fsnotify.Watcher) bool {
-	rescan := time.NewTimer(s.rescan)
-	defer rescan.Stop()
+// waitForChange blocks until the directory has changed and is quiet again, or until it must be read anyway. Asked reports
+// whether somebody waits for that; ok is false when ctx has ended.
+func (s *Source) waitForChange(ctx context.Context, n *notices) (asked, ok bool) {
+	due := time.NewTimer(time.Until(s.due()))
+	defer due.Stop()
 	select {
-	case <-watcher.Events:
-		return s.waitForQuiet(ctx, watcher)
-	case <-watcher.Errors: //nolint:errcheck // events were lost: look at everything
-		return true
-	case <-rescan.C:
-		return true
+	case <-n.events:
+		return false, s.waitForQuiet(ctx, n)
+	case <-n.errors: //nolint:errcheck // events were lost: look at everything
+		return false, true
+	case <-due.C:
+		return false, true
+	case <-s.reload:
+		return true, true
 	case <-ctx.Done():
-		return false
+		return false, false
 	}
 }
 
 // waitForQuiet blocks until no event came for a moment, but not for ever: a file that is always being written to must
 // not keep the others from being read.
-func (s *Source) waitForQuiet(ctx context.Context, watcher *fsnotify.Watcher) bool {
+func (s *Source) waitForQuiet(ctx context.Context, n *notices) bool {
 	enough := time.NewTimer(s.patience)
 	defer enough.Stop()
 	for {
 		quiet := time.NewTimer(s.settle)
 		select {
-		case <-watcher.Events:
+		case <-n.events:
 			quiet.Stop()
 		case <-quiet.C:
 			return true

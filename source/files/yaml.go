@@ -23,12 +23,12 @@ func parseYAML(data []byte) (*node, error) {
 	}
 	var second yaml.Node
 	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, &problem{max(second.Line, 1), 0, "holds more than one YAML document: use one file for each"}
+		return nil, problemAt(max(second.Line, 1), 0, "holds more than one YAML document").withHint("use one file for each")
 	}
 	if len(document.Content) == 0 {
 		return &node{line: 1}, nil
 	}
-	return fromYAML(document.Content[0], 0)
+	return new(yamlReader).node(document.Content[0], 0)
 }
 
 // yamlProblem takes the line out of the library's error, which has it in its text only.
@@ -38,26 +38,32 @@ func yamlProblem(err error) error {
 	if n, scanErr := fmt.Sscanf(reason, "line %d:", &line); n == 1 && scanErr == nil {
 		_, reason, _ = strings.Cut(reason, ": ")
 	}
-	return &problem{line, 0, reason}
+	return &problem{line: line, reason: reason}
 }
 
-// fromYAML converts a node and all below it. Aliases are refused: they could name one large part many times over.
-func fromYAML(y *yaml.Node, depth int) (*node, error) {
+// yamlReader makes nodes of the library's.
+type yamlReader struct{ values counter }
+
+// node converts a node and all below it. Aliases are refused: they could name one large part many times over.
+func (r *yamlReader) node(y *yaml.Node, depth int) (*node, error) {
 	n := &node{line: y.Line, column: y.Column}
+	if err := r.values.count(n); err != nil {
+		return nil, err
+	}
 	switch y.Kind {
 	case yaml.ScalarNode:
 		return n, n.setScalar(y)
 	case yaml.AliasNode:
-		return nil, n.errorf("uses the alias *%s: write it out", y.Value)
+		return nil, n.errorf("uses the alias *%s", y.Value).withHint("write it out")
 	}
 	if depth == maxDepth {
 		return nil, n.errorf("nested deeper than %d levels", maxDepth)
 	}
 	switch {
 	case y.Kind == yaml.SequenceNode && y.ShortTag() == "!!seq":
-		return n, n.setItems(y, depth+1)
+		return n, r.items(n, y, depth+1)
 	case y.Kind == yaml.MappingNode && y.ShortTag() == "!!map":
-		return n, n.setFields(y, depth+1)
+		return n, r.fields(n, y, depth+1)
 	}
 	return nil, n.errorf("has tag %s, which is not supported", y.Tag)
 }
@@ -79,10 +85,10 @@ func (n *node) setScalar(y *yaml.Node) error {
 	return nil
 }
 
-func (n *node) setItems(y *yaml.Node, depth int) error {
+func (r *yamlReader) items(n *node, y *yaml.Node, depth int) error {
 	n.kind = list
 	for _, item := range y.Content {
-		value, err := fromYAML(item, depth)
+		value, err := r.node(item, depth)
 		if err != nil {
 			return err
 		}
@@ -91,7 +97,7 @@ func (n *node) setItems(y *yaml.Node, depth int) error {
 	return nil
 }
 
-func (n *node) setFields(y *yaml.Node, depth int) error {
+func (r *yamlReader) fields(n *node, y *yaml.Node, depth int) error {
 	n.kind = object
 	for i := 0; i+1 < len(y.Content); i += 2 {
 		name := y.Content[i]
@@ -99,7 +105,7 @@ func (n *node) setFields(y *yaml.Node, depth int) error {
 		if name.Kind != yaml.ScalarNode {
 			return f.errorf("a field's name must be text")
 		}
-		value, err := fromYAML(y.Content[i+1], depth)
+		value, err := r.node(y.Content[i+1], depth)
 		if err != nil {
 			return err
 		}

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package files
+
+// device returns the number of the file system that a directory is on, 0 if it is not known.
+func device(string) uint64 { return 0 }

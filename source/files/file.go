@@ -1,0 +1,115 @@
+package files
+
+import (
+	"crypto/sha256"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"time"
+)
+
+// file is one definition file between two loads.
+type file struct {
+	// name is what the file is called in errors of other files, path where it is.
+	name, path string
+	// sum is of the bytes that were read last, so that a file that has not changed is not decoded again.
+	sum  [sha256.Size]byte
+	read bool
+	// latest is what the file says now, decoded the number of the load that found it; bad is why it cannot be read, and
+	// latest is nil then.
+	latest  *content
+	decoded int
+	bad     *problem
+	// since is from when on there is no such file; zero while there is one. It was missed by the load of that number.
+	since  time.Time
+	missed int
+	// inForce is what the file contributes: of latest, or of what it was before.
+	inForce []unit
+	// clashes are why parts of latest cannot come into force although they are in order by themselves.
+	clashes problems
+	// told has the errors that were logged.
+	told map[string]bool
+}
+
+func (f *file) missing() bool { return !f.since.IsZero() }
+
+// declares reports whether the file has a service of that ID, be it in error or not.
+func (f *file) declares(id string) bool { return f.latest != nil && f.latest.ids[id] }
+
+// problems returns all errors of the file.
+func (f *file) problems() problems {
+	switch {
+	case f.bad != nil:
+		return problems{f.bad}
+	case f.latest == nil:
+		return nil
+	}
+	return slices.Concat(f.latest.problems, f.clashes).sorted()
+}
+
+// outcome is what reading a file again came to.
+type outcome uint8
+
+const (
+	same outcome = iota
+	changed
+	gone // there is no such file, or it is a directory
+)
+
+// refresh reads the file and decodes it if it has changed. Load is the number of the load.
+func (f *file) refresh(d *decoder, load int) outcome {
+	data, err := readFile(f.path)
+	if errors.Is(err, errDirectory) || errors.Is(err, fs.ErrNotExist) && !isLink(f.path) {
+		return gone
+	}
+	if err != nil {
+		return f.unreadable(err)
+	}
+	sum := sha256.Sum256(data)
+	if f.read && sum == f.sum {
+		return same
+	}
+	f.read, f.sum, f.bad = true, sum, nil
+	f.latest, f.decoded = d.decode(f.name, data), load
+	return changed
+}
+
+func (f *file) unreadable(err error) outcome {
+	before := f.bad
+	f.read, f.latest, f.bad = false, nil, &problem{reason: err.Error()}
+	if before != nil && before.reason == f.bad.reason {
+		return same
+	}
+	return changed
+}
+
+// isLink reports whether there is a symbolic link, which may lead nowhere.
+func isLink(path string) bool {
+	_, err := os.Lstat(path)
+	return err == nil
+}
+
+var errDirectory = errors.New("is a directory")
+
+// readFile reads at most one byte more than a file may have. What is neither a file nor a directory, a pipe say, is
+// not opened: it could block.
+func readFile(path string) ([]byte, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return nil, err
+	}
+	if info.IsDir() {
+		return nil, errDirectory
+	}
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("is not a regular file")
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = file.Close() }()
+	return io.ReadAll(io.LimitReader(file, maxFile+1))
+}

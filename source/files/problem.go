@@ -1,0 +1,95 @@
+package files
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// maxProblems is how many problems of a file, and how many unknown fields of a mapping, are told one by one.
+const maxProblems = 20
+
+// problem is why a part of a file is refused, and where in the file that is. Line and column count from 1. Column is 0
+// where it is not known; line is 0 only where no place is known, as for a file that cannot be opened.
+type problem struct {
+	line, column int
+	reason       string
+	// hint is the way out; it may be empty.
+	hint string
+}
+
+func problemAt(line, column int, format string, args ...any) *problem {
+	return &problem{line: line, column: column, reason: fmt.Sprintf(format, args...)}
+}
+
+func (p *problem) withHint(format string, args ...any) *problem {
+	p.hint = fmt.Sprintf(format, args...)
+	return p
+}
+
+func (p *problem) Error() string {
+	if p.hint == "" {
+		return p.reason
+	}
+	return p.reason + ": " + p.hint
+}
+
+// problems is the error of a part of a file in which several things are wrong.
+type problems []*problem
+
+func (l problems) Error() string {
+	lines := make([]string, len(l))
+	for i, p := range l {
+		lines[i] = p.Error()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// err returns the list as an error, nil if it is empty.
+func (l problems) err() error {
+	if len(l) == 0 {
+		return nil
+	}
+	return l
+}
+
+// add appends what an error says. An error that has no place gets the one given.
+func (l *problems) add(line, column int, err error) {
+	var one *problem
+	var several problems
+	switch {
+	case err == nil:
+	case errors.As(err, &several):
+		*l = append(*l, several...)
+	case errors.As(err, &one):
+		*l = append(*l, one)
+	default:
+		*l = append(*l, placed(line, column, err))
+	}
+}
+
+// placed returns a problem with the words of an error.
+func placed(line, column int, err error) *problem {
+	if known, ok := errors.AsType[*catalog.Error](err); ok {
+		return &problem{line, column, known.Message, known.Hint}
+	}
+	return &problem{line: line, column: column, reason: err.Error()}
+}
+
+// sorted returns the problems by their places, the first maxProblems of them.
+func (l problems) sorted() problems {
+	l = slices.Clone(l)
+	slices.SortStableFunc(l, func(a, b *problem) int {
+		return cmp.Or(cmp.Compare(a.line, b.line), cmp.Compare(a.column, b.column))
+	})
+	more := len(l) - maxProblems
+	if more <= 0 {
+		return l
+	}
+	last := l[maxProblems]
+	return append(l[:maxProblems], problemAt(last.line, last.column, "has %d more errors from here on", more))
+}

@@ -1,0 +1,164 @@
+package files
+
+import (
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// told is what was logged and need not be logged again.
+type told struct {
+	// directory is the error of the directory, listing that of its length; empty if there is none.
+	directory, listing string
+	// others are the files that look like definition files and are not read.
+	others map[string]bool
+}
+
+// reportDirectory logs the error of the directory when it comes up or somebody waits for it, and when it is over.
+func (s *Source) reportDirectory(err error, asked bool) {
+	before := s.told.directory
+	s.told.directory = ""
+	if err == nil {
+		if before != "" {
+			s.log.Info("config directory can be read again", "dir", s.cfg.Dir)
+		}
+		return
+	}
+	s.told.directory = err.Error()
+	if asked || s.told.directory != before {
+		s.log.Error("config directory cannot be read: what was declared stays", "error", err, "services", len(s.declared))
+	}
+}
+
+// reportListing warns once of each file that somebody may wait for in vain, and logs that there are too many files.
+func (s *Source) reportListing(others []string, tooMany error) {
+	now := make(map[string]bool, len(others))
+	for _, name := range others {
+		now[name] = true
+		if !s.told.others[name] && len(s.told.others) < maxFiles {
+			s.log.Warn("file is not read: its name has not the ending of a definition file", "file", name, "read", endings())
+		}
+	}
+	s.told.others = now
+	before := s.told.listing
+	s.told.listing = ""
+	if tooMany != nil {
+		s.told.listing = tooMany.Error()
+		if s.told.listing != before {
+			s.log.Error("not all definition files are read", "error", tooMany)
+		}
+	}
+}
+
+// reportWarnings logs the fields of a file that have no effect, in one line.
+func (s *Source) reportWarnings(f *file) {
+	if f.latest == nil || len(f.latest.warnings) == 0 {
+		return
+	}
+	fields := make([]string, len(f.latest.warnings))
+	for i, w := range f.latest.warnings {
+		fields[i] = fmt.Sprintf("%s (line %d)", w.field, w.line)
+	}
+	s.log.Warn("fields have no effect in koine", "file", f.name, "fields", shorten(fields))
+}
+
+// reportFiles logs the errors of files when they come up, and which files are in order again. It returns all errors.
+func (s *Source) reportFiles() (errs []error) {
+	bad := 0
+	for _, f := range s.sorted() {
+		now := make(map[string]bool)
+		for _, p := range f.problems() {
+			err := p.at(f.path)
+			errs = append(errs, err)
+			now[err.Error()] = true
+			if !f.told[err.Error()] {
+				s.log.Error("definition file is in error", "error", err, "kept", len(f.inForce) > 0)
+			}
+		}
+		if len(now) > 0 {
+			bad++
+		} else if len(f.told) > 0 {
+			s.log.Info("definition file is in order again", "file", f.name)
+		}
+		f.told = now
+	}
+	s.metrics.files.Set(float64(len(s.files)))
+	s.metrics.bad.Set(float64(bad))
+	return errs
+}
+
+// at returns the problem as the error of a file, with the place in it.
+func (p *problem) at(path string) error {
+	where := filepath.Clean(path)
+	for _, n := range []int{p.line, p.column} {
+		if n == 0 {
+			break
+		}
+		where += fmt.Sprintf(":%d", n)
+	}
+	return catalog.Errorf(catalog.KindInvalid, "%s: %s", where, p.reason).WithHint("%s", p.hint)
+}
+
+// reportLoad logs what a load has read and what has changed by it.
+func (s *Source) reportLoad(c changes, errs int) {
+	attrs := []any{"files", len(s.files), "services", len(s.declared)}
+	for _, kind := range []struct {
+		name string
+		ids  []string
+	}{{"added", c.added}, {"changed", c.changed}, {"removed", c.removed}} {
+		if len(kind.ids) > 0 {
+			attrs = append(attrs, kind.name, shorten(kind.ids))
+		}
+	}
+	message := "read definition files"
+	if c.none() {
+		message = "read definition files: nothing has changed"
+	}
+	s.log.Info(message, append(attrs, "errors", errs)...)
+}
+
+// shorten returns the beginning of a list as text.
+func shorten(list []string) string {
+	const most = 10
+	if len(list) <= most {
+		return strings.Join(list, ", ")
+	}
+	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
+}
+
+// changes are the IDs of what a load has added, changed and removed: instances, and "check ID" for checks of the node.
+type changes struct{ added, changed, removed []string }
+
+func (c *changes) none() bool { return len(c.added)+len(c.changed)+len(c.removed) == 0 }
+
+// difference compares what was declared before with what is now. All lists are sorted by ID.
+func difference(services, servicesNow []catalog.Registration, checks, checksNow []catalog.Check) (c changes) {
+	compare(&c, services, servicesNow, func(r catalog.Registration) string { return r.Instance.ID }, sameRegistration)
+	compare(&c, checks, checksNow, func(c catalog.Check) string { return "check " + c.ID },
+		func(a, b catalog.Check) bool { return a.SameDeclaration(&b) })
+	return c
+}
+
+func compare[T any](c *changes, before, now []T, id func(T) string, same func(a, b T) bool) {
+	old := make(map[string]T, len(before))
+	for _, item := range before {
+		old[id(item)] = item
+	}
+	for _, item := range now {
+		previous, found := old[id(item)]
+		switch {
+		case !found:
+			c.added = append(c.added, id(item))
+		case !same(previous, item):
+			c.changed = append(c.changed, id(item))
+		}
+		delete(old, id(item))
+	}
+	for _, item := range before {
+		if _, left := old[id(item)]; left {
+			c.removed = append(c.removed, id(item))
+		}
+	}
+}
