@@ -10,7 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/spelling"
@@ -135,7 +135,7 @@ func readSettings(cmd *cobra.Command) (map[string]setting, error) {
 func parseSettings(path string, raw []byte, known []string) (map[string]setting, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(raw, &document); err != nil {
-		return nil, fmt.Errorf("config %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
+		return nil, badConfig(path, err)
 	}
 	if len(document.Content) == 0 {
 		return nil, nil
@@ -170,6 +170,14 @@ func noSetting(from, key string, known []string) error {
 		return err.WithHint("did you mean %s?", like)
 	}
 	return err.WithHint("settings are %s", strings.Join(known, ", "))
+}
+
+// badConfig says where a configuration file is no YAML.
+func badConfig(path string, err error) error {
+	if known, ok := errors.AsType[*yaml.LoadError](err); ok && known.Mark.Line > 0 {
+		return fmt.Errorf("config %s:%d:%d: %s", path, known.Mark.Line, known.Mark.Column, known.Message)
+	}
+	return fmt.Errorf("config %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
 // settingText returns a YAML value as it would stand on the command line.

@@ -34,7 +34,7 @@ func TestParseSettings(t *testing.T) {
 		{name: "a key that is no text", text: "[a]: x", err: `config f:1: no setting "": settings are dc, node, upstream`},
 		{name: "twice", text: "dc: a\ndc: b", err: "config f:2: dc is given twice"},
 		{name: "not a mapping", text: "- dc", err: "config f:1: not a mapping: write settings as data_dir: /var/lib/koine"},
-		{name: "not YAML", text: "dc: [", err: "config f: line 1: did not find expected node content"},
+		{name: "not YAML", text: "dc: [", err: "config f:2:1: did not find expected node content"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := parseSettings("f", []byte(test.text), known)

@@ -46,6 +46,7 @@ func formats() []format {
 	return []format{
 		{[]string{".json"}, parseJSON, `{"services": []}`},
 		{[]string{".yaml", ".yml"}, parseYAML, "services: []"},
+		{[]string{".hcl"}, parseHCL, "services = []"},
 	}
 }
 

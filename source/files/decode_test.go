@@ -23,7 +23,7 @@ func decodeText(name, data string) (*content, error) {
 // TestGolden holds what definition files mean against testdata/*.golden; with UPDATE_GOLDEN set it writes those anew.
 func TestGolden(t *testing.T) {
 	update := os.Getenv("UPDATE_GOLDEN") != ""
-	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml", "checks.json"} {
+	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml", "checks.json", "several.hcl"} {
 		t.Run(name, func(t *testing.T) {
 			path := filepath.Join("testdata", name)
 			data, err := os.ReadFile(path)
@@ -133,8 +133,26 @@ func TestDecodeErrors(t *testing.T) {
 		{"json syntax", "a.json", "{\"service\":\n  {\"name\" \"web\"}}", "2:11: invalid character '\"' after object key"},
 		{"json ends early", "a.json", "{\n\"service\":", "2:10: unexpected end"},
 		{"json trailing", "a.json", "{} {}", "1:4: invalid character '{'"},
-		{"yaml syntax", "a.yaml", "service:\n  name: web\n\tport: 80\n", "2:0: found a tab character"},
-		{"two documents", "a.yaml", "services: []\n---\nservices: []\n", "2:0: holds more than one YAML document"},
+		{"yaml syntax", "a.yaml", "service:\n  name: web\n\tport: 80\n", "3:1: a tab is not allowed here: use spaces"},
+		{"yaml list", "a.yaml", "services: [{name: web}", "1:23: a list in brackets is not closed"},
+		{"yaml list of several lines", "a.yaml", "services: [\n{name: web}\n", "3:1: a list in brackets is not closed, which begins in line 1"},
+		{"yaml braces", "a.yaml", "service: {name: web]", "1:20: a mapping in braces is not closed"},
+		{"yaml quotes", "a.yaml", "service: {name: 'web}", "1:22: text in quotes is not closed"},
+		{"yaml escape", "a.yaml", `service: {name: "w\eb\q"}`, `1:22: text in quotes has an unknown escape: write \\ for a backslash`},
+		{"yaml hex escape", "a.yaml", `service: {name: "\x1"}`, "1:20: text in quotes has an incomplete escape"},
+		{"yaml colon", "a.yaml", "service: name: web", "1:14: a field is not allowed here: look at the indentation"},
+		{"yaml no colon", "a.yaml", "service:\n  name: web\n  port\n", "4:1: a field has no colon: write it as name: value"},
+		{"yaml indentation", "a.yaml", "service:\n  name: web\n port: 80\n", "3:2: a field is not indented as those before it"},
+		{"yaml list indentation", "a.yaml", "services:\n  - name: web\n - name: db\n", "3:2: a field is not indented as those before it"},
+		{"yaml list in a list", "a.yaml", "- - a\n - b\n", "2:2: a line is not indented as the items"},
+		{"yaml dash", "a.yaml", "services: - name: web\n", "1:11: an item of a list is not allowed here"},
+		{"yaml at sign", "a.yaml", "service: {name: @web}", "1:17: text cannot begin with this character: put the text in quotes"},
+		{"yaml star", "a.yaml", "service: {name: *}", "1:18: the name of an anchor or an alias is missing"},
+		{"yaml anchor", "a.yaml", "service: *web", "1:10: uses an alias that is not defined: put text"},
+		{"yaml control character", "a.yaml", "service:\n  name: w\x01", "2:10: holds a control character"},
+		{"yaml latin-1", "a.yaml", "service:\n  name: \xe9t\xe9\n", "2:10: holds bytes that are not UTF-8"},
+		{"yaml version", "a.yaml", "%YAML 3.0\n---\nservices: []\n", "1:1: is not YAML: found incompatible YAML document"},
+		{"two documents", "a.yaml", "services: []\n---\nservices: []\n", "2:1: holds more than one YAML document"},
 		{"alias", "a.yaml", "services:\n- &a {name: web}\n- *a\n", "3:3: uses the alias *a"},
 		{"custom tag", "a.yaml", "service: !thing {name: web}\n", "1:10: has tag !thing"},
 		{"binary", "a.yaml", "service: {name: !!binary d2Vi}\n", "1:17: has tag !!binary"},
@@ -195,6 +213,37 @@ func TestDecodeErrors(t *testing.T) {
 		{"check ids twice", "a.json", `{"services": [{"name": "a", "checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}]}`, "1:15: check c is declared twice"},
 		{"top check ids twice", "a.json", `{"checks": [{"id": "c", "ttl": "1s"}, {"id": "c", "ttl": "1s"}]}`, "1:39: check c is declared twice"},
 		{"three targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1", "args": ["x"]}}`, "1:11: check names tcp, args or script and ttl"},
+		{"hcl empty", "a.hcl", "# later\n", "1:0: is empty: write services = [] to declare nothing"},
+		{"hcl colon", "a.hcl", "service {\n  name: \"web\"\n}", "2:7: a character that has no meaning in HCL: write name = value"},
+		{"hcl single quotes", "a.hcl", "service {\n  name = 'web'\n}", "2:10: a character that has no meaning in HCL"},
+		{"hcl word", "a.hcl", "service {\n  name = web\n}", "2:10: a value is expected here: put text in double quotes"},
+		{"hcl no value", "a.hcl", "service {\n  name =\n}", "3:1: a value is expected here"},
+		{"hcl no value at the end", "a.hcl", "service {\n  name = \"web\"\n}\nservices =", "4:10: a value is missing behind ="},
+		{"hcl no equals", "a.hcl", "service {\n  name \"web\"\n}", "3:1: a value is missing: write name = value or name { … }"},
+		{"hcl no name", "a.hcl", "= 1", "1:1: a field's name is missing before ="},
+		{"hcl not closed", "a.hcl", "service {\n  name = \"web\"\n", "3:1: a closing brace is missing"},
+		{"hcl list not closed", "a.hcl", "services = [\n  {name = \"web\"}\n", "3:1: a list is not closed"},
+		{"hcl no comma", "a.hcl", "service { tags = [\"a\" \"b\"]\n}", "1:23: a list is not closed, or a comma is missing"},
+		{"hcl word in a list", "a.hcl", "service { tags = [a]\n}", "1:19: a value is expected here"},
+		{"hcl in a list", "a.hcl", "services = [{\n  name = \"web\",\n  port = eighty\n}]", "3:10: a value is expected here"},
+		{"hcl text not closed", "a.hcl", "service {\n  name = \"web\n}", "2:14: text in quotes is not closed"},
+		{"hcl escape", "a.hcl", "service {\n  name = \"w\\qb\"\n}", "2:13: text in quotes has an unknown escape"},
+		{"hcl heredoc", "a.hcl", "service {\n  name = <<EOF\nweb\n}", "4:2: a heredoc is not closed"},
+		{"hcl heredoc without a word", "a.hcl", "service {\n  name = <<\nweb\n}", "2:12: a heredoc must begin with a word"},
+		{"hcl comment", "a.hcl", "service {}\n/* ", "2:4: a comment is not closed"},
+		{"hcl slash", "a.hcl", "/ x\n", "1:1: a comment begins with"},
+		{"hcl octal", "a.hcl", "service { port = 089\n}", "1:21: is not a number"},
+		{"hcl sum", "a.hcl", "service { port = 80 + 1\n}", "1:21: a field's name is expected here"},
+		{"hcl latin-1", "a.hcl", "service {\n name = \"\xe9\"\n}", "2:10: holds bytes that are not UTF-8"},
+		{"hcl zero", "a.hcl", "service {\n name = \"\x00\"\n}", "2:10: holds a control character"},
+		{"hcl label", "a.hcl", "service \"web\" {\n  port = 80\n}", `1:9: service has the label "web": write name = "web" between its braces`},
+		{"hcl twice", "a.hcl", "service {\n  name = \"web\"\n  port = 1\n  port = 2\n}", `4:3: field "port" is given twice`},
+		{"hcl twice in two spellings", "a.hcl", "service {\n  name = \"web\"\n}\nService {\n  name = \"db\"\n}", `4:1: field "Service" is given twice`},
+		{"hcl block and value", "a.hcl", "service {\n  name = \"web\"\n  meta {}\n  meta = 1\n}", `4:3: field "meta" is given twice`},
+		{"hcl meta twice", "a.hcl", "service {\n  name = \"web\"\n  meta {}\n  meta {}\n}", `3:8: meta: must be a mapping, not a list`},
+		{"hcl unknown", "a.hcl", "service {\n  name = \"web\"\n  prot = 80\n}", `3:3: unknown field "prot" in service: did you mean "port"?`},
+		{"hcl bad port", "a.hcl", "service {\n  name = \"web\"\n  port = 70000\n}", `3:10: port: must be a whole number from 0 to 65535, not "70000"`},
+		{"hcl negative port", "a.hcl", "service {\n  name = \"web\"\n  port = -1\n}", `3:10: port: must be a whole number`},
 		{"weights", "a.json", `{"service": {"name": "web", "weights": {"passing": -1}}}`, `1:52: passing: must be a whole number`},
 	}
 	for _, tt := range tests {
@@ -327,54 +376,4 @@ func TestNullLeavesOut(t *testing.T) {
 	if !c.services[0].Instance.Equal(&want) || len(c.warnings) > 0 {
 		t.Errorf("got %+v, warnings %v", c.services[0].Instance, c.warnings)
 	}
-}
-
-// lineBreaks counts what YAML takes for the end of a line.
-func lineBreaks(data string) (n int) {
-	for _, r := range data {
-		if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) {
-			n++
-		}
-	}
-	return n
-}
-
-func FuzzDecode(f *testing.F) {
-	seeds, err := filepath.Glob("testdata/*")
-	if err != nil {
-		f.Fatal(err)
-	}
-	for _, path := range seeds {
-		data, err := os.ReadFile(path)
-		if err != nil {
-			f.Fatal(err)
-		}
-		f.Add(data, strings.HasSuffix(path, ".json"))
-	}
-	f.Add([]byte("a: &a [*a]"), false)
-	f.Add([]byte(":a\r\rn{m e:"), false)
-	f.Add([]byte("service: {name: a, port: .inf, meta: {<<: {a: b}}}"), false)
-	f.Fuzz(func(t *testing.T, data []byte, isJSON bool) {
-		name := "a.yaml"
-		if isJSON {
-			name = "a.json"
-		}
-		c, err := decodeText(name, string(data))
-		for _, p := range c.problems {
-			if p.line < 1 || p.line > lineBreaks(string(data))+2 {
-				t.Fatalf("error %v (%+v) has no place in the file", err, p)
-			}
-		}
-		for i := range c.services {
-			s := &c.services[i]
-			if err := s.Validate(); err != nil {
-				t.Fatalf("an invalid registration was accepted: %v", err)
-			}
-			for _, raw := range s.Instance.Extras {
-				if !json.Valid(raw) {
-					t.Fatalf("extras %q are not JSON", raw)
-				}
-			}
-		}
-	})
 }

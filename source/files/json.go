@@ -20,12 +20,11 @@ func parseJSON(data []byte) (*node, error) {
 }
 
 func jsonProblem(data []byte, err error) error {
-	reached := &jsonParser{data: data, line: 1}
 	offset := len(data)
 	if syntax, ok := errors.AsType[*json.SyntaxError](err); ok {
-		offset = min(max(int(syntax.Offset)-1, 0), len(data))
+		offset = int(syntax.Offset) - 1
 	}
-	line, column := reached.place(offset)
+	line, column := placeOf(data, offset)
 	return problemAt(line, column, "%v", err)
 }
 

@@ -1,6 +1,7 @@
 package files
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -92,4 +93,19 @@ func (l problems) sorted() problems {
 	}
 	last := l[maxProblems]
 	return append(l[:maxProblems], problemAt(last.line, last.column, "has %d more errors from here on", more))
+}
+
+// placeOf returns line and column of an offset; one outside of the data is at its nearest end.
+func placeOf(data []byte, offset int) (line, column int) {
+	before := data[:min(max(offset, 0), len(data))]
+	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
+}
+
+// within moves the place of a problem to the end of the file if it is behind that, where something is missing.
+func (p *problem) within(data []byte) *problem {
+	line, column := placeOf(data, len(data))
+	if p.line > line || p.line == line && p.column > column {
+		p.line, p.column = line, column
+	}
+	return p
 }

@@ -267,7 +267,7 @@ func TestBadFileAtFirstContributesNothing(t *testing.T) {
 	d.write("a.json", "{")
 	d.write("b.json", service("web", 1))
 	d.write("c.yaml", "services: [")
-	d.expect("file web:1", "a.json:1:1: unexpected end", "c.yaml:1: did not find")
+	d.expect("file web:1", "a.json:1:1: unexpected end", "c.yaml:1:12: a value is missing")
 }
 
 func TestUnreadableFilesKeepTheirContent(t *testing.T) {

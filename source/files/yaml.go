@@ -7,23 +7,26 @@ import (
 	"io"
 	"strings"
 
-	"go.yaml.in/yaml/v3"
+	"go.yaml.in/yaml/v4"
 )
 
 // parseYAML returns the tree of a YAML document.
 func parseYAML(data []byte) (*node, error) {
-	decoder := yaml.NewDecoder(bytes.NewReader(data))
-	var document yaml.Node
-	err := decoder.Decode(&document)
+	loader, err := yaml.NewLoader(bytes.NewReader(data))
+	if err != nil {
+		return nil, problemAt(1, 0, "%v", err)
+	}
+	var document, second yaml.Node
+	err = loader.Load(&document)
 	if errors.Is(err, io.EOF) {
 		return &node{line: 1}, nil
 	}
 	if err != nil {
-		return nil, yamlProblem(err)
+		return nil, yamlProblem(data, err)
 	}
-	var second yaml.Node
-	if err := decoder.Decode(&second); !errors.Is(err, io.EOF) {
-		return nil, problemAt(max(second.Line, 1), 0, "holds more than one YAML document").withHint("use one file for each")
+	if err := loader.Load(&second); !errors.Is(err, io.EOF) {
+		return nil, problemAt(max(second.Line, 1), max(second.Column, 1), "holds more than one YAML document").
+			withHint("use one file for each")
 	}
 	if len(document.Content) == 0 {
 		return &node{line: 1}, nil
@@ -31,14 +34,49 @@ func parseYAML(data []byte) (*node, error) {
 	return new(yamlReader).node(document.Content[0], 0)
 }
 
-// yamlProblem takes the line out of the library's error, which has it in its text only.
-func yamlProblem(err error) error {
-	reason := strings.TrimPrefix(err.Error(), "yaml: ")
-	line := 1
-	if n, scanErr := fmt.Sscanf(reason, "line %d:", &line); n == 1 && scanErr == nil {
-		_, reason, _ = strings.Cut(reason, ": ")
+// yamlProblem puts the library's error into words for whoever wrote the file.
+func yamlProblem(data []byte, err error) *problem {
+	known, ok := errors.AsType[*yaml.LoadError](err)
+	if !ok {
+		return problemAt(1, 0, "is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
 	}
-	return &problem{line: line, reason: reason}
+	p := &problem{line: known.Mark.Line, column: known.Mark.Column}
+	if p.line == 0 { // the bytes are no text
+		p.line, p.column = placeOf(data, known.Mark.Index)
+	}
+	p.reason, p.hint = yamlWords(known.Message)
+	if begin := known.ContextMark.Line; begin > 0 && begin < p.line && strings.HasSuffix(p.reason, "is not closed") {
+		p.reason += fmt.Sprintf(", which begins in line %d", begin)
+	}
+	return p.within(data)
+}
+
+// yamlWords returns the words for a message of the library's, and the way out.
+func yamlWords(message string) (reason, hint string) {
+	for _, w := range []struct{ part, reason, hint string }{
+		{"node content", "a value is missing", ""},
+		{"',' or ']'", "a list in brackets is not closed", ""},
+		{"',' or '}'", "a mapping in braces is not closed", ""},
+		{"unexpected end of stream", "text in quotes is not closed", ""},
+		{"find expected key", "a field is not indented as those before it", ""},
+		{"expected '-' indicator", "a line is not indented as the items of the list before it", ""},
+		{"mapping values are not allowed", "a field is not allowed here", "look at the indentation, and put text that has a colon in quotes"},
+		{"block sequence entries", "an item of a list is not allowed here", "begin the list on a new line"},
+		{"expected ':'", "a field has no colon", "write it as name: value"},
+		{"tab", "a tab is not allowed here", "use spaces"},
+		{"cannot start any token", "text cannot begin with this character", "put the text in quotes"},
+		{"unknown escape", "text in quotes has an unknown escape", `write \\ for a backslash, or use single quotes`},
+		{"hexadecimal number", "text in quotes has an incomplete escape", `write \\ for a backslash, or use single quotes`},
+		{"alphabetic or numeric", "the name of an anchor or an alias is missing", "put text that begins with & or * in quotes"},
+		{"unknown anchor", "uses an alias that is not defined", "put text that begins with * in quotes"},
+		{"control characters", "holds a control character", ""},
+		{"UTF-8", "holds bytes that are not UTF-8", ""},
+	} {
+		if strings.Contains(message, w.part) {
+			return w.reason, w.hint
+		}
+	}
+	return "is not YAML: " + message, ""
 }
 
 // yamlReader makes nodes of the library's.
