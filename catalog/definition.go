@@ -25,6 +25,8 @@ type Definition struct {
 
 	// TCP is the host:port to connect to.
 	TCP string `json:"tcp,omitempty"`
+	// TCPUseTLS makes a TLS handshake with TCP, too, and verifies the server's certificate unless TLSSkipVerify is set.
+	TCPUseTLS bool `json:"tcp_use_tls,omitempty"`
 
 	// UDP is the host:port to send a datagram to: an answer passes, "port unreachable" is critical.
 	UDP string `json:"udp,omitempty"`

@@ -41,13 +41,17 @@ func (p *probers) probe(ctx context.Context, def *catalog.Definition) Result {
 }
 
 func probeTCP(ctx context.Context, def *catalog.Definition) Result {
-	conn, err := new(net.Dialer).DialContext(ctx, "tcp", def.TCP)
-	if err != nil {
-		return critical("TCP connect %s: %s", def.TCP, reason(err, def))
+	what, dial := "TCP connect "+def.TCP, new(net.Dialer).DialContext
+	if def.TCPUseTLS {
+		what, dial = "TLS handshake with "+def.TCP, (&tls.Dialer{Config: tlsConfig(def)}).DialContext
 	}
-	// The check is over once the connection stands: how it ends tells nothing.
+	conn, err := dial(ctx, "tcp", def.TCP)
+	if err != nil {
+		return critical("%s: %s", what, reason(err, def))
+	}
+	// The check is over once the connection stands: how it ends means nothing.
 	_ = conn.Close()
-	return Result{catalog.Passing, "TCP connect " + def.TCP + ": success"}
+	return Result{catalog.Passing, what + ": success"}
 }
 
 // tlsConfig returns how a check's server is dialled with TLS.

@@ -148,6 +148,24 @@ func TestTCP(t *testing.T) {
 	expect(t, within(t, 0, def), catalog.Critical, "TCP connect")
 }
 
+func TestTCPWithTLS(t *testing.T) {
+	server := httptest.NewUnstartedServer(http.NotFoundHandler())
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	server.StartTLS()
+	defer server.Close()
+	def := catalog.Definition{Type: catalog.CheckTCP, TCP: server.Listener.Addr().String(), TCPUseTLS: true}
+	expect(t, probe(t, def), catalog.Critical, "TLS handshake with 127.0.0.1:", "certificate")
+	def.TLSServerName = "example.com"
+	expect(t, probe(t, def), catalog.Critical, "certificate") // of an authority that nobody knows
+	def.TLSSkipVerify = true
+	expect(t, probe(t, def), catalog.Passing, "TLS handshake with 127.0.0.1:", "success")
+
+	def.TCP = closedAddress(t)
+	expect(t, probe(t, def), catalog.Critical, "refused")
+	def.TCP = silentServer(t)
+	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "TLS handshake", "timed out after 50ms")
+}
+
 func TestUnknownType(t *testing.T) {
 	expect(t, probe(t, catalog.Definition{Type: "gopher"}), catalog.Critical, `type "gopher"`)
 }
