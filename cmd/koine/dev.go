@@ -40,7 +40,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone of this host, for answers from nearby")
 	flags.StringVar(&f.cfg.Locality.Region, "region", "", "region that the zone is in")
 	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one that goes with the process)")
-	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files, JSON or YAML")
+	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files: JSON, YAML or HCL")
 	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address to listen on where --http and --dns name none")
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")

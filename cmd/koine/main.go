@@ -81,7 +81,7 @@ func newRoot() *cobra.Command {
 	addGlobals(root)
 	addGroups(root)
 	root.SetHelpCommand(helpCommand())
-	root.AddCommand(devCommand(),
+	root.AddCommand(devCommand(), validateCommand(),
 		registerCommand(), deregisterCommand(), pushCommand(), drainCommand(),
 		lookupCommand(), watchCommand(), servicesCommand(), instancesCommand(), nodesCommand(), checksCommand(), statusCommand(),
 		explainCommand(), historyCommand(), eventsCommand(),

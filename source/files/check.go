@@ -2,7 +2,6 @@ package files
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
 	"github.com/koine-sd/koine/catalog"
@@ -16,13 +15,6 @@ type declaredCheck struct {
 	service string
 	// bad says that it is in error and does not come into force.
 	bad bool
-}
-
-// unsupportedChecks returns the fields of Consul's checks that name a kind that Koine does not run, with that kind.
-func unsupportedChecks() map[string]string {
-	return map[string]string{
-		"tcp_use_tls": "tcp with TLS", "os_service": "os_service",
-	}
 }
 
 // check reads one check. What it returns beside an error is what could be read of it.
@@ -57,7 +49,7 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 		"http": setText(&def.HTTP), "method": setText(&def.Method), "body": setText(&def.Body),
 		"header": setHeader(def), "tls_server_name": setText(&def.TLSServerName),
 		"tls_skip_verify": setBool(&def.TLSSkipVerify),
-		"tcp":             setText(&def.TCP), "ttl": setDuration(&def.TTL),
+		"tcp":             setText(&def.TCP), "tcp_use_tls": setBool(&def.TCPUseTLS), "ttl": setDuration(&def.TTL),
 		"udp": setText(&def.UDP), "udp_payload": setText(&def.UDPPayload), "udp_reply": setBool(&def.UDPReply),
 		"grpc": setText(&def.GRPC), "grpc_use_tls": setBool(&def.GRPCUseTLS),
 		"h2ping": setText(&def.H2Ping), "h2ping_plain": setBool(&def.H2PingPlain), "h2ping_use_tls": setNot(&def.H2PingPlain),
@@ -75,12 +67,10 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 	for _, name := range []string{"deregister_after", "deregister_critical_service_after"} {
 		s[name] = d.setAndWarn(name, setDuration(&def.DeregisterAfter))
 	}
-	for _, name := range []string{"output_max_size", "disable_redirects"} {
+	for _, name := range []string{"output_max_size", "disable_redirects", "exposed_port", "token", "namespace", "partition"} {
 		s[name] = d.warn(name)
 	}
-	for name, kind := range unsupportedChecks() {
-		s[name] = refuseKind(kind)
-	}
+	s["os_service"] = refuseOSService
 	return s
 }
 
@@ -176,12 +166,12 @@ func setHeader(def *catalog.Definition) setter {
 	})
 }
 
-// refuseKind refuses a field that names a kind of check that is not run, unless it is empty or false.
-func refuseKind(kind string) setter {
-	return func(v *node) error {
-		if v.kind == null || v.kind == text && v.text == "" || v.kind == boolean && v.text == "false" {
-			return nil
-		}
-		return fmt.Errorf("checks of kind %s are not supported yet", kind)
+// refuseOSService refuses Consul's check of a service of the operating system, unless it names none: a service whose check
+// is not run would pass unseen.
+func refuseOSService(v *node) error {
+	if v.unset() {
+		return nil
 	}
+	return hinted("use args: [systemctl, is-active, --quiet, NAME] and --enable-script-checks",
+		"services of the operating system cannot be checked")
 }

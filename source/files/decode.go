@@ -98,7 +98,13 @@ func (d *decoder) file(root *node) *content {
 	c := &content{}
 	services := func(v *node) error { return eachMapping(v, func(n *node) error { return d.addService(c, n) }) }
 	checks := func(v *node) error { return eachMapping(v, func(n *node) error { return d.addCheck(c, n) }) }
-	err := schema{"service": services, "services": services, "check": checks, "checks": checks}.read("definition file", root)
+	s := schema{"service": services, "services": services, "check": checks, "checks": checks}
+	d.addAgentSettings(s)
+	misplaced := addServiceFields(s)
+	err := s.read("definition file", root)
+	if *misplaced { // what looks like a check of the node is one of that service
+		c.checks = nil
+	}
 	c.problems.add(root.line, root.column, err)
 	c.problems = append(c.problems, nameServices(c.services)...)
 	c.problems = append(c.problems, d.validate(c)...)
@@ -140,10 +146,10 @@ func (d *decoder) topCheck(n *node) (declaredCheck, error) {
 	return c, nil
 }
 
-// warn accepts a field and notes that it has no effect.
+// warn accepts a field and notes that it has no effect, unless it says what holds without it.
 func (d *decoder) warn(name string) setter {
 	return func(v *node) error {
-		if v.kind != null {
+		if !v.unset() {
 			d.warnings = append(d.warnings, warning{v.line, name})
 		}
 		return nil

@@ -77,8 +77,11 @@ func (f *file) refresh(d *decoder, load int) outcome {
 }
 
 func (f *file) unreadable(err error) outcome {
+	if known, ok := errors.AsType[*fs.PathError](err); ok { // the path is named already
+		err = known.Err
+	}
 	before := f.bad
-	f.read, f.latest, f.bad = false, nil, &problem{reason: err.Error()}
+	f.read, f.latest, f.bad = false, nil, &problem{reason: "cannot be read: " + err.Error()}
 	if before != nil && before.reason == f.bad.reason {
 		return same
 	}
@@ -104,7 +107,7 @@ func readFile(path string) ([]byte, error) {
 		return nil, errDirectory
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file")
+		return nil, errors.New("not a regular file")
 	}
 	file, err := os.Open(path)
 	if err != nil {

@@ -209,7 +209,7 @@ func hclProblem(err error) *problem {
 
 // hclWords returns the problem that a message of the library's is about.
 func hclWords(line, column int, message string) *problem {
-	p := problemAt(line, column, "is not HCL: %.100s", message)
+	p := problemAt(line, column, "is not HCL: %.100q", message)
 	for _, w := range []struct{ part, reason, hint string }{
 		{"Unknown token: ", "a value is expected here", "put text in double quotes"},
 		{"expected comma or list end", "a list is not closed, or a comma is missing before this", ""},

@@ -167,8 +167,11 @@ func (s *Source) limit(names []string) ([]string, error) {
 	}
 	unknown := func(name string) bool { return s.files[name] == nil }
 	known := slices.DeleteFunc(slices.Clone(names[maxFiles:]), unknown)
-	return slices.Concat(names[:maxFiles], known), catalog.Errorf(catalog.KindInvalid,
-		"%s has %d definition files: the first %d are read", s.cfg.Dir, len(names), maxFiles)
+	return slices.Concat(names[:maxFiles], known), tooManyFiles(s.cfg.Dir, len(names))
+}
+
+func tooManyFiles(dir string, n int) *catalog.Error {
+	return catalog.Errorf(catalog.KindInvalid, "%s has %d definition files: the first %d are read", dir, n, maxFiles)
 }
 
 // readAll brings the files up to date, and forgets those that have been missing for long enough. It reports whether

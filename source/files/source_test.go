@@ -278,12 +278,12 @@ func TestUnreadableFilesKeepTheirContent(t *testing.T) {
 	if err := unix.Mkfifo(filepath.Join(d.path, "a.json"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d.expect("-", "a.json: is not a regular file")
+	d.expect("-", "a.json: cannot be read: not a regular file")
 	d.remove("a.json")
 	if err := os.Symlink(filepath.Join(d.path, "none"), filepath.Join(d.path, "a.json")); err != nil {
 		t.Fatal(err)
 	}
-	d.expect("-", "a.json: stat")
+	d.expect("-", "a.json: cannot be read: no such file")
 }
 
 func TestUnreadableDirectoryChangesNothing(t *testing.T) {

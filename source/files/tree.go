@@ -60,6 +60,11 @@ func (f *field) errorf(format string, args ...any) *problem {
 // scalar reports whether the node is a single value other than null.
 func (n *node) scalar() bool { return n.kind == text || n.kind == number || n.kind == boolean }
 
+// unset reports whether the value is what a field has that is left out.
+func (n *node) unset() bool {
+	return n.kind == null || n.kind == text && n.text == "" || n.kind == boolean && n.text == "false"
+}
+
 // json returns the node as JSON, the fields in the order of the file.
 func (n *node) json() json.RawMessage {
 	var b bytes.Buffer
