@@ -17,7 +17,7 @@ type declaredCheck struct {
 	bad bool
 }
 
-// check reads one check. What it returns beside an error is what could be read of it.
+// check reads one check. With an error it returns what could be read.
 func (d *decoder) check(n *node) (declaredCheck, error) {
 	c := declaredCheck{line: n.line, column: n.column}
 	def := &c.Definition

@@ -20,7 +20,7 @@ func decodeText(name, data string) (*content, error) {
 	return c, c.problems.err()
 }
 
-// TestGolden holds what definition files mean against testdata/*.golden; with UPDATE_GOLDEN set it writes those anew.
+// TestGolden compares what definition files mean with testdata/*.golden; with UPDATE_GOLDEN set it writes those instead.
 func TestGolden(t *testing.T) {
 	update := os.Getenv("UPDATE_GOLDEN") != ""
 	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml", "checks.json", "several.hcl"} {

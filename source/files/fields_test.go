@@ -163,7 +163,7 @@ func TestOneForSeveral(t *testing.T) {
 	}
 }
 
-// TestServiceAtTheTop holds that a check which stands beside a service's misplaced fields is not taken for one of the node.
+// TestServiceAtTheTop holds that a check next to the misplaced fields of a service is not taken for one of the node.
 func TestServiceAtTheTop(t *testing.T) {
 	c, err := decodeText("a.json", `{"Name": "web", "Port": 80, "Check": {"name": "up", "ttl": "1s"}}`)
 	if err == nil || len(c.units()) > 0 {

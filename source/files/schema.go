@@ -81,7 +81,7 @@ func (s schema) unknown(f *field, what string) *problem {
 
 // The setters of plain values. Null leaves the value out.
 
-// setText takes any scalar as it was written: YAML takes 1.10 for a number, and whoever wrote it may not have.
+// setText takes any scalar as it was written: YAML takes 1.10 for a number, which its author may have meant as text.
 func setText(to *string) setter {
 	return func(v *node) error {
 		if v.kind == null {

@@ -35,8 +35,8 @@ type serviceReader struct {
 	extras    map[string]json.RawMessage
 }
 
-// service reads one service. Its ID is empty if the file has none; see nameServices. What it returns beside an error is what
-// could be read of it.
+// service reads one service. Its ID is empty if the file has none; see nameServices. With an error it
+// returns what could be read.
 func (d *decoder) service(n *node) (declaredService, error) {
 	r := &serviceReader{decoder: d, extras: make(map[string]json.RawMessage)}
 	r.instance.Node, r.instance.Source = d.node, sourceName

@@ -34,7 +34,7 @@ func parseYAML(data []byte) (*node, error) {
 	return new(yamlReader).node(document.Content[0], 0)
 }
 
-// yamlProblem puts the library's error into words for whoever wrote the file.
+// yamlProblem puts the library's error into words for the author of the file.
 func yamlProblem(data []byte, err error) *problem {
 	known, ok := errors.AsType[*yaml.LoadError](err)
 	if !ok {
