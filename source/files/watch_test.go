@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -135,9 +136,9 @@ func TestRunIsNotHeldUpByAFileThatIsAlwaysWritten(t *testing.T) {
 type follower struct {
 	*directory
 	events chan fsnotify.Event
-	// addErr is the error of watching the directory.
-	addErr error
-	stop   func()
+	// unwatchable makes watching the directory fail.
+	unwatchable atomic.Bool
+	stop        func()
 }
 
 // follow follows the directory with the delays that users have. It must be called in a bubble.
@@ -149,7 +150,7 @@ func follow(t *testing.T) *follower {
 	go func() {
 		defer close(done)
 		f.Source.follow(ctx, &notices{
-			add: func(string) error { return f.addErr }, events: f.events, errors: make(chan error),
+			add: f.add, events: f.events, errors: make(chan error),
 		})
 	}()
 	f.stop = func() {
@@ -158,6 +159,13 @@ func follow(t *testing.T) *follower {
 	}
 	synctest.Wait()
 	return f
+}
+
+func (f *follower) add(string) error {
+	if f.unwatchable.Load() {
+		return errors.New("no such directory")
+	}
+	return nil
 }
 
 // after tells of a change, lets time pass, and compares what was declared since the last time.
@@ -271,7 +279,7 @@ func TestDirectoryThatVanishes(t *testing.T) {
 		if err := os.Rename(f.path, f.path+".away"); err != nil {
 			t.Fatal(err)
 		}
-		f.addErr = errors.New("no such directory")
+		f.unwatchable.Store(true)
 		f.after(time.Hour, "-")
 		log := f.log.take()
 		for _, once := range []string{"cannot be read: what was declared stays", "cannot be watched", "every=30s"} {
@@ -279,7 +287,7 @@ func TestDirectoryThatVanishes(t *testing.T) {
 				t.Errorf("%q is not once in the log:\n%s", once, log)
 			}
 		}
-		f.addErr = nil
+		f.unwatchable.Store(false)
 		if err := os.Rename(f.path+".away", f.path); err != nil {
 			t.Fatal(err)
 		}
