@@ -15,6 +15,8 @@ import (
 
 	"github.com/moby/moby/client"
 	"golang.org/x/sys/unix"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // destroy ends the engine and removes all that it left: containers, shims, mounts, cgroups, files.
@@ -44,10 +46,10 @@ func (e *Engine) destroy() {
 
 // settle waits until the processes that were killed are gone.
 func (e *Engine) settle() {
-	deadline := time.Now().Add(stopTimeout)
+	deadline := time.Now().Add(eventually.Patience)
 	for len(cgroupProcesses(e.cgroup))+len(processesOf(e.dir)) > 0 {
 		if time.Now().After(deadline) {
-			e.t.Logf("processes of the engine are still there after %v", stopTimeout)
+			e.t.Logf("processes of the engine are still there after %v", eventually.Patience)
 			return
 		}
 		<-time.After(pollInterval)
@@ -55,7 +57,7 @@ func (e *Engine) settle() {
 }
 
 func (e *Engine) removeContainers() {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), eventually.Patience)
 	defer cancel()
 	list, err := e.client.ContainerList(ctx, client.ContainerListOptions{All: true})
 	if err != nil {

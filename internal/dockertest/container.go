@@ -10,15 +10,13 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
-)
 
-// callTimeout bounds each call of the engine.
-const callTimeout = 60 * time.Second
+	"github.com/koine-sd/koine/internal/eventually"
+)
 
 // DemoImage is the name under which Demo imports the demo service.
 const DemoImage = "koine/demo:latest"
@@ -48,7 +46,7 @@ func (e *Engine) Import(image, binary string, changes ...string) {
 	if err != nil {
 		e.t.Fatal(err)
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), eventually.Patience)
 	defer cancel()
 	source := client.ImageImportSource{Source: layer, SourceName: "-"}
 	result, err := e.client.ImageImport(ctx, source, image, client.ImageImportOptions{Changes: changes})
@@ -126,7 +124,7 @@ func (e *Engine) Inspect(id string) (c container.InspectResponse) {
 // Do makes a call of the engine with a bound on its time and fails the test if it fails.
 func (e *Engine) Do(what string, call func(ctx context.Context) error) {
 	e.t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), eventually.Patience)
 	defer cancel()
 	if err := call(ctx); err != nil {
 		e.t.Fatalf("%s: %v", what, err)

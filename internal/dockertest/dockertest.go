@@ -5,7 +5,7 @@
 // namespace the first container's address is always 172.17.0.2. When the tests end, however they end, the kernel ends
 // all that was started in there.
 //
-// Where there is no dockerd or no root, Start skips the test, or fails it if KOINE_REQUIRE_DOCKER=1.
+// Where there is no dockerd or no root, Start skips the test, or fails it if KOINE_REQUIRE_ALL=1.
 package dockertest
 
 import (
@@ -22,14 +22,13 @@ import (
 	"time"
 
 	"github.com/moby/moby/client"
+
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
-// Bounds on how long the parts of an engine may take.
-const (
-	startTimeout = 60 * time.Second
-	stopTimeout  = 30 * time.Second
-	pollInterval = 20 * time.Millisecond
-)
+// pollInterval is the pause between two looks at whether an engine answers, or is gone.
+const pollInterval = 20 * time.Millisecond
 
 // Config is what a test can choose about its engine.
 type Config struct {
@@ -71,13 +70,8 @@ func Start(t testing.TB, cfg Config) *Engine {
 // require skips or fails the test if an engine cannot be started here.
 func require(t testing.TB) {
 	t.Helper()
-	reason := Missing()
-	switch {
-	case reason == "":
-	case os.Getenv("KOINE_REQUIRE_DOCKER") == "1":
-		t.Fatalf("KOINE_REQUIRE_DOCKER=1, but no engine can be started: %s", reason)
-	default:
-		t.Skipf("no Docker engine: %s", reason)
+	if reason := Missing(); reason != "" {
+		needs.Missing(t, "no Docker engine can be started: %s", reason)
 	}
 }
 
@@ -119,7 +113,7 @@ func (e *Engine) Start() {
 	if err := e.launch(); err != nil {
 		e.t.Fatal(err)
 	}
-	deadline := time.Now().Add(startTimeout)
+	deadline := time.Now().Add(eventually.Patience)
 	for {
 		ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
 		_, err := e.client.Ping(ctx, client.PingOptions{NegotiateAPIVersion: true})
@@ -206,13 +200,13 @@ func (e *Engine) end(signal syscall.Signal) error {
 	select {
 	case <-e.exited: //nolint:errcheck // how it ended says nothing here
 		return nil
-	case <-time.After(stopTimeout):
+	case <-time.After(eventually.Patience):
 	}
 	if err := e.process.Process.Kill(); err != nil {
 		return fmt.Errorf("kill dockerd: %w", err)
 	}
 	<-e.exited //nolint:errcheck // it was killed
-	return fmt.Errorf("dockerd did not end within %v of %v", stopTimeout, signal)
+	return fmt.Errorf("dockerd did not end within %v of %v", eventually.Patience, signal)
 }
 
 // logTail returns the end of what dockerd wrote.

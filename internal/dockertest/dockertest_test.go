@@ -2,16 +2,18 @@ package dockertest
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/moby/moby/api/types/container"
+
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/needs"
+	"github.com/koine-sd/koine/internal/outcome"
 )
 
 func TestMain(m *testing.M) { Main(m) }
@@ -56,22 +58,15 @@ func TestEngine(t *testing.T) {
 	}
 }
 
-// get asks until the server answers, at most ten seconds.
-func get(t *testing.T, url string) string {
+// get asks until the server answers.
+func get(t *testing.T, url string) (body string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
-	for {
-		body, err := fetch(ctx, url)
-		if err == nil {
-			return body
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("get %s: %v", url, err)
-		case <-time.After(pollInterval):
-		}
-	}
+	eventually.True(t, url+" answers", func() bool {
+		var err error
+		body, err = fetch(t.Context(), url)
+		return err == nil
+	})
+	return body
 }
 
 func fetch(ctx context.Context, url string) (string, error) {
@@ -89,9 +84,7 @@ func fetch(ctx context.Context, url string) (string, error) {
 }
 
 func TestNamespaces(t *testing.T) {
-	if reason := Missing(); reason != "" {
-		t.Skip(reason)
-	}
+	require(t)
 	if parent := os.Getppid(); parent != 1 {
 		t.Errorf("the tests' parent is process %d, want the first of the namespace", parent)
 	}
@@ -100,43 +93,17 @@ func TestNamespaces(t *testing.T) {
 	}
 }
 
-// TestRequire tells skipping from failing without an engine.
+// TestRequire skips or fails without an engine.
 func TestRequire(t *testing.T) {
 	t.Setenv(envStage, "")
 	if os.Geteuid() == 0 {
 		t.Setenv(envReason, "no namespaces here")
 	}
-	for _, required := range []string{"", "1"} {
-		t.Setenv("KOINE_REQUIRE_DOCKER", required)
-		r := &recorder{TB: t}
-		func() {
-			defer func() { _ = recover() }()
-			require(r)
-		}()
-		if want := required == "1"; r.fatal != want || r.skipped == want {
-			t.Errorf("with KOINE_REQUIRE_DOCKER=%q: fatal %v, skipped %v", required, r.fatal, r.skipped)
-		}
-		if r.said == "" {
-			t.Error("no reason was given")
+	for _, all := range []string{"", "1"} {
+		t.Setenv(needs.RequireAll, all)
+		got := outcome.Of(t, func(t testing.TB) { require(t) })
+		if required := all == "1"; (got.Fatal != "") != required || (got.Skipped != "") == required {
+			t.Errorf("with %s=%q it ends with %+v", needs.RequireAll, all, got)
 		}
 	}
-}
-
-// recorder is a test that notes how it was ended.
-type recorder struct {
-	testing.TB
-	fatal, skipped bool
-	said           string
-}
-
-func (r *recorder) Helper() {}
-
-func (r *recorder) Fatalf(format string, args ...any) {
-	r.fatal, r.said = true, fmt.Sprintf(format, args...)
-	panic("ended")
-}
-
-func (r *recorder) Skipf(format string, args ...any) {
-	r.skipped, r.said = true, fmt.Sprintf(format, args...)
-	panic("ended")
 }

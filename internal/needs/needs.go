@@ -1,0 +1,68 @@
+// Package needs says in tests what they need beyond Go: a tool, a right, a feature of the kernel.
+//
+// What is missing skips the test. Where RequireAll is set, as in CI, it fails the test instead, unless only another kernel
+// could bring it. A skip for the kernel's sake begins with KernelMark, by which the summary of a run tells it apart.
+package needs
+
+import (
+	"net"
+	"os"
+	"os/exec"
+	"testing"
+)
+
+// RequireAll is the environment variable that, set to 1, makes everything compulsory that an image may lack.
+const RequireAll = "KOINE_REQUIRE_ALL"
+
+// KernelMark begins the reason of a skip that is due to the kernel alone.
+const KernelMark = "kernel: "
+
+// All reports whether everything that can be installed or granted is compulsory.
+func All() bool { return os.Getenv(RequireAll) == "1" }
+
+// Missing skips a test that lacks something, or fails it where all is required.
+func Missing(t testing.TB, format string, args ...any) {
+	t.Helper()
+	if All() {
+		t.Fatalf(RequireAll+"=1, but "+format, args...)
+	}
+	t.Skipf(format, args...)
+}
+
+// Kernel skips a test that this kernel cannot run, whatever is installed.
+func Kernel(t testing.TB, format string, args ...any) {
+	t.Helper()
+	t.Skipf(KernelMark+format, args...)
+}
+
+// Tool returns the path of a program. The test is skipped, or fails, without it.
+func Tool(t testing.TB, name string) string {
+	t.Helper()
+	path, err := exec.LookPath(name)
+	if err != nil {
+		Missing(t, "%s is not installed: as root on Debian, make test installs it", name)
+	}
+	return path
+}
+
+// Root skips a test, or fails it, that does not run as root.
+func Root(t testing.TB, why string) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		Missing(t, "only root can %s", why)
+	}
+}
+
+// HasIPv6 reports whether this host has an IPv6 loopback address.
+func HasIPv6() bool {
+	listener, err := net.Listen("tcp", "[::1]:0")
+	return err == nil && listener.Close() == nil
+}
+
+// IPv6 skips a test, or fails it, where the host has no IPv6 loopback address.
+func IPv6(t testing.TB) {
+	t.Helper()
+	if !HasIPv6() {
+		Missing(t, "this host has no IPv6 loopback address")
+	}
+}
