@@ -33,12 +33,7 @@ const (
 // binary is Koine's, built once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
 	path := filepath.Join(os.TempDir(), fmt.Sprintf("koine-under-test-%d", os.Getpid()))
-	build := exec.Command("go", "build", "-o", path, "github.com/koine-sd/koine/cmd/koine")
-	build.Env = append(os.Environ(), "CGO_ENABLED=0")
-	if output, err := build.CombinedOutput(); err != nil {
-		return "", fmt.Errorf("build koine: %w\n%s", err, output)
-	}
-	return path, nil
+	return path, build.Program(path, "github.com/koine-sd/koine/cmd/koine", []string{"CGO_ENABLED=0"})
 })
 
 // koine is one process of the real binary.

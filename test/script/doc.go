@@ -6,7 +6,6 @@
 //	term NAME [CODE]               send SIGTERM and expect the exit code, 0 if none is named
 //	end NAME [CODE]                expect the exit code without a signal
 //	hup NAME, kill9 NAME           send SIGHUP; SIGKILL and await the end
-//	await [-out REGEXP] PROGRAM... run a program again and again until it succeeds and prints so; await ! PROGRAM until it fails
 //	exits CODE PROGRAM [ARG...]    run a program and expect its exit code
 //	serve NAME, answer NAME CODE, shut NAME
 //	                               an HTTP server at $NAME that answers 200, or CODE; stop it, until it is served again
@@ -14,6 +13,7 @@
 // and the programs
 //
 //	koine                          what is tested
+//	await [-out REGEXP] PROGRAM... run a program again and again until it succeeds and prints so; await ! PROGRAM until it fails
 //	dig NAME [TYPE] [+tcp]         ask $DNS; prints the answers' data, sorted, and fails without any
 //	http METHOD PATH [BODY]        ask $KOINE_HTTP; prints the body, and fails if the status is 400 or more
 //

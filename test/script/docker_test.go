@@ -1,7 +1,6 @@
 package script
 
 import (
-	"os/exec"
 	"path/filepath"
 	"testing"
 
@@ -9,6 +8,7 @@ import (
 
 	"github.com/koine-sd/koine/engine/enginetest"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // Images that hold the same program as the demo.
@@ -22,10 +22,8 @@ const (
 // TestDockerScripts runs the scripts that want containers. They share one engine, so each has names of its own for what
 // it runs.
 func TestDockerScripts(t *testing.T) {
+	needs.Tool(t, "docker")
 	engine := dockertest.Start(t, dockertest.Config{})
-	if _, err := exec.LookPath("docker"); err != nil {
-		t.Fatalf("%v: make test installs it", err)
-	}
 	demo := dockertest.Build(t, "github.com/koine-sd/koine/test/demo")
 	const entry = `ENTRYPOINT ["/program"]`
 	engine.Import(portless, demo, entry)

@@ -16,10 +16,10 @@ import (
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
-)
 
-// patience bounds every wait of a script: what has not come by then will not.
-const patience = 20 * time.Second
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/logtail"
+)
 
 // scriptKey is the key of a script's own state.
 type scriptKey struct{}
@@ -34,23 +34,37 @@ type script struct {
 
 func of(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
 
-// close ends what still runs, and fails the script if a data race was seen.
+// close ends what still runs. It shows how the processes of a failed script ended, and fails the script if there was a
+// data race in one of them.
 func (s *script) close(t testscript.T) {
 	for _, server := range s.servers {
 		server.shut()
 	}
+	raced := false
 	for _, p := range slices.Backward(s.started) {
 		p.signal(syscall.SIGTERM)
-		if !p.ends(patience) {
+		if !p.ends() {
 			p.signal(syscall.SIGKILL)
 			<-p.ended
 		}
-		log := p.stderr.String()
-		t.Log(fmt.Sprintf("%s: %v\n%s", strings.Join(p.cmd.Args, " "), p.cmd.ProcessState, log))
-		if strings.Contains(log, "DATA RACE") {
-			t.FailNow()
+		report := dataRace.FindString(p.stderr.String())
+		raced = raced || report != ""
+		if report != "" || failed(t) {
+			t.Log(fmt.Sprintf("%s: %v\n%s%s", strings.Join(p.cmd.Args, " "), p.cmd.ProcessState, report,
+				logtail.Of(filepath.Base(p.cmd.Path), p.stderr.String())))
 		}
 	}
+	if raced {
+		t.FailNow()
+	}
+}
+
+// dataRace is the first report of the race detector in a log.
+var dataRace = regexp.MustCompile(`(?s)WARNING: DATA RACE\n.*?={18}\n`)
+
+func failed(t testscript.T) bool {
+	f, ok := t.(interface{ Failed() bool })
+	return !ok || f.Failed()
 }
 
 // process is a program that runs beside the script.
@@ -71,8 +85,8 @@ func (p *process) runs() bool {
 	}
 }
 
-func (p *process) ends(within time.Duration) bool {
-	timer := time.NewTimer(within)
+func (p *process) ends() bool {
+	timer := time.NewTimer(eventually.Patience)
 	defer timer.Stop()
 	select {
 	case <-p.ended:
@@ -161,7 +175,7 @@ func environment(ts *testscript.TestScript) []string {
 // ready matches the line that tells a daemon's doors, as text and as JSON.
 var (
 	ready    = regexp.MustCompile(`koine is ready.*\n`)
-	readyAt  = `koine is ready.*\b%s"?[=:]"?([0-9.:]+)`
+	readyAt  = `koine is ready.*\b%s"?[=:]"?(\[[0-9a-f:]+\]:[0-9]+|[0-9.:]+)`
 	httpDoor = regexp.MustCompile(fmt.Sprintf(readyAt, "http"))
 	dnsDoor  = regexp.MustCompile(fmt.Sprintf(readyAt, "dns"))
 )
@@ -176,14 +190,14 @@ func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	args = append([]string{"koine", "dev", "--docker", "off", "--http", "127.0.0.1:0", "--dns", "127.0.0.1:0"}, args...)
 	p := run(ts, name, ready, args)
-	timer := time.NewTimer(patience)
+	timer := time.NewTimer(eventually.Patience)
 	defer timer.Stop()
 	select {
 	case <-p.stderr.seen:
 	case <-p.ended:
-		ts.Fatalf("daemon %s ended: %v\n%s", name, p.cmd.ProcessState, p.stderr)
+		ts.Fatalf("daemon %s ended: %v", name, p.cmd.ProcessState)
 	case <-timer.C:
-		ts.Fatalf("daemon %s is not ready\n%s", name, p.stderr)
+		ts.Fatalf("daemon %s is not ready within %v", name, eventually.Patience)
 	}
 	for variable, door := range map[string]*regexp.Regexp{"KOINE_HTTP": httpDoor, "DNS": dnsDoor} {
 		if found := door.FindStringSubmatch(p.stderr.String()); found != nil {
@@ -240,11 +254,11 @@ func known(ts *testscript.TestScript, command string, neg bool, args []string) (
 }
 
 func expect(ts *testscript.TestScript, p *process, name string, code int) {
-	if !p.ends(patience) {
-		ts.Fatalf("%s does not end\n%s", name, p.stderr)
+	if !p.ends() {
+		ts.Fatalf("%s does not end within %v", name, eventually.Patience)
 	}
 	if got := p.cmd.ProcessState.ExitCode(); got != code {
-		ts.Fatalf("%s ended with exit code %d, want %d\n%s", name, got, code, p.stderr)
+		ts.Fatalf("%s ended with exit code %d, want %d", name, got, code)
 	}
 }
 
@@ -262,39 +276,5 @@ func exits(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	if got != want {
 		ts.Fatalf("exit code %d, want %d", got, want)
-	}
-}
-
-// again is the pause between two tries of await.
-const again = 50 * time.Millisecond
-
-func await(ts *testscript.TestScript, neg bool, args []string) {
-	var pattern *regexp.Regexp
-	if len(args) > 2 && args[0] == "-out" {
-		var err error
-		pattern, err = regexp.Compile("(?m)" + args[1])
-		ts.Check(err)
-		args = args[2:]
-	}
-	if len(args) > 0 && args[0] == "!" {
-		neg, args = true, args[1:]
-	}
-	if len(args) == 0 {
-		ts.Fatalf("usage: await [-out REGEXP] PROGRAM [ARG...]")
-	}
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(again)
-	defer ticker.Stop()
-	for {
-		err := ts.Exec(args[0], args[1:]...)
-		if (err == nil) != neg && (pattern == nil || pattern.MatchString(ts.ReadFile("stdout"))) {
-			return
-		}
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			ts.Fatalf("waited in vain: %v", err)
-		}
 	}
 }

@@ -2,20 +2,24 @@ package script
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/json"
+	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/miekg/dns"
-)
 
-// programTimeout bounds one exchange.
-const programTimeout = 5 * time.Second
+	"github.com/koine-sd/koine/internal/eventually"
+)
 
 // dig asks the name server at $DNS.
 func dig() {
@@ -33,7 +37,7 @@ func dig() {
 		}
 	}
 	message := new(dns.Msg).SetQuestion(question, kind)
-	client := dns.Client{Net: network, Timeout: programTimeout}
+	client := dns.Client{Net: network, Timeout: eventually.Patience}
 	reply, _, err := client.Exchange(message, os.Getenv("DNS"))
 	if err != nil {
 		fail("%v", err)
@@ -60,7 +64,7 @@ func request() {
 	if err != nil {
 		fail("%v", err)
 	}
-	client := http.Client{Timeout: programTimeout}
+	client := http.Client{Timeout: eventually.Patience}
 	response, err := client.Do(r)
 	if err != nil {
 		fail("%v", err)
@@ -92,6 +96,63 @@ func objects() {
 	if err := lines.Err(); err != nil {
 		fail("%v", err)
 	}
+}
+
+// The pauses between two tries of await.
+const (
+	firstPause = 20 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// await runs a program again and again until it does what is expected of it. It prints what the last try did.
+func await() {
+	var w waiting
+	flags := flag.NewFlagSet("await", flag.ExitOnError)
+	flags.Func("out", "`regexp` that what is printed has to match", func(text string) (err error) {
+		w.pattern, err = regexp.Compile("(?m)" + text)
+		return err
+	})
+	_ = flags.Parse(os.Args[1:]) // it exits
+	w.command = flags.Args()
+	if len(w.command) > 0 && w.command[0] == "!" {
+		w.fails, w.command = true, w.command[1:]
+	}
+	if len(w.command) == 0 {
+		fail("usage: await [-out REGEXP] [!] PROGRAM [ARG...]")
+	}
+	begun, came := time.Now(), false
+	for pause := firstPause; !came && time.Since(begun) < eventually.Patience; pause = min(2*pause, lastPause) {
+		if came = w.try(); !came {
+			<-time.After(pause)
+		}
+	}
+	os.Stdout.Write(w.stdout.Bytes())
+	os.Stderr.Write(w.stderr.Bytes())
+	if !came {
+		fail("waited in vain for %v: %v", eventually.Patience, w.outcome)
+	}
+}
+
+// waiting is what await waits for, and what its last try did.
+type waiting struct {
+	command        []string
+	fails          bool
+	pattern        *regexp.Regexp
+	stdout, stderr bytes.Buffer
+	outcome        error
+}
+
+// try runs the program once, and reports whether it did what is expected.
+func (w *waiting) try() bool {
+	w.stdout.Reset()
+	w.stderr.Reset()
+	cmd := exec.Command(w.command[0], w.command[1:]...)
+	cmd.Stdout, cmd.Stderr = &w.stdout, &w.stderr
+	w.outcome = cmd.Run()
+	if errors.Is(w.outcome, exec.ErrNotFound) {
+		fail("%v", w.outcome)
+	}
+	return (w.outcome != nil) == w.fails && (w.pattern == nil || w.pattern.Match(w.stdout.Bytes()))
 }
 
 func fail(format string, args ...any) {

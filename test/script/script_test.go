@@ -1,25 +1,25 @@
 package script
 
 import (
+	"errors"
 	"fmt"
-	"net"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 
 	_ "github.com/koine-sd/koine/daemon" // what is built: a change of it is a reason to test again
 	"github.com/koine-sd/koine/engine/enginetest"
+	gobuild "github.com/koine-sd/koine/internal/build"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // programs are those that scripts find in their PATH, beside koine.
-var programs = map[string]func(){"dig": dig, "http": request, "json": objects}
+var programs = map[string]func(){"await": await, "dig": dig, "http": request, "json": objects}
 
 func TestMain(m *testing.M) {
 	if programs[filepath.Base(os.Args[0])] != nil { // a script runs us as one of them
@@ -75,31 +75,26 @@ func build(t *testing.T, dir string) {
 		t.Fatal(err)
 	}
 	flags := "-X main.version=" + builtVersion + " -X main.commitDate=2026-01-02T03:04:05Z"
-	args := []string{"build", "-ldflags", flags, "-o", filepath.Join(dir, "koine")}
+	args := []string{"-ldflags", flags}
 	if race {
 		args = append(args, "-race")
 	}
-	out, err := exec.Command("go", append(args, command)...).CombinedOutput()
-	if err != nil {
-		t.Fatalf("build koine: %v\n%s", err, out)
+	if err := gobuild.Program(filepath.Join(dir, "koine"), command, nil, args...); err != nil {
+		t.Fatal(err)
 	}
 }
-
-// longest bounds all scripts of one store together.
-const longest = 3 * time.Minute
 
 // params returns what scripts run with; an engine that is not empty is the store of every daemon.
 func params(bin, engine string, files []string) testscript.Params {
 	return testscript.Params{
 		Files:              files,
 		RequireUniqueNames: true,
-		Deadline:           time.Now().Add(longest),
 		Condition: func(condition string) (bool, error) {
 			switch condition {
 			case "etcd":
 				return engine != "", nil
 			case "ipv6":
-				return hasIPv6(), nil
+				return hasIPv6()
 			default:
 				return false, fmt.Errorf("unknown condition %s", condition)
 			}
@@ -117,16 +112,16 @@ func params(bin, engine string, files []string) testscript.Params {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"daemon": startDaemon, "start": startProgram, "term": term, "end": end, "hup": hup, "kill9": kill9,
-			"await": await, "exits": exits, "serve": serve, "answer": answer, "shut": shut,
+			"exits": exits, "serve": serve, "answer": answer, "shut": shut,
 		},
 	}
 }
 
-// hasIPv6 tells whether this host has a loopback address of that family.
-func hasIPv6() bool {
-	listener, err := net.Listen("tcp", "[::1]:0")
-	if err != nil {
-		return false
+// hasIPv6 reports whether this host has a loopback address of that family. Where everything is required, it must have.
+func hasIPv6() (bool, error) {
+	has := needs.HasIPv6()
+	if !has && needs.All() {
+		return false, errors.New(needs.RequireAll + "=1, but this host has no IPv6 loopback address")
 	}
-	return listener.Close() == nil
+	return has, nil
 }

@@ -1,0 +1,51 @@
+// Package logtail shortens what a program wrote beside a failed test: the end is shown, the whole is kept in a file.
+package logtail
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Dir is the environment variable that names the directory in which whole logs are kept. Without it they are kept in
+// koine-test-logs, in the directory for temporary files.
+const Dir = "KOINE_TEST_LOGS"
+
+// Lines is how many lines of the end are shown.
+const Lines = 40
+
+// Of returns the last lines of a text. Of a longer one it keeps the whole in a file, and says in which.
+func Of(name, text string) string {
+	text = strings.TrimRight(text, "\n")
+	lines := strings.Split(text, "\n")
+	if len(lines) <= Lines {
+		return text
+	}
+	where, err := keep(name, text)
+	if err != nil {
+		where = fmt.Sprintf("nowhere: %v", err)
+	}
+	left := len(lines) - Lines
+	return fmt.Sprintf("(%d lines before these; all are in %s)\n%s", left, where, strings.Join(lines[left:], "\n"))
+}
+
+// keep writes a text to a file of its own and returns its path.
+func keep(name, text string) (string, error) {
+	dir := os.Getenv(Dir)
+	if dir == "" {
+		dir = filepath.Join(os.TempDir(), "koine-test-logs")
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return "", err
+	}
+	file, err := os.CreateTemp(dir, strings.ReplaceAll(name, "/", "-")+"-*.log")
+	if err != nil {
+		return "", err
+	}
+	_, err = file.WriteString(text + "\n")
+	if closed := file.Close(); err == nil {
+		err = closed
+	}
+	return file.Name(), err
+}
