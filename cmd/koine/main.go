@@ -27,6 +27,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 const (
 	exitNone  = 1 // asked, and there is none
 	exitError = 2 // a mistake on the command line, a refusal, or no answer
+	exitUnmet = 3 // waited, and what was waited for has not come
 )
 
 // exitCode ends the process with a code and without a message: what there was to say has been said.

@@ -21,22 +21,27 @@ func watchCommand() *cobra.Command {
 	var flags queryFlags
 	var once bool
 	var near string
+	var until untilFlags
 	cmd := &cobra.Command{
 		Use: "watch SERVICE... [-- COMMAND [ARG...]]", GroupID: groupLook,
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
 		Long: "Print the instances of services now, and those of a service on each change of it, or run a command each time with\n" +
 			"them on its standard input, one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its\n" +
 			"environment. A change that comes while the command runs is reported after it has ended; what is reported is always\n" +
-			"the last state.",
+			"the last state.\n\n" +
+			"With --until, wait for a state of a service that meets a condition, report that one only, and end.\n" + conditionHelp,
 		Example: "  koine watch web\n" +
 			"  koine watch web api\n" +
-			"  koine watch web -- sh -c 'cat > /etc/backends; systemctl reload haproxy'",
+			"  koine watch web -- sh -c 'cat > /etc/backends; systemctl reload haproxy'\n" +
+			"  koine watch web --until healthy=3.. --timeout 2m    exit code 3 if there are not three in time\n" +
+			"  koine watch web --until healthy=2,gone=web-1",
 		Args:              watchArgs,
 		ValidArgsFunction: completeServices,
 	}
 	flags.add(cmd)
 	addNear(cmd, &near)
 	cmd.Flags().BoolVar(&once, "once", false, "end after the first state, with several services after that of each")
+	until.add(cmd)
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		services, command := watched(cmd, args)
 		q, err := flags.query(services[0])
@@ -46,6 +51,9 @@ func watchCommand() *cobra.Command {
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		w := &watcher{cmd: cmd, services: services, command: command, once: once}
+		if cmd.Flags().Changed("until") || cmd.Flags().Changed("timeout") {
+			return w.await(ctx, c, q, &until)
+		}
 		err = w.watch(ctx, c, q, near)
 		if ctx.Err() != nil { // it was told to stop
 			return nil
@@ -62,6 +70,16 @@ type watcher struct {
 	once     bool
 	// seen are the services of which a state has been reported.
 	seen map[string]bool
+	// until, if set, is what the only state to be reported has to meet; health is then what is reported of it.
+	until  condition
+	health catalog.Health
+	// unmet says what the last state lacked of the condition, unhealthy are those of its instances.
+	unmet     string
+	unhealthy []client.Instance
+	// inTime ends the timeout, and reports whether it had not passed; nil without one.
+	inTime func() bool
+	// reported is set once a state meets the condition.
+	reported bool
 	// away is set while the server does not answer.
 	away bool
 }
@@ -69,7 +87,8 @@ type watcher struct {
 // watch reports each state of the services until the context ends; if a place is named, the nearest of it, but in JSON all
 // of it in order.
 func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, near string) error {
-	if _, err := c.Health(ctx); err != nil { // a wrong address is told at once; a server that goes away is waited for
+	// A wrong address is told at once; a server that goes away is waited for.
+	if _, err := c.Health(ctx); err != nil && (w.until == nil || catalog.KindOf(err) != catalog.KindNotReady) {
 		return err
 	}
 	options := client.WatchOptions{Services: w.services, Tags: q.Tags, Meta: q.Meta, Health: q.Health, Near: near}
@@ -79,6 +98,9 @@ func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, 
 		}
 		if err == nil {
 			w.away = false
+			if !w.meets(&event) {
+				continue
+			}
 			if near != "" && !wantsJSON(w.cmd) {
 				event.Instances = event.Instances[:min(event.Nearest, len(event.Instances))]
 			}
