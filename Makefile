@@ -9,7 +9,7 @@ GOLANGCI := $(TOOLS)/golangci-lint-v2.15.0
 FUZZTIME ?= 30s
 export CGO_ENABLED := 0
 
-.PHONY: all build run test lint check cover vuln fuzz bench microbench image clean
+.PHONY: all build bin/demo run test lint check cover vuln fuzz bench microbench image clean
 
 all: build
 
@@ -17,11 +17,12 @@ all: build
 build:
 	$(GO) build -trimpath -ldflags '$(LDFLAGS)' -o bin/koine ./cmd/koine
 
-## run: build, and show koine dev with a demo; needs nothing but Go
-run: build
-	$(GO) build -trimpath -ldflags '-s -w' -o bin/demo ./test/demo
-	@scripts/install-tools dig curl jq || echo "what is missing is only for trying the examples"
-	@scripts/with-docker scripts/demo
+bin/demo:
+	$(GO) build -trimpath -ldflags '-s -w' -o $@ ./test/demo
+
+## run: build, and show koine dev with a demo; needs nothing but Go; HTTP=host:port and DNS=host:port choose where it listens
+run:
+	@MAKE='$(MAKE)' HTTP='$(HTTP)' DNS='$(DNS)' scripts/run
 
 ## test: everything, with the race detector, on a real Docker engine
 test:

@@ -50,6 +50,15 @@ func (d docker) stop(name string) {
 	})
 }
 
+// stopWithin stops a container and gives it some time before it is killed.
+func (d docker) stopWithin(name string, within time.Duration) {
+	seconds := int(within.Seconds())
+	d.Do("stop "+name, func(ctx context.Context) error {
+		_, err := d.Client().ContainerStop(ctx, name, moby.ContainerStopOptions{Timeout: &seconds})
+		return err
+	})
+}
+
 func (d docker) start(name string) {
 	d.Do("start "+name, func(ctx context.Context) error {
 		_, err := d.Client().ContainerStart(ctx, name, moby.ContainerStartOptions{})
@@ -99,7 +108,7 @@ func TestContainers(t *testing.T) {
 }
 
 func startAndStop(t *testing.T, k *koine, e docker) {
-	e.Run(service("web-1", "web", args("-grace", "3s")))
+	e.Run(service("web-1", "web", args("-grace", "1h")))
 	k.awaitAddresses("web", "172.17.0.2")
 	e.Run(service("web-2", "web"))
 	k.awaitAddresses("web", "172.17.0.2", "172.17.0.3")
@@ -111,15 +120,14 @@ func startAndStop(t *testing.T, k *koine, e docker) {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		e.stop("web-1")
+		e.stopWithin("web-1", time.Hour)
 	}()
 	k.awaitAddresses("web", "172.17.0.3")
-	if status, err := fetch(t.Context(), "http://172.17.0.2/"); err != nil || status != "200 OK" {
-		t.Errorf("out of the answers, but its process is gone already: %q, %v", status, err)
-	}
+	awaitFetch(t, "http://172.17.0.2/") // it is out of the answers, and its process is not gone
 	if i, ok := k.instance("web-1"); !ok || !strings.Contains(i.Drain, "SIGTERM") {
 		t.Errorf("while it drains it is %+v, %v; want the signal as the reason", i.Drain, ok)
 	}
+	e.kill("web-1", "SIGKILL")
 	<-done
 	k.await("the stopped container is removed", func() bool { _, ok := k.instance("web-1"); return !ok })
 	e.start("web-1")
@@ -130,7 +138,7 @@ func startAndStop(t *testing.T, k *koine, e docker) {
 
 // fetch gets a URL as a client of the service would, and returns the status line.
 func fetch(ctx context.Context, url string) (string, error) {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {
@@ -142,6 +150,15 @@ func fetch(ctx context.Context, url string) (string, error) {
 	}
 	defer resp.Body.Close()
 	return resp.Status, nil
+}
+
+// awaitFetch waits until a container answers: without a check it is found before it listens.
+func awaitFetch(t *testing.T, url string) {
+	t.Helper()
+	await(t, url+" answers", func() bool {
+		status, err := fetch(t.Context(), url)
+		return err == nil && status == "200 OK"
+	})
 }
 
 func killed(t *testing.T, k *koine, e docker) {
@@ -298,9 +315,7 @@ func publishedPort(t *testing.T, k *koine, e docker) {
 	if last := i.Addresses[len(i.Addresses)-1]; last.Network != catalog.NetworkHost || last.IP.String() != "127.0.0.1" {
 		t.Errorf("addresses %v, want the host's as the last", i.Addresses)
 	}
-	if status, err := fetch(t.Context(), "http://127.0.0.1:18080/"); err != nil || status != "200 OK" {
-		t.Errorf("published port answers %q, %v", status, err)
-	}
+	awaitFetch(t, "http://127.0.0.1:18080/")
 	e.remove("web-1")
 	k.awaitAddresses("web")
 }

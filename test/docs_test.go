@@ -9,21 +9,15 @@ import (
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
 
 	"github.com/koine-sd/koine/internal/dockertest"
-)
-
-// Bounds on what a document does.
-const (
-	commandTimeout = 30 * time.Second
-	stopTimeout    = 20 * time.Second
-	// answerTimeout is how long a question is asked again: a container that was started a moment ago is not healthy yet.
-	answerTimeout = 15 * time.Second
-	askAgain      = 100 * time.Millisecond
+	"github.com/koine-sd/koine/internal/logtail"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // TestDocs runs the console blocks of the README and the guides, each document in one shell, as somebody would who types
@@ -32,9 +26,7 @@ const (
 func TestDocs(t *testing.T) {
 	engine := dockertest.Start(t, dockertest.Config{})
 	for _, tool := range []string{"bash", "dig", "curl", "jq", "docker"} {
-		if _, err := exec.LookPath(tool); err != nil {
-			t.Fatalf("%v: make test installs it", err)
-		}
+		needs.Tool(t, tool)
 	}
 	root := checkout(t)
 	for _, path := range executed(t) {
@@ -142,17 +134,24 @@ func (d *document) stop() {
 	}
 }
 
-// step runs a command and compares. A question is asked again until its answer is the expected one.
+// pasted are the documents whose commands must work when they are pasted one after the other, without a pause. In the
+// others a question is asked again until its answer is the expected one, as people do.
+var pasted = []string{"README.md"}
+
+// askAgain is the pause before a question is asked again.
+const askAgain = 100 * time.Millisecond
+
+// step runs a command and compares.
 func (d *document) step(path string, s step) {
 	d.t.Helper()
-	deadline := time.Now().Add(answerTimeout)
-	for {
+	again := s.question() && !slices.Contains(pasted, filepath.Base(path))
+	for deadline := time.Now().Add(patience); ; {
 		output, code := d.shell.do(d.t, s.command)
 		right := s.matches(output) && (code == 0 || s.mayFail)
 		if right {
 			return
 		}
-		if !s.question() || time.Now().After(deadline) {
+		if !again || time.Now().After(deadline) {
 			d.t.Fatalf("%s:%d: $ %s\nexit code %d\n--- printed:\n%s\n--- expected:\n%s%s", path, s.line, s.command, code, output,
 				strings.Join(s.expected, "\n"), d.programLog())
 		}
@@ -164,7 +163,7 @@ func (d *document) programLog() string {
 	if d.program == nil {
 		return ""
 	}
-	return "\n--- what runs beside it:\n" + d.program.output.String()
+	return "\n--- what runs beside it:\n" + logtail.Of(d.t.Name(), d.program.output.String())
 }
 
 // shell is one bash that runs the commands of a document.
@@ -210,7 +209,7 @@ func (s *shell) do(t *testing.T, command string) (output string, code int) {
 	// The exit code of the step before is what $? stands for; standard input is empty, for bash's own is the script.
 	fmt.Fprintf(s.input, "(exit $docs_code); . %s </dev/null; docs_code=$?; printf '\\n%s%%d\\n' $docs_code\n", s.script, s.mark)
 	var printed strings.Builder
-	timeout := time.NewTimer(commandTimeout)
+	timeout := time.NewTimer(patience)
 	defer timeout.Stop()
 	for {
 		select {
@@ -224,7 +223,7 @@ func (s *shell) do(t *testing.T, command string) (output string, code int) {
 			}
 			printed.WriteString(line + "\n")
 		case <-timeout.C:
-			t.Fatalf("$ %s\ndoes not end within %v; it printed\n%s", command, commandTimeout, printed.String())
+			t.Fatalf("$ %s\ndoes not end within %v; it printed\n%s", command, patience, printed.String())
 		}
 	}
 }
@@ -274,7 +273,7 @@ func (p *program) mustRun(t *testing.T) {
 	select {
 	case err := <-p.ended:
 		p.ended <- err
-		t.Fatalf("%v ended: %v\n%s", p.command.Args, err, p.output.String())
+		t.Fatalf("%v ended: %v\n%s", p.command.Args, err, logtail.Of(t.Name(), p.output.String()))
 	default:
 	}
 }
@@ -285,8 +284,8 @@ func (p *program) stop(t *testing.T) {
 	_ = p.command.Process.Signal(syscall.SIGTERM) // it may have ended
 	select {
 	case <-p.ended:
-	case <-time.After(stopTimeout):
-		t.Errorf("%v does not end within %v:\n%s", p.command.Args, stopTimeout, p.output.String())
+	case <-time.After(patience):
+		t.Errorf("%v does not end within %v:\n%s", p.command.Args, patience, logtail.Of(t.Name(), p.output.String()))
 	}
 	_ = syscall.Kill(-p.command.Process.Pid, syscall.SIGKILL)
 }

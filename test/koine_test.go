@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -21,14 +22,14 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/build"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/logtail"
 )
 
-// Bounds on what the tests wait for. They are no claims about speed.
-const (
-	patience     = 30 * time.Second
-	pollInterval = 2 * time.Millisecond
-)
+// patience bounds what the tests wait for.
+const patience = eventually.Patience
 
 // binary is Koine's, built once for all tests.
 var binary = sync.OnceValues(func() (string, error) {
@@ -68,7 +69,7 @@ func newKoine(t testing.TB, args ...string) *koine {
 			k.kill()
 		}
 		if t.Failed() && k.stderr != nil {
-			t.Logf("koine said:\n%s", k.stderr)
+			t.Logf("koine said:\n%s", logtail.Of(t.Name()+"-koine", k.stderr.String()))
 		}
 	})
 	return k
@@ -133,14 +134,9 @@ func (k *koine) stop() error {
 // end waits for the end of the process.
 func (k *koine) end() error {
 	k.t.Helper()
-	select {
-	case err := <-k.exited:
-		k.exited <- err // for kill, which may come after
-		return err
-	case <-time.After(patience):
-		k.t.Fatalf("koine has not ended within %v", patience)
-		return nil
-	}
+	err := eventually.Receive(k.t, "koine has ended", k.exited)
+	k.exited <- err // for kill, which may come after
+	return err
 }
 
 // await waits until a condition holds.
@@ -151,27 +147,30 @@ func (k *koine) await(what string, holds func() bool) {
 
 func await(t testing.TB, what string, holds func() bool) {
 	t.Helper()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	ticker := time.NewTicker(pollInterval)
-	defer ticker.Stop()
-	for !holds() {
-		select {
-		case <-ticker.C:
-		case <-deadline.C:
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
+	eventually.True(t, what, holds)
 }
 
 // ask asks the name server over UDP, and over TCP if the answer is cut.
 func (k *koine) ask(name string, qtype uint16) (*mdns.Msg, error) {
 	m := new(mdns.Msg).SetQuestion(name, qtype)
-	c := &mdns.Client{Timeout: time.Second}
-	reply, _, err := c.Exchange(m, k.dns)
+	reply, err := exchange(m, k.dns, "udp")
 	if err == nil && reply.Truncated {
-		c.Net = "tcp"
-		reply, _, err = c.Exchange(m, k.dns)
+		reply, err = exchange(m, k.dns, "tcp")
+	}
+	return reply, err
+}
+
+// resendAfter is when a query is sent again, as resolvers do: a server that was killed has lost it.
+const resendAfter = 2 * time.Second
+
+// exchange sends a query until something answers, or refuses the connection.
+func exchange(m *mdns.Msg, server, network string) (reply *mdns.Msg, err error) {
+	c := &mdns.Client{Net: network, Timeout: resendAfter}
+	for end := time.Now().Add(patience); time.Now().Before(end); {
+		reply, _, err = c.Exchange(m, server)
+		if timeout := net.Error(nil); !errors.As(err, &timeout) || !timeout.Timeout() {
+			return reply, err
+		}
 	}
 	return reply, err
 }

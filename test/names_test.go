@@ -10,7 +10,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	mdns "github.com/miekg/dns"
 	"github.com/moby/moby/api/types/network"
@@ -19,6 +18,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // within runs a function in the network namespace of a process, on a thread that ends with it.
@@ -46,7 +46,7 @@ func (d docker) resolve(from, server, name string, qtype uint16, over string) (a
 	m := new(mdns.Msg).SetQuestion(mdns.Fqdn(name), qtype)
 	var reply *mdns.Msg
 	err = within(d.Inspect(from).State.Pid, func() (err error) {
-		reply, _, err = (&mdns.Client{Net: over, Timeout: time.Second}).Exchange(m, server)
+		reply, err = exchange(m, server, over)
 		return err
 	})
 	if err != nil {
@@ -185,7 +185,7 @@ func everyGateway(t *testing.T, e docker) {
 	}
 	e.network("late", "10.81.7.0/24")
 	listens := func() bool {
-		conn, err := net.DialTimeout("tcp", "10.81.7.1:53", time.Second)
+		conn, err := net.DialTimeout("tcp", "10.81.7.1:53", patience)
 		if err == nil {
 			conn.Close()
 		}
@@ -297,14 +297,14 @@ func TestMacvlan(t *testing.T) {
 		})
 		return err
 	}); err != nil {
-		t.Skipf("no macvlan here: %v", err)
+		needs.Kernel(t, "no macvlan: %v", err)
 	}
 	id := e.Create(service("wired", "wired", on("wire")))
 	if err := e.try("start", func(ctx context.Context) error {
 		_, err := e.Client().ContainerStart(ctx, id, moby.ContainerStartOptions{})
 		return err
 	}); err != nil {
-		t.Skipf("no macvlan here: %v", err)
+		needs.Kernel(t, "no macvlan: %v", err)
 	}
 	e.Run(service("friend", "friend", on("wire")))
 	e.connect("friend", "bridge")

@@ -52,9 +52,10 @@ func TestStoreGoesAway(t *testing.T) {
 		resp, _, err := k.get("/api/v1/services/web")
 		return err == nil && resp.Header.Get(client.HeaderAge) == ""
 	})
-	if _, err := k.client.Register(t.Context(), permanent("web-2", "web")); err != nil {
-		t.Errorf("register with the store back: %v", err)
-	}
+	k.await("the store takes writes again", func() bool {
+		_, err := k.client.Register(t.Context(), permanent("web-2", "web"))
+		return err == nil
+	})
 	if got := k.lookup("web"); len(got) != 2 {
 		t.Errorf("web has %v, want both", got)
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/koine-sd/koine/client"
 	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 func instancesOf(service string) client.InstanceFilter {
@@ -42,22 +43,28 @@ func TestNotReadyIsNeverEmpty(t *testing.T) {
 	}
 	defer silent.Close()
 	k := newKoine(t, "--docker", "unix://"+socket)
-	k.launch()
-	k.await("the door is open", func() bool { _, _, err := k.get("/"); return err == nil })
-
-	resp, body, err := k.get("/api/v1/services/web")
-	if err != nil {
-		t.Fatal(err)
-	}
+	var resp *http.Response
+	var body []byte
+	var reply *mdns.Msg
+	var askErr error
+	k.await("answers from before the grace is over", func() bool {
+		if k.cmd != nil {
+			k.kill()
+		}
+		k.launch()
+		k.await("the listener is open", func() bool { resp, body, err = k.get("/api/v1/services/web"); return err == nil })
+		reply, askErr = k.ask("web.service.koine.", mdns.TypeA)
+		health, _ := k.client.Health(t.Context())
+		return !health.Ready
+	})
 	if resp.StatusCode != http.StatusServiceUnavailable || resp.Header.Get("Retry-After") == "" {
 		t.Errorf("HTTP answers %s, Retry-After %q; want 503 with one", resp.Status, resp.Header.Get("Retry-After"))
 	}
 	if detail := errorBody(t, body); detail.Code != "not_ready" || !strings.Contains(detail.Message, "docker") {
 		t.Errorf("error %+v, want it to name what is waited for", detail)
 	}
-	reply, err := k.ask("web.service.koine.", mdns.TypeA)
-	if err != nil || reply.Rcode != mdns.RcodeServerFailure {
-		t.Errorf("DNS answers %v, %v; want SERVFAIL", reply, err)
+	if askErr != nil || reply.Rcode != mdns.RcodeServerFailure {
+		t.Errorf("DNS answers %v, %v; want SERVFAIL", reply, askErr)
 	}
 	// Once the grace is over, it answers with what it does know.
 	k.await("ready", func() bool { health, err := k.client.Health(t.Context()); return err == nil && health.Ready })
@@ -126,20 +133,25 @@ func checkAll(t *testing.T, k *koine, acknowledged map[string]bool) {
 	}
 }
 
-// TestFullDisk fills the disk under a running store.
-func TestFullDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
+// smallDisk mounts a disk of a size, and returns its directory.
+func smallDisk(t *testing.T, size string) string {
+	t.Helper()
+	needs.Root(t, "mount a small disk")
 	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=200m"); err != nil {
-		t.Skipf("no small disk can be mounted: %v", err)
+	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size="+size); err != nil {
+		needs.Missing(t, "no small disk can be mounted: %v", err)
 	}
 	t.Cleanup(func() {
 		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
 			t.Error(err)
 		}
 	})
+	return dir
+}
+
+// TestFullDisk fills the disk under a running store.
+func TestFullDisk(t *testing.T) {
+	dir := smallDisk(t, "200m")
 	k := newKoine(t, "--docker", "off", "--data-dir", dir)
 	k.start()
 	if _, err := k.client.Register(t.Context(), permanent("kept", "web")); err != nil {
@@ -204,18 +216,7 @@ func fillStore(t *testing.T, k *koine) map[string]bool {
 
 // TestSmallDisk starts on a disk that has no room for a store.
 func TestSmallDisk(t *testing.T) {
-	if os.Geteuid() != 0 {
-		t.Skip("only root can mount a small disk")
-	}
-	dir := t.TempDir()
-	if err := syscall.Mount("tmpfs", dir, "tmpfs", 0, "size=10m"); err != nil {
-		t.Skipf("no small disk can be mounted: %v", err)
-	}
-	t.Cleanup(func() {
-		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
-			t.Error(err)
-		}
-	})
+	dir := smallDisk(t, "10m")
 	k := newKoine(t, "--docker", "off", "--data-dir", dir)
 	k.launch()
 	if err := k.end(); err == nil {
