@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 func unhex(t testing.TB, text string) []byte {
@@ -129,7 +131,7 @@ func TestCookiesOverTheWire(t *testing.T) {
 		if cookie != "" {
 			q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: cookie}}
 		}
-		m, _, err := (&dns.Client{Net: network, UDPSize: 4096, Timeout: time.Minute}).Exchange(q, addr)
+		m, _, err := (&dns.Client{Net: network, UDPSize: 4096, Timeout: eventually.Patience}).Exchange(q, addr)
 		if err != nil {
 			t.Fatal(err)
 		}

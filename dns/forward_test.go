@@ -2,22 +2,26 @@ package dns
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"net/netip"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/miekg/dns"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // upstream is a fake resolver on loopback. Its answer gets each query and the transport; it returns the messages to send.
 type upstream struct {
 	addr   string
-	asked  atomic.Int32
+	asked  atomic.Int32 // how many questions came; one that is sent again is the same
 	answer func(q *dns.Msg, network string) []*dns.Msg
 }
 
@@ -37,10 +41,13 @@ func newUpstream(t testing.TB, answer func(q *dns.Msg, network string) []*dns.Ms
 		listener.Close()
 	}
 	u.addr = packets.LocalAddr().String()
+	var seen sync.Map
 	done := make(chan struct{}, 2)
 	for network, server := range map[string]*dns.Server{"udp": {PacketConn: packets}, "tcp": {Listener: listener}} {
 		server.Handler = dns.HandlerFunc(func(w dns.ResponseWriter, q *dns.Msg) {
-			u.asked.Add(1)
+			if _, again := seen.LoadOrStore(fmt.Sprint(network, q.Id, q.Question), true); !again {
+				u.asked.Add(1)
+			}
 			for _, m := range u.answer(q, network) {
 				w.WriteMsg(m)
 			}
@@ -97,7 +104,7 @@ func unreachable(t *testing.T) string {
 
 func forwarding(t *testing.T, upstreams ...string) *worker {
 	t.Helper()
-	cfg := Config{Upstreams: upstreams, UpstreamTimeout: 20 * time.Second}
+	cfg := Config{Upstreams: upstreams, UpstreamTimeout: eventually.Patience}
 	return seeded(newTestServer(t, cfg, estate()), 1)
 }
 
@@ -167,26 +174,35 @@ func TestForwardPassesCodesOn(t *testing.T) {
 }
 
 func TestForwardTurns(t *testing.T) {
-	answering := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "x.example. 0 IN A 192.0.2.1")) })
-	failing := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
-		m := reply(q)
-		m.Rcode = dns.RcodeServerFailure
-		return one(m)
-	})
-	w := forwarding(t, unreachable(t), silent(t), failing.addr, answering.addr)
-	w.server.upstream.timeout = time.Second
-	for range 3 {
-		if m := ask(t, w, query("x.example.", dns.TypeA), false); len(m.Answer) != 1 {
-			t.Fatalf("reply %v", m)
+	const unreachable, silent, failing, answering = "192.0.2.1", "192.0.2.2", "192.0.2.3", "192.0.2.4"
+	servers := map[string]func(int, *dns.Msg, string) (*dns.Msg, error){
+		unreachable: func(int, *dns.Msg, string) (*dns.Msg, error) { return nil, errGone },
+		silent:      func(int, *dns.Msg, string) (*dns.Msg, error) { return nil, nil },
+		failing:     func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) { return denial(q, dns.RcodeServerFailure, ""), nil },
+		answering: func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) {
+			return reply(q, "x.example. 0 IN A 192.0.2.1"), nil
+		},
+	}
+	synctest.Test(t, func(t *testing.T) {
+		wires := &wires{start: time.Now(), servers: servers, counts: make(map[string]int)}
+		w := forwarding(t, unreachable, silent, failing, answering)
+		w.server.upstream.dial = wires.dial
+		for range 3 {
+			if m := ask(t, w, query("x.example.", dns.TypeA), false); len(m.Answer) != 1 {
+				t.Fatalf("reply %v", m)
+			}
 		}
-	}
-	if failing.asked.Load() != 1 || answering.asked.Load() != 3 {
-		t.Errorf("asked %d and %d times: the one that answered last comes first", failing.asked.Load(), answering.asked.Load())
-	}
-	w = forwarding(t, failing.addr, unreachable(t))
-	if m := ask(t, w, query("x.example.", dns.TypeA), false); m.Rcode != dns.RcodeServerFailure {
-		t.Errorf("all fail: %v", m)
-	}
+		wires.serving.Wait()
+		if wires.counts[failing] != 1 || wires.counts[answering] != 3 {
+			t.Errorf("asked %v times: the one that answered last comes first", wires.counts)
+		}
+		w = forwarding(t, failing, unreachable)
+		w.server.upstream.dial = wires.dial
+		if m := ask(t, w, query("x.example.", dns.TypeA), false); m.Rcode != dns.RcodeServerFailure {
+			t.Errorf("all fail: %v", m)
+		}
+		wires.serving.Wait()
+	})
 }
 
 func TestNoUpstreamAnswers(t *testing.T) {
@@ -308,17 +324,17 @@ func TestForwardsAreBounded(t *testing.T) {
 		<-release
 		return one(reply(q, "x.example. 1 IN A 192.0.2.1"))
 	})
-	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: time.Minute, MaxForwards: 1}, estate())
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: eventually.Patience, MaxForwards: 1}, estate())
 	addr := start(t, s, "127.0.0.1:0").String()
 	first := make(chan *dns.Msg, 1)
-	client := &dns.Client{Timeout: time.Minute}
+	client := &dns.Client{Timeout: eventually.Patience}
 	go func() {
 		m, _, _ := client.Exchange(query("x.example.", dns.TypeA), addr)
 		first <- m
 	}()
 	<-reached
 	for _, network := range []string{"udp", "tcp"} {
-		m, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(query("y.example.", dns.TypeA), addr)
+		m, _, err := (&dns.Client{Net: network, Timeout: eventually.Patience}).Exchange(query("y.example.", dns.TypeA), addr)
 		if err != nil || m.Rcode != dns.RcodeServerFailure {
 			t.Errorf("%s while full: %v %v", network, m, err)
 		}
@@ -333,7 +349,7 @@ func TestForwardsAreBounded(t *testing.T) {
 	var m *dns.Msg
 	var err error
 	for range 10_000 { // the place is given back just after the answer went out
-		m, _, err = (&dns.Client{Net: "tcp", Timeout: time.Minute}).Exchange(query("x.example.", dns.TypeA), addr)
+		m, _, err = (&dns.Client{Net: "tcp", Timeout: eventually.Patience}).Exchange(query("x.example.", dns.TypeA), addr)
 		if err != nil || m.Rcode != dns.RcodeServerFailure {
 			break
 		}
@@ -417,7 +433,7 @@ func TestForwardingLoop(t *testing.T) {
 	addr := s.Addr()
 	s.upstream.servers = []netip.AddrPort{addr}
 	serve(t, s)
-	m, _, err := new(dns.Client).Exchange(query("x.example.", dns.TypeA), addr.String())
+	m, _, err := (&dns.Client{Timeout: eventually.Patience}).Exchange(query("x.example.", dns.TypeA), addr.String())
 	if err != nil || m.Rcode != refused {
 		t.Errorf("reply %v, error %v", m, err)
 	}

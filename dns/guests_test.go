@@ -1,27 +1,22 @@
 package dns
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // await waits until a condition holds.
 func await(t *testing.T, what string, holds func() bool) {
 	t.Helper()
-	deadline, tick := time.NewTimer(20*time.Second), time.NewTicker(2*time.Millisecond)
-	defer deadline.Stop()
-	defer tick.Stop()
-	for !holds() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not in time: %s", what)
-		}
-	}
+	eventually.True(t, what, holds)
 }
 
 // freePort returns an address of loopback that nobody listens on at the moment.
@@ -38,13 +33,25 @@ func freePort(t *testing.T, host string) netip.AddrPort {
 // answersAt tells whether the server answers at an address over both transports.
 func answersAt(at netip.AddrPort) bool {
 	for _, transport := range []string{"udp", "tcp"} {
-		c := &dns.Client{Net: transport, Timeout: time.Second}
-		reply, _, err := c.Exchange(query("pub.service.koine.", dns.TypeA), at.String())
+		reply, err := resent(query("pub.service.koine.", dns.TypeA), at, transport)
 		if err != nil || len(reply.Answer) != 1 {
 			return false
 		}
 	}
 	return true
+}
+
+// resent sends a query again while it gets no reply, as a socket that was closed may have had it. That nothing listens is
+// an error at once.
+func resent(q *dns.Msg, at netip.AddrPort, network string) (m *dns.Msg, err error) {
+	c := &dns.Client{Net: network, Timeout: 2 * time.Second}
+	for end := time.Now().Add(eventually.Patience); time.Now().Before(end); {
+		m, _, err = c.Exchange(q, at.String())
+		if !errors.Is(err, os.ErrDeadlineExceeded) {
+			break
+		}
+	}
+	return m, err
 }
 
 func TestListenAtSeveralAddresses(t *testing.T) {

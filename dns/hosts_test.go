@@ -13,6 +13,7 @@ import (
 	"github.com/miekg/dns"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // mixed are services with instances that have addresses, and instances that have host names.
@@ -185,7 +186,7 @@ func TestHostsOverSockets(t *testing.T) {
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
 	for _, network := range []string{"udp", "tcp"} {
-		m, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(query("both.service.koine.", dns.TypeA), s.Addr().String())
+		m, _, err := (&dns.Client{Net: network, Timeout: eventually.Patience}).Exchange(query("both.service.koine.", dns.TypeA), s.Addr().String())
 		if err != nil || dataOf(m) != "10.0.0.77 192.0.2.100" {
 			t.Errorf("%s: %v, %v", network, m, err)
 		}

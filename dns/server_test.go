@@ -16,6 +16,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 func TestUDPAndTCP(t *testing.T) {
@@ -23,7 +25,7 @@ func TestUDPAndTCP(t *testing.T) {
 	s := newTestServer(t, Config{Metrics: registry}, append(estate(), fleet(300, nil)...))
 	addr := start(t, s, "127.0.0.1:0")
 	for _, network := range []string{"udp", "tcp"} {
-		client := &dns.Client{Net: network}
+		client := &dns.Client{Net: network, Timeout: eventually.Patience}
 		m, _, err := client.Exchange(query("web.service.koine.", dns.TypeA), addr.String())
 		if err != nil || len(m.Answer) != 2 {
 			t.Errorf("%s: %v %v", network, m, err)
@@ -74,7 +76,7 @@ func TestReplyComesFromTheAddressAsked(t *testing.T) {
 		s := newTestServer(t, Config{}, estate())
 		port := start(t, s, bind).Port()
 		addr := netip.AddrPortFrom(netip.MustParseAddr("127.9.9.9"), port).String()
-		m, _, err := new(dns.Client).Exchange(query("web.service.koine.", dns.TypeA), addr)
+		m, _, err := (&dns.Client{Timeout: eventually.Patience}).Exchange(query("web.service.koine.", dns.TypeA), addr)
 		if err != nil || len(m.Answer) != 2 {
 			t.Errorf("%s: %v %v", bind, m, err)
 		}
@@ -82,15 +84,11 @@ func TestReplyComesFromTheAddressAsked(t *testing.T) {
 }
 
 func TestIPv6(t *testing.T) {
-	if conn, err := net.ListenPacket("udp", "[::1]:0"); err != nil {
-		t.Skip("no IPv6 on loopback")
-	} else {
-		conn.Close()
-	}
+	needs.IPv6(t)
 	for _, bind := range []string{"[::1]:0", "[::]:0"} {
 		s := newTestServer(t, Config{}, estate())
 		addr := netip.AddrPortFrom(netip.IPv6Loopback(), start(t, s, bind).Port())
-		m, _, err := new(dns.Client).Exchange(query("web.service.koine.", dns.TypeAAAA), addr.String())
+		m, _, err := (&dns.Client{Timeout: eventually.Patience}).Exchange(query("web.service.koine.", dns.TypeAAAA), addr.String())
 		if err != nil || len(m.Answer) != 1 {
 			t.Errorf("%s: %v %v", bind, m, err)
 		}
@@ -188,14 +186,11 @@ func TestResolvConf(t *testing.T) {
 }
 
 func TestDig(t *testing.T) {
-	dig, err := exec.LookPath("dig")
-	if err != nil {
-		t.Skip("dig is not installed (Debian: bind9-dnsutils)")
-	}
+	dig := needs.Tool(t, "dig")
 	s := newTestServer(t, Config{}, append(estate(), fleet(300, nil)...))
 	addr := start(t, s, "127.0.0.1:0")
 	run := func(args ...string) string {
-		args = append([]string{"@127.0.0.1", "-p", strings.Split(addr.String(), ":")[1], "+tries=1", "+time=10"}, args...)
+		args = append([]string{"@127.0.0.1", "-p", strings.Split(addr.String(), ":")[1], "+tries=1", "+time=300"}, args...)
 		out, err := exec.CommandContext(t.Context(), dig, args...).CombinedOutput()
 		if err != nil {
 			t.Fatalf("dig %v: %v\n%s", args, err, out)

@@ -16,6 +16,8 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // TestConnectionsAreBounded holds which connection gives way to which.
@@ -201,7 +203,7 @@ func TestQueriesOvertake(t *testing.T) {
 		}
 		return one(reply(q, q.Question[0].Name+" 60 IN A 192.0.2.1"))
 	})
-	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: time.Minute}, estate())
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: eventually.Patience}, estate())
 	conn := dialTCP(t, start(t, s, "127.0.0.1:0"))
 	send(t, conn, "slow.example.", "web.service.koine.", "nosuch.koine.", "fast.example.")
 	receive(t, conn, "web.service.koine.", "nosuch.koine.", "fast.example.")
@@ -217,7 +219,7 @@ func TestLastQueriesAreAnswered(t *testing.T) {
 		<-release
 		return one(reply(q, q.Question[0].Name+" 60 IN A 192.0.2.1"))
 	})
-	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: time.Minute}, estate())
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: eventually.Patience}, estate())
 	conn := dialTCP(t, start(t, s, "127.0.0.1:0"))
 	send(t, conn, "slow.example.")
 	<-reached
@@ -239,7 +241,7 @@ func TestPipelinesAreBounded(t *testing.T) {
 		<-release
 		return one(reply(q, q.Question[0].Name+" 60 IN A 192.0.2.1"))
 	})
-	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: time.Minute}, estate())
+	s := newTestServer(t, Config{Upstreams: []string{u.addr}, UpstreamTimeout: eventually.Patience}, estate())
 	conn := dialTCP(t, start(t, s, "127.0.0.1:0"))
 	for i := range maxPipelined + 4 {
 		send(t, conn, string(rune('a'+i))+".example.")

@@ -7,6 +7,8 @@ import (
 
 	"github.com/miekg/dns"
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // TestBurst sends more queries at once than one system call reads, from several sockets: each gets the replies to its
@@ -43,7 +45,7 @@ func TestBurst(t *testing.T) {
 
 func expectReplies(t *testing.T, conn net.Conn, name string, count int) {
 	t.Helper()
-	if err := conn.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
+	if err := conn.SetReadDeadline(time.Now().Add(eventually.Patience)); err != nil {
 		t.Fatal(err)
 	}
 	buf, seen := make([]byte, maxUDP), make(map[uint16]bool)
@@ -68,7 +70,7 @@ func TestRepliesAreTimed(t *testing.T) {
 	addr := start(t, s, "127.0.0.1:0").String()
 	for _, network := range []string{"udp", "tcp"} {
 		for _, name := range []string{"web.service.koine.", "nosuch.koine.", "www.example.com."} {
-			if _, _, err := (&dns.Client{Net: network, Timeout: time.Minute}).Exchange(query(name, dns.TypeA), addr); err != nil {
+			if _, _, err := (&dns.Client{Net: network, Timeout: eventually.Patience}).Exchange(query(name, dns.TypeA), addr); err != nil {
 				t.Fatal(err)
 			}
 		}
