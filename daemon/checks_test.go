@@ -1,21 +1,20 @@
 package daemon
 
 import (
-	"context"
 	"net"
 	"testing"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // TestChecksThatLookAtTheCatalog runs the whole process: an alias follows its service, and an instance whose check stays
 // critical is deregistered.
 func TestChecksThatLookAtTheCatalog(t *testing.T) {
 	d := runDaemon(t, Config{Node: "here", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off})
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)

@@ -7,13 +7,12 @@ import (
 	"net/netip"
 	"testing"
 
-	"github.com/miekg/dns"
-	"go.uber.org/goleak"
-
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/leak"
+	"github.com/miekg/dns"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 func ip(text, network string) catalog.Address {
 	return catalog.Address{Network: network, IP: netip.MustParseAddr(text)}

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -19,6 +20,7 @@ import (
 	"google.golang.org/grpc/health/grpc_health_v1"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // echo answers datagrams with their content and a mark, until the test ends.
@@ -53,7 +55,10 @@ func TestUDP(t *testing.T) {
 	expect(t, probe(t, def), catalog.Passing, "pong \n")
 
 	def.UDP = echo(t, true)
-	expect(t, within(t, 50*time.Millisecond, def), catalog.Passing, "not refused")
+	eventually.True(t, "in time to be sent, and not refused", func() bool {
+		got := within(t, 50*time.Millisecond, def)
+		return got.Status == catalog.Passing && strings.Contains(got.Output, "not refused")
+	})
 	def.UDPReply = true
 	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "no answer: timed out after 50ms")
 
@@ -253,12 +258,13 @@ func (e *execer) Exec(ctx context.Context, container string, args []string) (int
 
 func TestExec(t *testing.T) {
 	def := catalog.Definition{Type: catalog.CheckExec, Container: "c1", Args: []string{"check", "-v"}}
-	run := func(e Execer) Result {
-		def.Timeout = catalog.Duration(20 * time.Millisecond)
-		ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	runFor := func(timeout time.Duration, e Execer) Result {
+		def.Timeout = catalog.Duration(timeout)
+		ctx, cancel := context.WithTimeout(t.Context(), timeout)
 		defer cancel()
 		return (&probers{containers: e}).probe(ctx, &def)
 	}
+	run := func(e Execer) Result { return runFor(eventually.Patience, e) }
 	e := &execer{output: "fine"}
 	expect(t, run(e), catalog.Passing, "fine")
 	if len(e.asked) != 3 || e.asked[0] != "c1" || e.asked[2] != "-v" {
@@ -268,6 +274,6 @@ func TestExec(t *testing.T) {
 	expect(t, run(&execer{code: 2, output: "no"}), catalog.Critical, "no")
 	expect(t, run(&execer{code: 137}), catalog.Critical, "exit code 137")
 	expect(t, run(&execer{err: errors.New("no such container")}), catalog.Critical, "no such container")
-	expect(t, run(&execer{code: -1}), catalog.Critical, "timed out after 20ms")
+	expect(t, runFor(20*time.Millisecond, &execer{code: -1}), catalog.Critical, "timed out after 20ms")
 	expect(t, run(nil), catalog.Critical, "no container engine")
 }

@@ -12,12 +12,13 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
-// probe runs a check for real, with ten seconds to it.
+// probe runs a check for real, with all the time that it may need.
 func probe(t *testing.T, def catalog.Definition) Result {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), eventually.Patience)
 	defer cancel()
 	return (&probers{scripts: true}).probe(ctx, &def)
 }

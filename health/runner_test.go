@@ -10,13 +10,12 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
-	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
-
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/leak"
+	"github.com/prometheus/client_golang/prometheus"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // recorder is a Reporter that remembers what it was told.
 type recorder struct {
@@ -268,16 +267,17 @@ func TestSetKeepsWhatIsDeclaredAlike(t *testing.T) {
 			h.Set([]*catalog.Check{tcp("a", 10*time.Second)})
 			h.after(100 * time.Millisecond)
 		}
-		if n := h.prober.count("a"); n != 2 {
-			t.Errorf("%d runs in 15 s of repeated declarations", n)
+		before := h.prober.count("a") // the second run comes after 5 to 15 s
+		if before < 1 || before > 3 {
+			t.Errorf("%d runs in 15 s of repeated declarations", before)
 		}
 		changed := tcp("a", 20*time.Second)
 		h.Set([]*catalog.Check{changed})
 		h.expect(t, 2*time.Second, "n1/a passing ")
 		h.Set(nil)
 		h.expect(t, time.Minute)
-		if n := h.prober.count("a"); n != 3 {
-			t.Errorf("%d runs: a removed check runs on", n)
+		if n := h.prober.count("a"); n != before+1 {
+			t.Errorf("%d runs after %d: a removed check runs on", n, before)
 		}
 	})
 }

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 func sh(command string) catalog.Definition {
@@ -72,7 +73,7 @@ func fifo(t *testing.T) (path string, lines <-chan string) {
 func drainAll(t *testing.T, lines <-chan string) []string {
 	t.Helper()
 	var all []string
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(eventually.Patience)
 	for {
 		select {
 		case line, ok := <-lines:

@@ -9,12 +9,13 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/leak"
 	"github.com/koine-sd/koine/registry"
 	"github.com/koine-sd/koine/registry/registrytest"
 )
 
 func TestMain(m *testing.M) {
-	goleak.VerifyTestMain(m,
+	leak.Main(m,
 		// etcd's own, which it leaves running after its close.
 		goleak.IgnoreTopFunction("go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.(*serverWatchStream).recvLoop"),
 	)

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"context"
 	"fmt"
 	"io"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // relay passes connections on to one store, and later to another.
@@ -93,8 +93,7 @@ func TestStoreThatLostItsStateIsLoadedAnew(t *testing.T) {
 	}
 	seen := r.view.Revision()
 	relay.point(fresh)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	if _, err := r.view.WaitList(ctx, r.view.Revision, seen); err != nil {
 		t.Fatalf("view at %d: %v", r.view.Revision(), err)
 	}
@@ -157,8 +156,7 @@ func TestStoreThatIsAnotherOneIsLoadedAgain(t *testing.T) {
 		other.mustRegister(t, permanent("n1", fmt.Sprint("theirs", i), "web"))
 	}
 	relay.point(otherAddress)
-	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
-	defer cancel()
+	ctx := eventually.Context(t)
 	for {
 		seen := r.view.Revision()
 		if r.view.Instance("n1", "ours") == nil && r.view.Instance("n1", "theirs0") != nil {

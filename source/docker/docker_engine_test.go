@@ -18,6 +18,8 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/leak"
 	"github.com/koine-sd/koine/internal/pause"
 )
 
@@ -297,7 +299,7 @@ func TestEngineHealthcheck(t *testing.T) {
 	sink := followEngine(t, e)
 	c := demo("web")
 	c.Config.Healthcheck = &container.HealthConfig{
-		Test: []string{"CMD", "/program", "-healthcheck"}, Interval: 200 * time.Millisecond, Timeout: 5 * time.Second, Retries: 1,
+		Test: []string{"CMD", "/program", "-healthcheck"}, Interval: 200 * time.Millisecond, Timeout: eventually.Patience, Retries: 1,
 	}
 	e.Run(c)
 	status := func(want catalog.Status) func(catalog.Registration) bool {
@@ -408,7 +410,7 @@ func TestEngineLeaks(t *testing.T) {
 	sink.wait(t, "web", has("web"))
 	stop()
 	e.Client().Close()
-	goleak.VerifyNone(t, known)
+	leak.None(t, known)
 }
 
 // BenchmarkEngineStart measures the time from the engine's start event to the declaration of the instance.
@@ -448,7 +450,7 @@ func BenchmarkEngineStart(b *testing.B) {
 
 // declaredAt waits until a container is declared and returns when it was first.
 func declaredAt(b *testing.B, sink *recordingSink, id string) time.Time {
-	deadline := time.After(30 * time.Second)
+	deadline := time.After(eventually.Patience)
 	for {
 		sink.mu.Lock()
 		for n := max(0, len(sink.declared)-4); n < len(sink.declared); n++ {

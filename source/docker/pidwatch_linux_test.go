@@ -4,9 +4,12 @@ import (
 	"context"
 	"os/exec"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/leak"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // anyGroup stands in every process's cgroup file, as a container's id stands in those of its own.
@@ -28,10 +31,10 @@ func sleeper(t *testing.T) (pid int, kill func()) {
 }
 
 func TestPidWatch(t *testing.T) {
-	defer goleak.VerifyNone(t, goleak.IgnoreCurrent())
+	defer leak.None(t, goleak.IgnoreCurrent())
 	w, err := newPidWatch(true)
 	if err != nil {
-		t.Skip(err)
+		needs.Kernel(t, "processes cannot be watched: %v", err)
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan struct{})
@@ -50,13 +53,8 @@ func TestPidWatch(t *testing.T) {
 		t.Errorf("ended %v while the process runs", got)
 	}
 	kill()
-	select {
-	case e := <-w.exits:
-		if e != (exit{anyGroup, "s1"}) {
-			t.Errorf("told of %v", e)
-		}
-	case <-time.After(30 * time.Second):
-		t.Fatal("the end of the process was not told")
+	if e := eventually.Receive(t, "the end of the process", w.exits); e != (exit{anyGroup, "s1"}) {
+		t.Errorf("told of %v", e)
 	}
 	// The dead process is not looked for again, the next start is.
 	w.add(anyGroup, "s1", pid)

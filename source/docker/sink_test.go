@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // recordingSink keeps every declared set with the time at which it came.
@@ -44,8 +45,7 @@ func (s *recordingSink) latest() ([]catalog.Registration, int, <-chan struct{}) 
 // wait waits until a declared set meets a condition, and returns it.
 func (s *recordingSink) wait(t *testing.T, what string, condition func([]catalog.Registration) bool) []catalog.Registration {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 60*time.Second)
-	defer cancel()
+	ctx := eventually.Context(t)
 	for {
 		set, n, changed := s.latest()
 		if n > 0 && condition(set) {

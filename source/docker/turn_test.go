@@ -1,20 +1,18 @@
 package docker
 
 import (
-	"context"
 	"net/http"
 	"net/netip"
 	"testing"
-	"time"
+
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // turn sets the health of a demo service.
 func turn(t *testing.T, ip netip.Addr, ok string) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-	defer cancel()
 	url := "http://" + netip.AddrPortFrom(ip, 80).String() + "/health?ok=" + ok
-	request, err := http.NewRequestWithContext(ctx, http.MethodPut, url, nil)
+	request, err := http.NewRequestWithContext(eventually.Context(t), http.MethodPut, url, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
