@@ -10,13 +10,15 @@ import (
 	"testing"
 
 	mdns "github.com/miekg/dns"
+
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // resolverOf starts a resolver in the foreground with a configuration, at an address of loopback.
 var resolverOf = map[string]func(t *testing.T, address, conf string) *exec.Cmd{
 	"dnsmasq": func(t *testing.T, address, conf string) *exec.Cmd {
 		host, port, _ := net.SplitHostPort(address)
-		return exec.Command(tool(t, "dnsmasq", "dnsmasq-base"), "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
+		return exec.Command(needs.Tool(t, "dnsmasq"), "--keep-in-foreground", "--no-resolv", "--no-hosts", "--user=root",
 			"--pid-file=", "--log-facility=-", "--bind-interfaces", "--listen-address="+host, "--port="+port, "--conf-file="+conf)
 	},
 	"unbound": func(t *testing.T, address, conf string) *exec.Cmd {
@@ -26,21 +28,8 @@ var resolverOf = map[string]func(t *testing.T, address, conf string) *exec.Cmd{
 			"\tpidfile: \"\"\n\tuse-syslog: no\n\tmodule-config: \"validator iterator\"\n"+
 			"\ttrust-anchor: \". DS 20326 8 2 E06D44B80B8F1D39A95C0B0D7C65D04458E880409BBC683457104237C7F8EC8D\"\n"+
 			"remote-control:\n\tcontrol-enable: no\ninclude: \""+conf+"\"\n")
-		return exec.Command(tool(t, "unbound", "unbound"), "-d", "-p", "-c", whole)
+		return exec.Command(needs.Tool(t, "unbound"), "-d", "-p", "-c", whole)
 	},
-}
-
-// tool returns the path of a program, or skips the test where it is not installed.
-func tool(t *testing.T, name, debian string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name) // where a plain user's PATH does not lead
-	}
-	if err != nil {
-		t.Skipf("%s is not installed (Debian: %s)", name, debian)
-	}
-	return path
 }
 
 func writeFile(t *testing.T, path, text string) {

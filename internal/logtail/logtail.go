@@ -22,16 +22,21 @@ func Of(name, text string) string {
 	if len(lines) <= Lines {
 		return text
 	}
-	where, err := keep(name, text)
-	if err != nil {
-		where = fmt.Sprintf("nowhere: %v", err)
-	}
 	left := len(lines) - Lines
-	return fmt.Sprintf("(%d lines before these; all are in %s)\n%s", left, where, strings.Join(lines[left:], "\n"))
+	return fmt.Sprintf("(%d lines before these; all are in %s)\n%s", left, Keep(name, text), strings.Join(lines[left:], "\n"))
 }
 
-// keep writes a text to a file of its own and returns its path.
-func keep(name, text string) (string, error) {
+// Keep writes a text to a file of its own, and says in which: "nowhere" with the reason if that fails.
+func Keep(name, text string) (where string) {
+	path, err := write(name, text)
+	if err != nil {
+		return fmt.Sprintf("nowhere: %v", err)
+	}
+	return path
+}
+
+// write writes a text to a file of its own and returns its path.
+func write(name, text string) (string, error) {
 	dir := os.Getenv(Dir)
 	if dir == "" {
 		dir = filepath.Join(os.TempDir(), "koine-test-logs")
