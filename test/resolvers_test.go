@@ -73,7 +73,7 @@ func TestHostsResolvers(t *testing.T) {
 			for _, question := range []string{"web.service.koine.", "web.service.consul."} {
 				for _, network := range []string{"udp", "tcp"} {
 					await(t, name+" answers "+question+" by "+network, func() bool {
-						m, _, err := (&mdns.Client{Net: network, Timeout: patience}).Exchange(new(mdns.Msg).SetQuestion(question, mdns.TypeA), address)
+						m, err := exchange(new(mdns.Msg).SetQuestion(question, mdns.TypeA), address, network)
 						return err == nil && m.Rcode == mdns.RcodeSuccess && len(m.Answer) == 1
 					})
 				}
