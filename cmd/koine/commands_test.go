@@ -85,7 +85,7 @@ func TestGroups(t *testing.T) {
 func TestFlagsComplete(t *testing.T) {
 	free := []string{ // numbers, times and texts of the user's own
 		"port", "meta", "weight", "ttl", "address", "check-http", "check-tcp", "check-udp", "check-grpc", "check-h2ping",
-		"check-interval", "since", "last", "reason", "wait", "message", "advertise",
+		"check-interval", "since", "last", "reason", "wait", "timeout", "message", "advertise",
 	}
 	root := newRoot()
 	for _, cmd := range allCommands(root) {

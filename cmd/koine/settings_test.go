@@ -118,7 +118,7 @@ func TestMisspelt(t *testing.T) {
 		"KOINE_DATADIR=x", "KOINE_DATA_DIR=x", "KOINE_HTPP=x", "KOINE_CONFIG=x", "KOINE_CONFIGDIR=x", "KOINE_LOGLEVEL=x", "PATH=x",
 		// what koine watch, Kubernetes and others set
 		"KOINE_SERVICE=x", "KOINE_REVISION=1", "KOINE_PORT=tcp://10.0.0.1:8500", "KOINE_SERVICE_HOST=x", "KOINE_PORT_8500_TCP=x",
-		"KOINE_REQUIRE_DOCKER=1", "KOINE_=x",
+		"KOINE_REQUIRE_ALL=1", "KOINE_=x",
 	}
 	for command, want := range map[string][]string{
 		"dev": {

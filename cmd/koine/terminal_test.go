@@ -18,6 +18,8 @@ import (
 	"github.com/creack/pty"
 
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // asKoine has the test's binary be koine.
@@ -29,9 +31,6 @@ func TestMain(m *testing.M) {
 	}
 	os.Exit(m.Run())
 }
-
-// bound is for what is as good as immediate, on a machine that is busy with other things.
-const bound = 2 * time.Minute
 
 // shell is an interactive bash on a terminal, and the server that koine registers with there.
 type shell struct {
@@ -50,10 +49,7 @@ type shell struct {
 // newShell starts a bash in which koine is a function, in a directory of its own.
 func newShell(t *testing.T) *shell {
 	t.Helper()
-	bash, err := exec.LookPath("bash")
-	if err != nil {
-		t.Skip("bash is not installed")
-	}
+	bash := needs.Tool(t, "bash")
 	server := newRegistrations(t)
 	self, err := os.Executable()
 	if err != nil {
@@ -67,7 +63,7 @@ func newShell(t *testing.T) *shell {
 	cmd.Env = append(os.Environ(), asKoine+"=1", "KOINE_HTTP="+server.URL, "TERM=dumb", "PS1=$ ", "HISTFILE=")
 	terminal, err := pty.Start(cmd)
 	if err != nil {
-		t.Skipf("no terminal: %v", err)
+		needs.Missing(t, "no terminal can be opened: %v", err)
 	}
 	s := &shell{t: t, dir: cmd.Dir, terminal: terminal, server: server, wake: make(chan struct{}, 1)}
 	s.hangUp = func() { _ = cmd.Process.Signal(syscall.SIGHUP) }
@@ -88,7 +84,7 @@ func newShell(t *testing.T) *shell {
 func (s *shell) end(ended <-chan struct{}, bash *os.Process) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
-	timer := time.NewTimer(bound)
+	timer := time.NewTimer(eventually.Patience)
 	defer timer.Stop()
 	for {
 		s.hangUp()
@@ -131,7 +127,7 @@ func (s *shell) send(text string) {
 // expect waits until the terminal shows a pattern, and forgets what it showed before.
 func (s *shell) expect(pattern string) {
 	s.t.Helper()
-	timer := time.NewTimer(bound)
+	timer := time.NewTimer(eventually.Patience)
 	defer timer.Stop()
 	for !s.shows(regexp.MustCompile(pattern)) {
 		select {
@@ -208,7 +204,7 @@ func (s *registrations) requests() []string {
 // awaits waits until the server has got requests; a registration that was only renewed counts once.
 func (s *registrations) awaits(t *testing.T, want ...string) {
 	t.Helper()
-	timer := time.NewTimer(bound)
+	timer := time.NewTimer(eventually.Patience)
 	defer timer.Stop()
 	for !slices.Equal(slices.Compact(s.requests()), want) {
 		select {

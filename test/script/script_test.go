@@ -40,7 +40,7 @@ func (s scripts) Run() int {
 const builtVersion = "1.2.3-script"
 
 // needsOwnStore are the scripts that have nothing to do with a store elsewhere, or are about the embedded one.
-var needsOwnStore = []string{"cli", "config", "datadir", "doors", "engine"}
+var needsOwnStore = []string{"cli", "config", "datadir", "doors", "engine", "fish", "zsh"}
 
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
