@@ -9,16 +9,16 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/prometheus/client_golang/prometheus"
-	"go.uber.org/goleak"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/leak"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { leak.Main(m) }
 
 // sink remembers what was declared, in brief: the instances with their checks, and the checks of the node.
 type sink struct {
@@ -64,13 +64,7 @@ func next(c chan string) string {
 // await returns what is declared before long.
 func await(t *testing.T, c chan string) string {
 	t.Helper()
-	select {
-	case got := <-c:
-		return got
-	case <-time.After(30 * time.Second):
-		t.Fatal("nothing was declared")
-		return ""
-	}
+	return eventually.Receive(t, "something is declared", c)
 }
 
 type directory struct {

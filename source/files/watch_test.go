@@ -15,6 +15,8 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // run starts the source's Run and returns what ends it and waits for it.
@@ -34,7 +36,7 @@ func (d *directory) run() (stop func()) {
 func (d *directory) await(want string) {
 	d.t.Helper()
 	// A file may be read while it is being written; what stays is what counts.
-	for deadline := time.Now().Add(30 * time.Second); ; {
+	for deadline := time.Now().Add(eventually.Patience); ; {
 		got := await(d.t, d.sink.declared)
 		if got == want {
 			return
@@ -311,7 +313,7 @@ func TestDirectoryThatIsUnmounted(t *testing.T) {
 		f.device++
 		f.mu.Unlock()
 		if mount == 0 {
-			t.Skip("this system does not number its file systems")
+			needs.Kernel(t, "this system does not number its file systems")
 		}
 		f.remove("web.json")
 		f.after(time.Hour, "-")
