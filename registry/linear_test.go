@@ -223,7 +223,7 @@ func TestRegistriesOnOneStoreAreLinearizable(t *testing.T) {
 			}
 		}
 		t.Logf("%d operations, %d of them without an answer, in %v", len(history), unknown, time.Since(begun))
-		result, info := porcupine.CheckOperationsVerbose(catalogModel.ToModel(), history, 5*time.Minute)
+		result, info := porcupine.CheckOperationsVerbose(catalogModel.ToModel(), history, 30*time.Minute)
 		if result != porcupine.Ok {
 			path := t.ArtifactDir() + "/history.html"
 			_ = porcupine.VisualizePath(catalogModel.ToModel(), info, path)
