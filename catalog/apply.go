@@ -68,9 +68,11 @@ type nodeState struct {
 	// snapshot is what readers see. It alone may be read by others than the writer.
 	snapshot atomic.Pointer[NodeSnapshot]
 
-	// What the batch has touched: the node at all, its host, some of its instances.
+	// What the batch has touched: the node at all, its host, some of its instances, and the checks that came, went or
+	// moved, by ID.
 	touched, hostTouched bool
 	dirty                []dirtyInstance
+	movedChecks          []string
 }
 
 // instanceState is one instance, and stays the same for as long as its record is there.
@@ -80,9 +82,25 @@ type instanceState struct {
 	endpoint atomic.Pointer[Endpoint]
 	// next has the record that the endpoint is to have, with its revisions; nil if that was deleted.
 	next *Endpoint
+	// node is where the instance stands, for good.
+	node *nodeState
 	// dirty tells whether the batch has touched it.
 	dirty bool
 }
+
+// nodeKey and compare have indices lead to instances and nodes. An instance in an index has an endpoint.
+func (i *instanceState) nodeKey() string { return i.node.key }
+
+func (i *instanceState) compare(j *instanceState) int {
+	if i.node == j.node {
+		return strings.Compare(i.endpoint.Load().ID, j.endpoint.Load().ID)
+	}
+	return strings.Compare(i.node.key, j.node.key)
+}
+
+func (n *nodeState) nodeKey() string { return n.key }
+
+func (n *nodeState) compare(m *nodeState) int { return strings.Compare(n.key, m.key) }
 
 type dirtyInstance struct {
 	id    string
@@ -106,8 +124,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	}
 	v.publishNodes(b)
 	v.publishServices(b)
-	updateIndex(v.byIP, b.addresses)
-	updateIndex(v.byName, b.names)
+	v.publishIndices(b)
 	if b.drains {
 		v.publishDrains()
 	}
@@ -124,6 +141,18 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	v.revision.Store(revision)
 	v.wake.fire(b.woken)
 	b.reset()
+}
+
+// publishIndices changes by which keys instances and nodes are found.
+func (v *View) publishIndices(b *batch) {
+	v.byIP.update(b.addresses)
+	v.byName.update(b.names)
+	v.byID.update(b.ids)
+	v.nodesByIP.update(b.nodeAddresses)
+	v.places.update(b.places)
+	for _, i := range b.gone {
+		i.endpoint.Store(nil)
+	}
 }
 
 // record notes one change in the raw state and marks what it touches.
@@ -186,7 +215,7 @@ func (n *nodeState) recordInstance(b *batch, c *Change) {
 		return
 	}
 	if !ok {
-		i = &instanceState{}
+		i = &instanceState{node: n}
 		n.instances[c.Instance.ID] = i
 	}
 	i.next = &Endpoint{Instance: c.Instance, CreateRevision: c.CreateRevision, ModRevision: c.ModRevision}
@@ -201,7 +230,11 @@ func (n *nodeState) recordCheck(c *Change) {
 			n.touch(instance, i)
 		}
 	}
-	if old, ok := n.checks[c.ID]; ok {
+	old, ok := n.checks[c.ID]
+	if !ok || c.Check == nil || c.Check.Instance != old.Instance {
+		n.movedChecks = append(n.movedChecks, c.ID)
+	}
+	if ok {
 		touch(old.Instance)
 		delete(n.checks, c.ID)
 		if rest := removeCheck(n.checksOf[old.Instance], c.ID); len(rest) > 0 {
@@ -220,7 +253,7 @@ func (n *nodeState) recordCheck(c *Change) {
 
 // insertCheck and removeCheck return a new list: the old one may stand in a published snapshot.
 func insertCheck(list []*Check, c *Check) []*Check {
-	i, _ := slices.BinarySearchFunc(list, c.ID, func(c *Check, id string) int { return strings.Compare(c.ID, id) })
+	i, _ := slices.BinarySearchFunc(list, c.ID, compareCheckID)
 	return slices.Insert(slices.Clip(slices.Clone(list)), i, c)
 }
 

@@ -1,18 +1,21 @@
 package catalog
 
-import (
-	"net/netip"
-	"slices"
-)
+import "slices"
 
 // batch collects what the changes of one Apply touch, so that each snapshot is rebuilt once.
 type batch struct {
 	revision  uint64
 	nodes     []*nodeState
-	endpoints []endpointChange // of one node
-	services  []endpointChange // sorted by service before use
-	addresses map[netip.Addr][]indexChange
-	names     map[nameOn][]indexChange
+	endpoints []edit[*Endpoint] // of one node, or of one service
+	services  []endpointChange  // sorted by service before use
+	// What changes in the indices, and in how many stand in each place.
+	addresses     []indexChange[ipKey, *instanceState]
+	names         []indexChange[nameOn, *instanceState]
+	ids           []indexChange[string, *instanceState]
+	nodeAddresses []indexChange[ipKey, *nodeState]
+	places        map[Locality]int
+	// gone are instances that readers are not to see any more.
+	gone []*instanceState
 	// why says for what reason instances were deleted.
 	why map[*instanceState]string
 	// eldest has an instance of each service that came with this batch.
@@ -32,29 +35,30 @@ type batch struct {
 const maxBatch = 4096
 
 func newBatch() batch {
-	return batch{
-		addresses: make(map[netip.Addr][]indexChange), names: make(map[nameOn][]indexChange),
-		eldest: make(map[string]*Instance), why: make(map[*instanceState]string),
-	}
+	return batch{eldest: make(map[string]*Instance), places: make(map[Locality]int), why: make(map[*instanceState]string)}
 }
 
 // reset forgets what the batch has held, and keeps its memory unless that is large.
 func (b *batch) reset() {
-	if cap(b.services) > maxBatch || cap(b.endpoints) > maxBatch || cap(b.nodes) > maxBatch || cap(b.woken) > maxBatch {
+	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses))
+	if largest > maxBatch || len(b.places) > maxBatch {
 		*b = newBatch()
 		return
 	}
-	clear(b.nodes[:cap(b.nodes)])
-	clear(b.endpoints[:cap(b.endpoints)])
-	clear(b.services[:cap(b.services)])
-	clear(b.addresses)
-	clear(b.names)
 	clear(b.eldest)
+	clear(b.places)
 	clear(b.why)
 	*b = batch{
-		nodes: b.nodes[:0], endpoints: b.endpoints[:0], services: b.services[:0], woken: b.woken[:0], changed: b.changed[:0],
-		addresses: b.addresses, names: b.names, eldest: b.eldest, why: b.why,
+		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
+		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses),
+		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
+}
+
+// emptied returns an empty list in the same memory, which leads to nothing any more.
+func emptied[T any](list []T) []T {
+	clear(list)
+	return list[:0]
 }
 
 // endpointChange replaces old by new in a list, that of a service given by its name in lower case or of a node; either
@@ -66,15 +70,9 @@ type endpointChange struct {
 	why string
 }
 
-// indexChange puts an instance under a key of an index, or takes it away from there.
-type indexChange struct {
-	state *instanceState
-	gone  bool
-}
-
-// note sorts a change of an endpoint under its node, the services and the addresses that it concerns.
+// note sorts a change of an endpoint under its node, and under the services, keys and places that it concerns.
 func (b *batch) note(i *instanceState, c endpointChange) {
-	b.endpoints = append(b.endpoints, c)
+	b.endpoints = append(b.endpoints, c.edit())
 	oldService, newService := "", ""
 	if c.old != nil {
 		oldService = fold(c.old.Service)
@@ -96,53 +94,84 @@ func (b *batch) note(i *instanceState, c endpointChange) {
 			b.services = append(b.services, endpointChange{service: newService, new: c.new})
 		}
 	}
-	if c.old != nil && c.new != nil && slices.EqualFunc(c.old.Instance.Addresses, c.new.Instance.Addresses, Address.Equal) {
-		return // found under the same addresses and names
-	}
-	b.index(c.old, indexChange{i, true})
-	b.index(c.new, indexChange{i, false})
+	b.noteIndices(i, c)
+	b.notePlace(c)
 }
 
-// index sorts a change under the addresses and names of an endpoint, if there is one.
-func (b *batch) index(e *Endpoint, c indexChange) {
+// noteIndices sorts a change under the keys by which the instance is found.
+func (b *batch) noteIndices(i *instanceState, c endpointChange) {
+	if c.old != nil && c.new != nil && slices.EqualFunc(c.old.Instance.Addresses, c.new.Instance.Addresses, Address.Equal) {
+		return // found by the same keys
+	}
+	if c.old == nil || c.new == nil {
+		b.ids = append(b.ids, indexChange[string, *instanceState]{key: c.subject().ID, edit: edit[*instanceState]{i, c.new == nil}})
+	}
+	b.index(c.old, edit[*instanceState]{i, true})
+	b.index(c.new, edit[*instanceState]{i, false})
+}
+
+// index sorts an edit under the addresses and names of an endpoint, if there is one.
+func (b *batch) index(e *Endpoint, change edit[*instanceState]) {
 	if e == nil {
 		return
 	}
 	for _, a := range e.Instance.Addresses {
-		if ip := a.IP.Unmap(); ip.IsValid() {
-			b.addresses[ip] = append(b.addresses[ip], c)
+		if a.IP.IsValid() {
+			b.addresses = append(b.addresses, indexChange[ipKey, *instanceState]{key: a.IP.As16(), edit: change})
 		}
 		for _, name := range a.Names {
 			key := nameOn{networkKey(a), fold(name)}
-			b.names[key] = append(b.names[key], c)
+			b.names = append(b.names, indexChange[nameOn, *instanceState]{key: key, edit: change})
 		}
 	}
 }
 
-// updateIndex changes the lists of instances that stand under some keys.
-func updateIndex[K comparable](index *shardMap[K, []*instanceState], changed map[K][]indexChange) {
-	if len(changed) == 0 {
+// noteHost sorts a change of a node under its addresses and its place. The host before is nil for a node that is new.
+func (b *batch) noteHost(n *nodeState, before, after *Host) {
+	var old, now Node
+	if before != nil && before.Node != nil {
+		old = *before.Node
+	}
+	if after.Node != nil {
+		now = *after.Node
+	}
+	b.move(old.Locality, now.Locality)
+	if slices.EqualFunc(old.Addresses, now.Addresses, Address.Equal) {
 		return
 	}
-	put := make(map[K][]*instanceState, len(changed))
-	var gone []K
-	for key, changes := range changed {
-		old, _ := index.get(key)
-		list := slices.Clone(old)
-		for _, c := range changes {
-			at := slices.Index(list, c.state)
-			switch {
-			case c.gone && at >= 0:
-				list = slices.Delete(list, at, at+1)
-			case !c.gone && at < 0:
-				list = append(list, c.state)
-			}
-		}
-		if len(list) > 0 {
-			put[key] = slices.Clip(list)
-		} else {
-			gone = append(gone, key)
+	b.indexNode(old.Addresses, edit[*nodeState]{n, true})
+	b.indexNode(now.Addresses, edit[*nodeState]{n, false})
+}
+
+func (b *batch) indexNode(addresses []Address, change edit[*nodeState]) {
+	for _, a := range addresses {
+		if a.IP.IsValid() {
+			b.nodeAddresses = append(b.nodeAddresses, indexChange[ipKey, *nodeState]{key: a.IP.As16(), edit: change})
 		}
 	}
-	index.update(put, gone)
+}
+
+// notePlace counts the places of instances that say themselves where they are.
+func (b *batch) notePlace(c endpointChange) {
+	var from, to Locality
+	if c.old != nil && c.old.Instance.Locality != (Locality{}) {
+		from = c.old.Place()
+	}
+	if c.new != nil && c.new.Instance.Locality != (Locality{}) {
+		to = c.new.Place()
+	}
+	b.move(from, to)
+}
+
+// move counts one less in a place, and one more in another; the zero Locality is no place.
+func (b *batch) move(from, to Locality) {
+	if from == to {
+		return
+	}
+	if from != (Locality{}) {
+		b.places[from]--
+	}
+	if to != (Locality{}) {
+		b.places[to]++
+	}
 }

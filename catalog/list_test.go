@@ -16,7 +16,7 @@ func TestEndpointListIsWhatASortedMapIs(t *testing.T) {
 	for round := range 400 {
 		before, wantBefore := list, slices.Collect(list.All())
 		touched := make(map[string]bool)
-		var changes []endpointChange
+		var changes []edit[*Endpoint]
 		for range 1 + rnd.IntN(1+rnd.IntN(1+rnd.IntN(400))) {
 			id := fmt.Sprintf("i-%03d", rnd.IntN(700))
 			if touched[id] {
@@ -30,7 +30,7 @@ func TestEndpointListIsWhatASortedMapIs(t *testing.T) {
 			} else {
 				delete(model, id)
 			}
-			changes = append(changes, c)
+			changes = append(changes, c.edit())
 		}
 		list = list.with(changes)
 		var want []*Endpoint
@@ -43,7 +43,7 @@ func TestEndpointListIsWhatASortedMapIs(t *testing.T) {
 		if !slices.Equal(slices.Collect(list.All()), want) || list.Len() != len(want) || list.find("i-700") != nil {
 			t.Fatalf("round %d: the list has %d endpoints, the map %d, or others", round, list.Len(), len(want))
 		}
-		for _, chunk := range list.chunks {
+		for _, chunk := range list.list.chunks {
 			if len(chunk) == 0 || len(chunk) > maxChunk {
 				t.Fatalf("round %d: a chunk of %d", round, len(chunk))
 			}
@@ -52,8 +52,8 @@ func TestEndpointListIsWhatASortedMapIs(t *testing.T) {
 			t.Fatalf("round %d: the list before has changed", round)
 		}
 	}
-	if len(list.chunks) < 3 {
-		t.Fatalf("%d chunks at the end: nothing was tried", len(list.chunks))
+	if len(list.list.chunks) < 3 {
+		t.Fatalf("%d chunks at the end: nothing was tried", len(list.list.chunks))
 	}
 }
 

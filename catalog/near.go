@@ -94,7 +94,8 @@ func does(good, taking, floor int) bool { return good > 0 && good*100 >= floor*t
 // PlaceOf returns where an asker is, going by its source address as seen on a node: where the container on the node runs,
 // and for everybody else, where the node is.
 func (v *View) PlaceOf(node string, ip netip.Addr) Locality {
-	if e := v.containerAt(node, ip.Unmap().WithZone("")); e != nil {
+	on, _ := v.nodes.get(fold(node))
+	if e := v.containerAt(on, ip.Unmap().WithZone("")); e != nil {
 		return e.Place()
 	}
 	return v.placeOfNode(node)
@@ -123,10 +124,8 @@ func (v *View) PlaceNamed(text string) (Locality, error) {
 	if at, ok, err := v.zone(text); ok || err != nil {
 		return at, err
 	}
-	for _, node := range v.Nodes() {
-		if e := node.Endpoint(text); e != nil {
-			return e.Place(), nil
-		}
+	for e := range v.ByID(text) {
+		return e.Place(), nil
 	}
 	return Locality{}, unknownPlace("no zone, node or instance %.100q", text)
 }
@@ -138,10 +137,8 @@ func unknownPlace(format string, args ...any) error {
 
 // placeInRegion takes any zone of a region that there is: nothing need run there.
 func (v *View) placeInRegion(at Locality) (Locality, error) {
-	for place := range v.places {
-		if place.Region == at.Region && at.Region != "" {
-			return at, nil
-		}
+	if _, ok := v.places.named.get(placeName{region: true, name: at.Region}); ok {
+		return at, nil
 	}
 	return Locality{}, unknownPlace("no region %.100q", at.Region)
 }
@@ -150,9 +147,9 @@ func (v *View) placeAt(ip netip.Addr) (Locality, error) {
 	for e := range v.ByIP(ip) {
 		return e.Place(), nil
 	}
-	for _, node := range v.Nodes() {
-		if node.Node != nil && slices.ContainsFunc(node.Node.Addresses, func(a Address) bool { return a.IP.Unmap() == ip }) {
-			return node.Node.Locality, nil
+	for node := range v.nodesByIP.all(ip.As16()) {
+		if record := node.snapshot.Load().Node; record != nil {
+			return record.Locality, nil
 		}
 	}
 	return Locality{}, unknownPlace("nothing is known to be at %s", ip)
@@ -160,30 +157,9 @@ func (v *View) placeAt(ip netip.Addr) (Locality, error) {
 
 // zone returns the place that has a zone's name, and whether there is one.
 func (v *View) zone(name string) (at Locality, found bool, err error) {
-	for place := range v.places {
-		switch {
-		case name == "" || place.Zone != name || found && place == at:
-		case found:
-			return at, true, Errorf(KindInvalid, "zone %.100q is in several regions", name).WithHint("write it as region/zone")
-		default:
-			at, found = place, true
-		}
+	place, found := v.places.named.get(placeName{name: name})
+	if place.several {
+		err = Errorf(KindInvalid, "zone %.100q is in several regions", name).WithHint("write it as region/zone")
 	}
-	return at, found, nil
-}
-
-// places yields where the nodes are, and then where instances are that say so themselves.
-func (v *View) places(yield func(Locality) bool) {
-	for _, node := range v.Nodes() {
-		if node.Node != nil && !yield(node.Node.Locality) {
-			return
-		}
-	}
-	for _, node := range v.Nodes() {
-		for e := range node.Endpoints.All() {
-			if e.Instance.Locality != (Locality{}) && !yield(e.Place()) {
-				return
-			}
-		}
-	}
+	return place.at, found, err
 }

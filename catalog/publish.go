@@ -14,7 +14,7 @@ func (v *View) publishNodes(b *batch) {
 		if n.hostTouched || first {
 			n.rebuildHost(b)
 		}
-		b.endpoints = b.endpoints[:0]
+		b.endpoints = emptied(b.endpoints)
 		for _, d := range n.dirty {
 			v.writer.rebuildInstance(b, n, d)
 		}
@@ -39,13 +39,17 @@ func (v *View) publishNodes(b *batch) {
 	v.nodes.update(fresh, removed)
 }
 
-// publish makes the node's snapshot anew.
+// publish makes the node's next snapshot.
 func (n *nodeState) publish(b *batch) {
-	var list EndpointList
+	next := &NodeSnapshot{Name: n.name, Host: n.host, Index: b.revision}
 	if before := n.snapshot.Load(); before != nil {
-		list = before.Endpoints
+		next.Endpoints, next.places = before.Endpoints, before.places
 	}
-	n.snapshot.Store(&NodeSnapshot{Name: n.name, Host: n.host, Index: b.revision, Endpoints: list.with(b.endpoints)})
+	next.Endpoints = next.Endpoints.with(b.endpoints)
+	if len(n.movedChecks) > 0 {
+		next.places = n.placeChecks(next.places)
+	}
+	n.snapshot.Store(next)
 }
 
 // rebuildHost makes the node's Host anew. Every endpoint points at its host, so all are made anew too; those that look the
@@ -64,6 +68,7 @@ func (n *nodeState) rebuildHost(b *batch) {
 	}
 	before := n.host
 	n.host = host
+	b.noteHost(n, before, host)
 	if before == nil || !before.looksLike(host) {
 		b.hosts = true
 		b.moved = append(b.moved, hostChange{n.name, before, host})
@@ -82,7 +87,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 		delete(n.instances, d.id)
 		if old != nil {
 			b.note(i, endpointChange{old: old, why: b.why[i]})
-			i.endpoint.Store(nil)
+			b.gone = append(b.gone, i)
 		}
 		return
 	}
@@ -132,7 +137,11 @@ func (v *View) publishService(b *batch, state *serviceState, changes []endpointC
 	if before != nil {
 		after.Name, old = before.Name, before.Endpoints
 	}
-	after.Endpoints = replaceEndpoints(old, changes)
+	b.endpoints = emptied(b.endpoints)
+	for _, c := range changes {
+		b.endpoints = append(b.endpoints, c.edit())
+	}
+	after.Endpoints = edited(old, b.endpoints, compareEndpoints)
 	after.Healthy, after.BelowFloor = answered(after.Endpoints)
 	if before != nil && !slices.ContainsFunc(changes, endpointChange.visible) {
 		after.Index = before.Index

@@ -210,12 +210,13 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	if len(n.list) == 0 {
 		return AllNetworks
 	}
-	if v.isHost(n, node, ip) {
+	on, _ := v.nodes.get(fold(node))
+	if n.isGateway(ip) || on.hasAddress(ip) {
 		return n.host
 	}
 	var room [8]string
 	ids := room[:0]
-	if e := v.containerAt(node, ip); e != nil {
+	if e := v.containerAt(on, ip); e != nil {
 		return n.scope(appendNetworkKeys(ids, e))
 	}
 	for _, network := range n.list {
@@ -236,38 +237,43 @@ func appendNetworkKeys(ids []string, e *Endpoint) []string {
 	return ids
 }
 
-// isHost tells whether an address is one of the node's own.
-func (v *View) isHost(n *networks, node string, ip netip.Addr) bool {
-	for _, network := range n.list {
-		if slices.Contains(network.Gateways, ip) {
-			return true
-		}
+// isGateway reports whether an address is the host's own on one of the networks.
+func (n *networks) isGateway(ip netip.Addr) bool {
+	return slices.ContainsFunc(n.list, func(network Network) bool { return slices.Contains(network.Gateways, ip) })
+}
+
+// hasAddress reports whether an address is one of the node's own. A node that is not known has none.
+func (n *nodeState) hasAddress(ip netip.Addr) bool {
+	if n == nil {
+		return false
 	}
-	snapshot := v.Node(node)
-	return snapshot != nil && snapshot.Node != nil &&
-		slices.ContainsFunc(snapshot.Node.Addresses, func(a Address) bool { return a.IP.Unmap() == ip })
+	node := n.snapshot.Load().Node
+	return node != nil && slices.ContainsFunc(node.Addresses, func(a Address) bool { return a.IP.Unmap() == ip })
 }
 
 // containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
-func (v *View) containerAt(node string, ip netip.Addr) *Endpoint {
-	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
-	states, _ := v.byIP.get(ip)
-	for _, state := range states { // and not over ByIP, which would allocate for each query
-		e := state.endpoint.Load()
-		if e != nil && fold(e.Instance.Node) == fold(node) && slices.ContainsFunc(e.Instance.Addresses, own) {
-			return e
-		}
+func (v *View) containerAt(node *nodeState, ip netip.Addr) *Endpoint {
+	if node == nil {
+		return nil
 	}
-	return nil
+	var e *Endpoint
+	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
+	_, ok := v.byIP.find(ip.As16(), node.key, func(i *instanceState) bool {
+		e = i.endpoint.Load()
+		return e != nil && slices.ContainsFunc(e.Instance.Addresses, own)
+	})
+	if !ok {
+		return nil
+	}
+	return e
 }
 
 // nameOn is a bare name on a network.
 type nameOn struct{ network, name string }
 
-// ByName yields the instances that have a bare name on a network, given by its ID, in no order.
+// ByName yields the instances that have a bare name on a network, given by its ID, by their node's name.
 func (v *View) ByName(network, name string) iter.Seq[*Endpoint] {
-	states, _ := v.byName.get(nameOn{network, fold(name)})
-	return endpointsOf(states)
+	return endpointsOf(v.byName.all(nameOn{network, fold(name)}))
 }
 
 // Network returns the network of this host with a name or an ID; false if there is none.

@@ -12,7 +12,7 @@ import (
 // quicker than to look into a map, and copying it much quicker.
 type shardMap[K comparable, V any] struct {
 	seed   maphash.Seed
-	shards [shardCount]atomic.Pointer[[]shardEntry[K, V]]
+	shards []atomic.Pointer[[]shardEntry[K, V]]
 	size   atomic.Int64
 }
 
@@ -23,16 +23,26 @@ type shardEntry[K comparable, V any] struct {
 	value V
 }
 
-// shardCount keeps a shard at a few dozen entries for 500,000 of them, so that a write copies a few KB at most.
-const shardCount = 1 << 14
+const (
+	// manyShards keeps a shard at a few dozen entries for 500,000 of them, so that a write copies a few KB at most.
+	manyShards = 1 << 14
+	// fewShards do the same for 30,000.
+	fewShards = 1 << 10
+)
 
-func newShardMap[K comparable, V any]() *shardMap[K, V] {
-	return &shardMap[K, V]{seed: maphash.MakeSeed()}
+// newShardMap returns a map with a number of shards that is a power of two.
+func newShardMap[K comparable, V any](shards int) *shardMap[K, V] {
+	return &shardMap[K, V]{seed: maphash.MakeSeed(), shards: make([]atomic.Pointer[[]shardEntry[K, V]], shards)}
 }
 
+func (m *shardMap[K, V]) hash(key K) uint64 { return maphash.Comparable(m.seed, key) }
+
+// shardOf returns the number of the shard of keys with a hash.
+func (m *shardMap[K, V]) shardOf(hash uint64) uint64 { return hash & uint64(len(m.shards)-1) }
+
 func (m *shardMap[K, V]) get(key K) (V, bool) {
-	hash := maphash.Comparable(m.seed, key)
-	if shard := m.shards[hash%shardCount].Load(); shard != nil {
+	hash := m.hash(key)
+	if shard := m.shards[m.shardOf(hash)].Load(); shard != nil {
 		for i := range *shard {
 			if e := &(*shard)[i]; e.hash == hash && e.key == key {
 				return e.value, true
@@ -66,41 +76,56 @@ func (m *shardMap[K, V]) update(put map[K]V, remove []K) {
 	if len(put) == 0 && len(remove) == 0 {
 		return
 	}
-	fresh := make(map[uint64][]shardEntry[K, V], min(len(put)+len(remove), shardCount))
+	fresh := make(map[uint64][]shardEntry[K, V], min(len(put)+len(remove), len(m.shards)))
 	writable := func(key K) (hash uint64, shard []shardEntry[K, V], at int) {
-		hash = maphash.Comparable(m.seed, key)
-		shard, ok := fresh[hash%shardCount]
-		if old := m.shards[hash%shardCount].Load(); !ok && old != nil {
-			shard = append(make([]shardEntry[K, V], 0, len(*old)+1), *old...)
+		hash = m.hash(key)
+		shard, ok := fresh[m.shardOf(hash)]
+		if !ok {
+			shard = m.copyOf(m.shardOf(hash), 1)
 		}
 		return hash, shard, slices.IndexFunc(shard, func(e shardEntry[K, V]) bool { return e.hash == hash && e.key == key })
 	}
-	delta := 0
 	for key, value := range put {
 		hash, shard, at := writable(key)
 		if at >= 0 {
 			shard[at].value = value
 		} else {
 			shard = append(shard, shardEntry[K, V]{hash, key, value})
-			delta++
 		}
-		fresh[hash%shardCount] = shard
+		fresh[m.shardOf(hash)] = shard
 	}
 	for _, key := range remove {
 		hash, shard, at := writable(key)
 		if at >= 0 {
 			shard = slices.Delete(shard, at, at+1)
-			delta--
 		}
-		fresh[hash%shardCount] = shard
+		fresh[m.shardOf(hash)] = shard
 	}
 	for i, shard := range fresh {
-		if len(shard) == 0 {
-			m.shards[i].Store(nil)
-			continue
-		}
-		shard = slices.Clip(shard)
-		m.shards[i].Store(&shard)
+		m.publish(i, shard)
 	}
-	m.size.Add(int64(delta))
+}
+
+// copyOf returns a copy of a shard, with room for more entries.
+func (m *shardMap[K, V]) copyOf(shard uint64, more int) []shardEntry[K, V] {
+	var old []shardEntry[K, V]
+	if p := m.shards[shard].Load(); p != nil {
+		old = *p
+	}
+	return append(make([]shardEntry[K, V], 0, len(old)+more), old...)
+}
+
+// publish replaces a shard.
+func (m *shardMap[K, V]) publish(shard uint64, entries []shardEntry[K, V]) {
+	before := 0
+	if old := m.shards[shard].Load(); old != nil {
+		before = len(*old)
+	}
+	m.size.Add(int64(len(entries) - before))
+	if len(entries) == 0 {
+		m.shards[shard].Store(nil)
+		return
+	}
+	entries = slices.Clip(entries)
+	m.shards[shard].Store(&entries)
 }

@@ -80,6 +80,8 @@ type NodeSnapshot struct {
 	Index uint64
 	// Endpoints are the instances on the node.
 	Endpoints EndpointList
+	// places has where each check stands, whether its instance is there or not; nil for none.
+	places *chunked[checkPlace]
 }
 
 // slots is how many doors can hang derived values on a snapshot.

@@ -16,8 +16,13 @@ type View struct {
 	// The maps lead to places whose content changes, so that they themselves change only for what comes and goes.
 	services *shardMap[string, *serviceState]
 	nodes    *shardMap[string, *nodeState]
-	byIP     *shardMap[netip.Addr, []*instanceState]
-	byName   *shardMap[nameOn, []*instanceState]
+	// byID leads to the instances of an ID on all nodes, nodesByIP to the nodes themselves.
+	byIP      index[ipKey, *instanceState]
+	byName    index[nameOn, *instanceState]
+	byID      index[string, *instanceState]
+	nodesByIP index[ipKey, *nodeState]
+	// places are where nodes and instances are.
+	places places
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
 	// networks are those of this host.
@@ -47,10 +52,11 @@ type View struct {
 // NewView returns an empty View that is not ready.
 func NewView() *View {
 	v := &View{
-		services: newShardMap[string, *serviceState](),
-		nodes:    newShardMap[string, *nodeState](),
-		byIP:     newShardMap[netip.Addr, []*instanceState](),
-		byName:   newShardMap[nameOn, []*instanceState](),
+		places:   newPlaces(),
+		services: newShardMap[string, *serviceState](manyShards),
+		nodes:    newShardMap[string, *nodeState](manyShards),
+		byIP:     newIndex[ipKey, *instanceState](), byName: newIndex[nameOn, *instanceState](),
+		byID: newIndex[string, *instanceState](), nodesByIP: newIndex[ipKey, *nodeState](),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)
@@ -132,16 +138,6 @@ func (v *View) Instance(node, id string) *Endpoint {
 // Endpoint returns the node's instance of that ID, or nil.
 func (n *NodeSnapshot) Endpoint(id string) *Endpoint { return n.Endpoints.find(id) }
 
-// Check returns the check of that ID of the node or of one of its instances, or nil.
-func (n *NodeSnapshot) Check(id string) *Check {
-	for check := range n.AllChecks() {
-		if check.ID == id {
-			return check
-		}
-	}
-	return nil
-}
-
 // AllChecks yields the checks of the node and of its instances.
 func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
 	return func(yield func(*Check) bool) {
@@ -160,17 +156,20 @@ func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
 	}
 }
 
-// ByIP yields the instances that have an address of their own, in no order; instances that use their node's address are
-// not among them.
-func (v *View) ByIP(ip netip.Addr) iter.Seq[*Endpoint] {
-	states, _ := v.byIP.get(ip.Unmap())
-	return endpointsOf(states)
-}
+// ipKey is an IP address without its zone, and IPv4 as IPv6 writes it.
+type ipKey [16]byte
+
+// ByIP yields the instances that have an address of their own, by their node's name; instances that use their node's
+// address are not among them.
+func (v *View) ByIP(ip netip.Addr) iter.Seq[*Endpoint] { return endpointsOf(v.byIP.all(ip.As16())) }
+
+// ByID yields the instances of an ID, by their node's name.
+func (v *View) ByID(id string) iter.Seq[*Endpoint] { return endpointsOf(v.byID.all(id)) }
 
 // endpointsOf yields the endpoints of instances as they are now.
-func endpointsOf(states []*instanceState) iter.Seq[*Endpoint] {
+func endpointsOf(states iter.Seq[*instanceState]) iter.Seq[*Endpoint] {
 	return func(yield func(*Endpoint) bool) {
-		for _, state := range states {
+		for state := range states {
 			if e := state.endpoint.Load(); e != nil && !yield(e) {
 				return
 			}

@@ -1,0 +1,168 @@
+package catalog
+
+import (
+	"cmp"
+	"iter"
+	"slices"
+	"strings"
+)
+
+// index finds what stands on nodes by a key. Nearly every key has one member, but all nodes may have one of the same key:
+// the first address of Docker's own bridge is the same on every host. Neither a lookup nor a change goes through all
+// members of a key.
+//
+// One goroutine writes it, any number read it, and none of the reads takes a lock.
+type index[K comparable, T member[T]] struct{ entries *shardMap[K, members[T]] }
+
+// member is what an index leads to.
+type member[T any] interface {
+	comparable
+	// nodeKey is the name, in lower case, of the node that the member stands on.
+	nodeKey() string
+	// compare orders members by their node's name; it is 0 between a member and itself only.
+	compare(T) int
+}
+
+// members are those of one key: one, or several by their node's name.
+type members[T member[T]] struct {
+	only T
+	many *chunked[T]
+}
+
+func newIndex[K comparable, T member[T]]() index[K, T] {
+	return index[K, T]{newShardMap[K, members[T]](manyShards)}
+}
+
+// all yields the members of a key by their node's name.
+func (x index[K, T]) all(key K) iter.Seq[T] {
+	return func(yield func(T) bool) {
+		switch found, ok := x.entries.get(key); {
+		case !ok:
+		case found.many == nil:
+			yield(found.only)
+		default:
+			found.many.all()(yield)
+		}
+	}
+}
+
+// find returns the first member of a key, on a node given by its name in lower case, that is wanted.
+func (x index[K, T]) find(key K, node string, wanted func(T) bool) (member T, ok bool) {
+	found, ok := x.entries.get(key)
+	switch {
+	case !ok:
+		return member, false
+	case found.many == nil:
+		return found.only, found.only.nodeKey() == node && wanted(found.only)
+	}
+	byNode := func(m T, node string) int { return strings.Compare(m.nodeKey(), node) }
+	chunks := found.many.chunks
+	i, _ := slices.BinarySearchFunc(chunks, node, func(c []T, node string) int { return byNode(c[0], node) })
+	for _, chunk := range chunks[max(i-1, 0):] { // those of the node may begin in the chunk before
+		first, _ := slices.BinarySearchFunc(chunk, node, byNode)
+		for _, m := range chunk[first:] {
+			if m.nodeKey() != node {
+				return member, false
+			}
+			if wanted(m) {
+				return m, true
+			}
+		}
+	}
+	return member, false
+}
+
+// indexChange puts a member under a key of an index, or takes it away from there.
+type indexChange[K comparable, T any] struct {
+	key K
+	edit[T]
+	hash uint64
+}
+
+// update makes changes, and reorders them. A member that is both put under a key and taken away from it stands there
+// afterwards.
+func (x index[K, T]) update(changes []indexChange[K, T]) {
+	shardOf := x.entries.shardOf
+	for i := range changes {
+		changes[i].hash = x.entries.hash(changes[i].key)
+	}
+	slices.SortFunc(changes, func(a, b indexChange[K, T]) int {
+		return cmp.Or(cmp.Compare(shardOf(a.hash), shardOf(b.hash)), cmp.Compare(a.hash, b.hash), goneFirst(a.gone, b.gone))
+	})
+	for len(changes) > 0 {
+		shard, n := shardOf(changes[0].hash), 1
+		for n < len(changes) && shardOf(changes[n].hash) == shard {
+			n++
+		}
+		x.updateShard(shard, changes[:n])
+		changes = changes[n:]
+	}
+}
+
+// updateShard makes the changes of one shard, which is copied once.
+func (x index[K, T]) updateShard(shard uint64, changes []indexChange[K, T]) {
+	entries := x.entries.copyOf(shard, len(changes))
+	var room [4]edit[T]
+	for len(changes) > 0 {
+		key, hash := changes[0].key, changes[0].hash
+		edits := room[:0]
+		for len(changes) > 0 && changes[0].key == key {
+			edits = append(edits, changes[0].edit)
+			changes = changes[1:]
+		}
+		entries = editEntry(entries, key, hash, edits)
+	}
+	x.entries.publish(shard, entries)
+}
+
+// editEntry makes edits to the members of one key.
+func editEntry[K comparable, T member[T]](
+	entries []shardEntry[K, members[T]], key K, hash uint64, edits []edit[T],
+) []shardEntry[K, members[T]] {
+	at := slices.IndexFunc(entries, func(e shardEntry[K, members[T]]) bool { return e.hash == hash && e.key == key })
+	var before members[T]
+	if at >= 0 {
+		before = entries[at].value
+	}
+	after := before.with(edits)
+	switch none := after == (members[T]{}); {
+	case at >= 0 && none:
+		return slices.Delete(entries, at, at+1)
+	case at >= 0:
+		entries[at].value = after
+	case !none:
+		entries = append(entries, shardEntry[K, members[T]]{hash, key, after})
+	}
+	return entries
+}
+
+// with returns the members with edits made, the zero value if none is left.
+func (m members[T]) with(edits []edit[T]) members[T] {
+	var none T
+	if m.many == nil && len(edits) == 1 {
+		switch e := edits[0]; {
+		case e.gone && m.only == e.value:
+			return members[T]{}
+		case e.gone:
+			return m
+		case m.only == none || m.only == e.value:
+			return members[T]{only: e.value}
+		}
+	}
+	var list chunked[T]
+	switch {
+	case m.many != nil:
+		list = *m.many
+	case m.only != none:
+		list = chunked[T]{[][]T{{m.only}}, 1}
+	}
+	list = list.with(edits, T.compare)
+	switch list.size {
+	case 0:
+		return members[T]{}
+	case 1:
+		return members[T]{only: list.chunks[0][0]}
+	default:
+		return members[T]{many: &list}
+	}
+}
