@@ -74,13 +74,11 @@ func (s *Server) named(name string, own []string) []*catalog.Endpoint {
 	if service := s.view.Service(name); service != nil {
 		list = append(list, service.Endpoints...)
 	}
-	for _, node := range s.view.Nodes() {
-		add(node.Endpoint(name))
-		if strings.EqualFold(node.Name, s.cfg.Node) {
-			for _, id := range own {
-				add(node.Endpoint(id))
-			}
-		}
+	for e := range s.view.ByID(name) {
+		add(e)
+	}
+	for _, id := range own {
+		add(s.view.Instance(s.cfg.Node, id))
 	}
 	if len(list) == 0 && len(name) >= minContainerID {
 		return s.ofContainer(name)
@@ -111,10 +109,8 @@ func (s *Server) asker(as string) (*catalog.Scope, error) {
 	if ip, err := netip.ParseAddr(as); err == nil {
 		return s.view.ScopeOf(s.cfg.Node, ip), nil
 	}
-	for _, node := range s.view.Nodes() {
-		if e := node.Endpoint(as); e != nil {
-			return s.view.ScopeOfInstance(e), nil
-		}
+	for e := range s.view.ByID(as) {
+		return s.view.ScopeOfInstance(e), nil
 	}
 	return nil, catalog.Errorf(catalog.KindNotFound, "no instance %.100s that could ask", as).
 		WithHint("name an instance or an IP address")
