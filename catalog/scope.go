@@ -252,20 +252,68 @@ func (n *nodeState) hasAddress(ip netip.Addr) bool {
 }
 
 // containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
-func (v *View) containerAt(node *nodeState, ip netip.Addr) *Endpoint {
+func (v *View) containerAt(node *nodeState, ip netip.Addr) (found *Endpoint) {
 	if node == nil {
 		return nil
 	}
-	var e *Endpoint
-	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
-	_, ok := v.byIP.find(ip.As16(), node.key, func(i *instanceState) bool {
-		e = i.endpoint.Load()
-		return e != nil && slices.ContainsFunc(e.Instance.Addresses, own)
+	v.byIP.find(ip.As16(), node.key, func(i *instanceState) bool {
+		e := i.endpoint.Load()
+		if e == nil || !isContainerAt(e, ip) {
+			return false
+		}
+		found = e
+		return true
 	})
-	if !ok {
-		return nil
+	return found
+}
+
+// isContainerAt reports whether an instance has an address on a network of containers.
+func isContainerAt(e *Endpoint, ip netip.Addr) bool {
+	return slices.ContainsFunc(e.Instance.Addresses, func(a Address) bool {
+		return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost
+	})
+}
+
+// At returns the instances that have an address, as it is seen on a node: the containers there, if any has it, because
+// other hosts may give the same address to theirs; or else those on all nodes, at most limit of them.
+func (v *View) At(node string, ip netip.Addr, limit int) (list []*Endpoint) {
+	ip = ip.Unmap().WithZone("")
+	v.byIP.find(ip.As16(), fold(node), func(i *instanceState) bool {
+		if e := i.endpoint.Load(); e != nil && isContainerAt(e, ip) {
+			list = append(list, e)
+		}
+		return len(list) == limit
+	})
+	if len(list) > 0 {
+		return list
 	}
-	return e
+	for e := range v.ByIP(ip) {
+		if list = append(list, e); len(list) == limit {
+			break
+		}
+	}
+	return list
+}
+
+// NodesAt returns the nodes that have an address, by name and at most limit of them. A loopback address is that of the
+// given node alone.
+func (v *View) NodesAt(node string, ip netip.Addr, limit int) (list []*NodeSnapshot) {
+	ip = ip.Unmap()
+	if ip.IsLoopback() {
+		if on, _ := v.nodes.get(fold(node)); on.hasAddress(ip) {
+			list = append(list, on.snapshot.Load())
+		}
+		return list
+	}
+	for state := range v.nodesByIP.all(ip.As16()) {
+		if s := state.snapshot.Load(); s.Node != nil {
+			list = append(list, s)
+		}
+		if len(list) == limit {
+			break
+		}
+	}
+	return list
 }
 
 // nameOn is a bare name on a network.

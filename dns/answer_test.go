@@ -212,6 +212,41 @@ func TestReverse(t *testing.T) {
 	}
 }
 
+// TestReverseOfASharedAddress holds that an address that the containers of all hosts have is that of this host's container,
+// if it has one there, and that an answer does not grow with the number of hosts.
+func TestReverseOfASharedAddress(t *testing.T) {
+	var others []catalog.Change
+	host := func(name string) []catalog.Change {
+		return []catalog.Change{node(name, ip("127.0.0.1", catalog.NetworkHost)), instance(catalog.Instance{
+			ID: "db", Node: name, Service: "db-" + name, Ports: []catalog.Port{http80}, Addresses: []catalog.Address{ip("172.17.0.2", "bridge")},
+		})}
+	}
+	for n := range 2 * maxPointers {
+		others = append(others, host(fmt.Sprint("host-", n))...)
+	}
+	pointers := func(records []catalog.Change, name string) (list []string) {
+		w := seeded(newTestServer(t, Config{}, records), 1)
+		for _, line := range lines(ask(t, w, query(name, dns.TypePTR), true).Answer) {
+			list = append(list, strings.TrimPrefix(line, name+" PTR "))
+		}
+		return list
+	}
+	const container, loopback = "2.0.17.172.in-addr.arpa.", "1.0.0.127.in-addr.arpa."
+	if list := pointers(others, container); len(list) != maxPointers {
+		t.Errorf("without a container here: %d names, want %d", len(list), maxPointers)
+	}
+	if list := pointers(others, loopback); list != nil {
+		t.Errorf("loopback without a node here: %q, want none", list)
+	}
+	all := slices.Concat(others, host("n1"))
+	if diff := cmp.Diff([]string{"db-n1.service.dc1.koine."}, pointers(all, container)); diff != "" {
+		t.Errorf("with a container here: %s", diff)
+	}
+	if diff := cmp.Diff([]string{"n1.node.dc1.koine."}, pointers(all, loopback)); diff != "" {
+		t.Errorf("loopback: %s", diff)
+	}
+}
+
 func TestReverseFollowsNodes(t *testing.T) {
 	view := catalog.NewView()
 	w := seeded(newTestServer(t, Config{View: view}, []catalog.Change{node("n1", ip("10.0.0.1", ""))}), 1)

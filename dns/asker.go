@@ -174,7 +174,7 @@ func (s *Server) neighbourPointers(ip netip.Addr, asker *catalog.Scope) *recordS
 		return nil
 	}
 	var b setBuilder
-	for e := range s.view.ByIP(ip) {
+	for _, e := range s.view.At(s.node, ip, maxPointers) {
 		for _, a := range e.Instance.Addresses {
 			if a.IP.Unmap() != ip || len(a.Names) == 0 || !asker.On(networkOf(a)) {
 				continue

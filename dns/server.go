@@ -86,7 +86,6 @@ type shared struct {
 	datacenter string
 	node       string
 	own        []catalog.Address
-	nodes      nodeAddresses
 	ttl        uint32
 	udpSize    uint16
 	upstream   *forwarder // nil if nothing is forwarded
@@ -143,7 +142,6 @@ func New(cfg Config) (*Server, error) {
 	}}
 	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })
 	meter.Queue(cfg.Metrics, "dns_connections", s.conns.most, s.conns.len)
-	s.nodes.view = cfg.View
 	for _, ip := range cfg.NodeAddresses {
 		s.own = append(s.own, catalog.Address{IP: ip})
 	}
