@@ -11,6 +11,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"golang.org/x/net/http2"
@@ -70,6 +71,36 @@ func TestUDP(t *testing.T) {
 	def = catalog.Definition{Type: catalog.CheckUDP, UDP: conn.LocalAddr().String()}
 	expect(t, probe(t, def), catalog.Critical, "refused")
 	expect(t, probe(t, catalog.Definition{Type: catalog.CheckUDP, UDP: "127.0.0.1"}), catalog.Critical, "missing port")
+}
+
+// endedInTime is a connection whose context ends at the moment at which a deadline of the run's own is set.
+type endedInTime struct {
+	net.Conn
+	end context.CancelFunc
+}
+
+func (c endedInTime) SetReadDeadline(at time.Time) error {
+	if at.After(time.Now()) {
+		c.end()
+		synctest.Wait() // until what the end of the context sets off has been done
+	}
+	return c.Conn.SetReadDeadline(at)
+}
+
+// TestUDPEndsWithItsContext holds that a run that is to end does, whatever deadline it is about to set.
+func TestUDPEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		ours, theirs := net.Pipe()
+		defer ours.Close()
+		defer theirs.Close()
+		go func() { _, _ = io.Copy(io.Discard, theirs) }() // and never an answer
+		begun := time.Now()
+		probeOver(ctx, endedInTime{ours, cancel}, &catalog.Definition{Type: catalog.CheckUDP})
+		if took := time.Since(begun); took > 0 {
+			t.Errorf("the run went on for %v after its end", took)
+		}
+	})
 }
 
 // grpcServer serves gRPC until the test ends.

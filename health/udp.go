@@ -20,7 +20,7 @@ const (
 )
 
 // probeUDP sends one datagram. Any answer passes; that nobody listens there (ICMP "port unreachable") is critical.
-// Silence tells nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless
+// Silence says nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless
 // the check says that an answer must come.
 func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	conn, err := new(net.Dialer).DialContext(ctx, "udp", def.UDP)
@@ -28,10 +28,12 @@ func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 		return critical("UDP %s: %s", def.UDP, reason(err, def))
 	}
 	defer func() { _ = conn.Close() }()
-	// The run's end, be it by timeout or because the check is gone, ends the wait for an answer.
-	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
-	defer stop()
-	answer, err := exchange(conn, def)
+	return probeOver(ctx, conn, def)
+}
+
+// probeOver probes over a socket that is connected.
+func probeOver(ctx context.Context, conn net.Conn, def *catalog.Definition) Result {
+	answer, err := exchange(ctx, conn, def)
 	silent := errors.Is(err, os.ErrDeadlineExceeded)
 	switch {
 	case err == nil:
@@ -45,12 +47,16 @@ func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 }
 
 // exchange sends the datagram and returns the head of the answer.
-func exchange(conn net.Conn, def *catalog.Definition) ([]byte, error) {
+func exchange(ctx context.Context, conn net.Conn, def *catalog.Definition) ([]byte, error) {
 	if !def.UDPReply {
 		if err := conn.SetReadDeadline(time.Now().Add(min(refusalWait, def.Timeout.Or(catalog.DefaultTimeout)))); err != nil {
 			return nil, err
 		}
 	}
+	// The run's end, be it by timeout or because the check is gone, ends the wait for an answer. It must be the last to set
+	// the deadline.
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
+	defer stop()
 	payload := def.UDPPayload
 	if payload == "" {
 		payload = defaultPayload
