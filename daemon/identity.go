@@ -14,6 +14,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
+	"github.com/koine-sd/koine/internal/durable"
 )
 
 // idFile keeps the node's identity in the data directory.
@@ -38,23 +39,27 @@ func (d *Daemon) identity(dir string, temporary bool) (id string, release func()
 		}
 		release = func() { claim.Close() }
 	}
-	if id, err = keptID(filepath.Join(dir, idFile)); err != nil {
+	if id, err = d.keptID(filepath.Join(dir, idFile)); err != nil {
 		release()
 	}
 	return id, release, err
 }
 
-// keptID returns the identity that a file keeps, or a new one that it keeps from now on.
-func keptID(path string) (string, error) {
+// keptID returns the identity that a file keeps, or a new one that it keeps from now on. A crash of the machine may have
+// left a part of one, or nothing; it is lost then.
+func (d *Daemon) keptID(path string) (string, error) {
 	kept, err := os.ReadFile(path)
-	if id := strings.TrimSpace(string(kept)); err == nil && id != "" {
-		return id, nil
-	}
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", fmt.Errorf("read node id: %w", err)
 	}
+	if id, invalid := uuid.Parse(strings.TrimSpace(string(kept))); err == nil && invalid == nil {
+		return id.String(), nil
+	}
+	if err == nil {
+		d.cfg.Logger.Warn("the node's identity is damaged: this host gets another one", "file", path)
+	}
 	id := uuid.NewString()
-	if err := os.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
+	if err := durable.WriteFile(path, []byte(id+"\n"), 0o600); err != nil {
 		return "", fmt.Errorf("keep node id: %w", err)
 	}
 	return id, nil

@@ -2,10 +2,13 @@ package daemon
 
 import (
 	"context"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/google/uuid"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
@@ -42,7 +45,7 @@ func TestSecondProcessOfANodeIsRefused(t *testing.T) {
 func TestIdentityIsKeptWithTheData(t *testing.T) {
 	dir := t.TempDir()
 	identity := func() string {
-		d := &Daemon{cfg: Config{Node: "n1", Engine: "etcd://elsewhere"}}
+		d := &Daemon{cfg: Config{Node: "n1", Engine: "etcd://elsewhere", Logger: slog.New(slog.DiscardHandler)}}
 		id, release, err := d.identity(dir, false)
 		if err != nil {
 			t.Fatal(err)
@@ -54,11 +57,16 @@ func TestIdentityIsKeptWithTheData(t *testing.T) {
 	if again := identity(); first == "" || again != first {
 		t.Errorf("identity %q, then %q", first, again)
 	}
-	if err := os.Truncate(filepath.Join(dir, idFile), 0); err != nil {
-		t.Fatal(err)
-	}
-	if fresh := identity(); fresh == "" || fresh != identity() {
-		t.Errorf("identity %q after the file was lost", fresh)
+	for name, damaged := range map[string]string{
+		"nothing": "", "what a crash left": "\x00\x00\x00\x00", "a part": first[:20], "something else": "hello\n",
+	} {
+		if err := os.WriteFile(filepath.Join(dir, idFile), []byte(damaged), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		fresh := identity()
+		if _, err := uuid.Parse(fresh); err != nil || fresh != identity() {
+			t.Errorf("%s in the file: identity %q, then another", name, fresh)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package engine
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/durable"
 )
 
 const (
@@ -44,7 +46,7 @@ func claimDir(dir string) (*os.File, error) {
 // Claim makes a data directory if need be, and locks it for this process until the file is closed. Its errors name the
 // way out: they are of KindConflict for a directory that is somebody else's or in use.
 func Claim(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be made: %v", dir, reason(err)).
 			WithHint("choose another with --data-dir")
 	}
@@ -72,7 +74,7 @@ func Claimed(dir string) (time.Time, error) {
 // checkForeign refuses a directory that holds files but not Koine's marker: they belong to somebody else.
 func checkForeign(dir string) error {
 	content, err := os.ReadFile(filepath.Join(dir, markerFile))
-	if err == nil && (string(content) == marker || len(content) == 0) {
+	if err == nil && isMarker(string(content)) {
 		return nil
 	}
 	if err == nil {
@@ -96,6 +98,12 @@ func checkForeign(dir string) error {
 	return nil
 }
 
+// isMarker reports whether a file's content is the marker, or what a crash of the machine may have left of it: a part,
+// nothing, or as many zeros.
+func isMarker(content string) bool {
+	return strings.HasPrefix(marker, strings.TrimRight(content, "\x00"))
+}
+
 // lockMarker locks the marker and writes it where it is new. The lock goes with the process, however that ends.
 func lockMarker(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, markerFile), os.O_RDWR|os.O_CREATE, 0o600)
@@ -107,10 +115,25 @@ func lockMarker(dir string) (*os.File, error) {
 		return nil, errors.Join(catalog.Errorf(catalog.KindConflict, "data directory %s is in use by another process", dir).
 			WithHint("stop it, or choose another directory with --data-dir"), lock.Close())
 	}
-	if _, err := lock.WriteAt([]byte(marker), 0); err != nil {
+	if err := writeMarker(lock, dir); err != nil {
 		return nil, errors.Join(explain(Config{Dir: dir}, err), lock.Close())
 	}
 	return lock, nil
+}
+
+// writeMarker completes the marker. It is written in place, for its lock is that of the file itself.
+func writeMarker(lock *os.File, dir string) error {
+	content := make([]byte, len(marker)+1)
+	if n, err := lock.ReadAt(content, 0); errors.Is(err, io.EOF) && string(content[:n]) == marker {
+		return nil
+	}
+	if _, err := lock.WriteAt([]byte(marker), 0); err != nil {
+		return err
+	}
+	if err := errors.Join(lock.Truncate(int64(len(marker))), lock.Sync()); err != nil {
+		return err
+	}
+	return durable.SyncDir(dir)
 }
 
 // beginStore prepares for the start of a store. What a first start left behind that never came to be ready is removed:
@@ -126,29 +149,19 @@ func beginStore(dir string) error {
 	if _, err := os.Stat(store); err == nil {
 		return nil
 	}
-	if err := os.WriteFile(fresh, nil, 0o600); err != nil {
-		return err
-	}
-	return syncDir(dir)
+	return durable.WriteFile(fresh, nil, 0o600)
 }
 
-// completeStore notes for good that the store has been ready, before anything is written to it.
+// completeStore notes for good that the store has been ready, before anything is written to it. The directory is synced even
+// where nothing is left to remove: a process that ended after it had done that may not have come to it.
 func completeStore(dir string) error {
-	if err := os.Remove(filepath.Join(dir, freshFile)); errors.Is(err, fs.ErrNotExist) {
-		return nil
-	} else if err != nil {
+	if err := durable.SyncDir(filepath.Join(dir, storeDir)); err != nil {
 		return err
 	}
-	return syncDir(dir)
-}
-
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
+	if err := os.Remove(filepath.Join(dir, freshFile)); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	defer d.Close()
-	return d.Sync()
+	return durable.SyncDir(dir)
 }
 
 func checkRoom(dir string) error {

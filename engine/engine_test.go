@@ -180,6 +180,27 @@ func TestFirstStartThatWasBrokenOffIsBegunAgain(t *testing.T) {
 	}
 }
 
+// TestAMarkerThatACrashTore has a directory whose first claim a crash of the machine cut short.
+func TestAMarkerThatACrashTore(t *testing.T) {
+	for name, torn := range map[string]string{
+		"empty": "", "a part": "koine data", "never written": strings.Repeat("\x00", 31), "a part, padded": "koine data\x00\x00\x00",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, filepath.Join(dir, "koine.format"), torn)
+			lock, err := engine.Claim(dir)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer lock.Close()
+			content, err := os.ReadFile(filepath.Join(dir, "koine.format"))
+			if err != nil || string(content) != "koine data directory, format 1\n" {
+				t.Errorf("the marker is %q, %v", content, err)
+			}
+		})
+	}
+}
+
 func write(t *testing.T, file, content string) {
 	t.Helper()
 	if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
