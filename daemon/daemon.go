@@ -170,10 +170,24 @@ func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.
 	if failed := below.Wait(); failed != nil {
 		return failed
 	}
-	if errors.Is(err, context.Canceled) {
+	return failure(err)
+}
+
+// failure returns what of an error is more than that a part was told to stop.
+func failure(err error) error {
+	joined, ok := err.(interface{ Unwrap() []error })
+	switch {
+	case ok:
+		var rest []error
+		for _, e := range joined.Unwrap() {
+			rest = append(rest, failure(e))
+		}
+		return errors.Join(rest...)
+	case errors.Is(err, context.Canceled):
 		return nil
+	default:
+		return err
 	}
-	return err
 }
 
 // assemble makes the parts that stand on the registry. Each runs until its context ends.

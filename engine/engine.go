@@ -119,11 +119,11 @@ func (e *Engine) Run(ctx context.Context) error {
 // Close closes the client, and stops the store if it is embedded.
 func (e *Engine) Close() error {
 	err := e.Client.Close()
+	if errors.Is(err, context.Canceled) { // the client's own context, which Close has ended
+		err = nil
+	}
 	if e.embedded != nil {
 		err = errors.Join(err, e.embedded.close())
-	}
-	if errors.Is(err, context.Canceled) {
-		return nil
 	}
 	return err
 }
