@@ -256,6 +256,7 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
 	}
+	trustBuiltInRoots()
 	d, err := daemon.New(cfg)
 	if err != nil {
 		return err
