@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
 
 	"github.com/koine-sd/koine/daemon"
@@ -268,15 +269,18 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 		select {
 		case <-ready:
 			fmt.Fprint(welcome, banner(d, cfg))
+			tellSystemd(cfg.Logger, systemd.SdNotifyReady)
 			ready = nil
 		case <-hangups:
 			d.Reload()
 		case err := <-ended:
 			return err
 		case <-ctx.Done():
+			tellSystemd(cfg.Logger, systemd.SdNotifyStopping)
 			return awaitEnd(ended, ends, cfg.Logger)
 		case <-ends:
 			stop()
+			tellSystemd(cfg.Logger, systemd.SdNotifyStopping)
 			return awaitEnd(ended, ends, cfg.Logger)
 		}
 	}

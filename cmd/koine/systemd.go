@@ -1,0 +1,15 @@
+package main
+
+import (
+	"log/slog"
+
+	systemd "github.com/coreos/go-systemd/v22/daemon"
+)
+
+// tellSystemd reports what state the process is in, where systemd has started it and waits to be told (Type=notify, see
+// sd_notify(3)).
+func tellSystemd(logger *slog.Logger, state string) {
+	if _, err := systemd.SdNotify(false, state); err != nil {
+		logger.Warn("systemd cannot be notified", "state", state, "error", err)
+	}
+}
