@@ -54,6 +54,7 @@ func New(cfg Config) (*Daemon, error) {
 		}
 	}
 	d.warnOpen()
+	d.warnAdvertise()
 	return d, nil
 }
 

@@ -1,0 +1,53 @@
+package daemon
+
+import (
+	"bytes"
+	"log/slog"
+	"net/netip"
+	"strings"
+	"testing"
+)
+
+func TestUselessAdvertise(t *testing.T) {
+	at := netip.MustParseAddrPort
+	loopback, open := []netip.AddrPort{at("127.0.0.1:8500"), at("[::1]:8600")}, []netip.AddrPort{at("127.0.0.1:8500"), at("[::]:8600")}
+	for _, tt := range []struct {
+		name, advertise, engine string
+		listeners               []netip.AddrPort
+		contained               bool
+		want                    string
+	}{
+		{"all on loopback", "127.0.0.1", "", loopback, false, ""},
+		{"no listener", "127.0.0.1", "", []netip.AddrPort{{}}, false, ""},
+		{"an open listener", "127.0.0.1", "", open, false, "clients of [::]:8600"},
+		{"loopback of IPv6, mapped", "::ffff:127.0.0.1", "", open, false, "clients of [::]:8600"},
+		{"an address is named", "10.0.1.7", "etcd://10.0.0.1:2379", open, true, ""},
+		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, false, "the hosts that share the store"},
+		{"a container", "::1", "embedded", loopback, true, "all outside of the container that Koine runs in"},
+	} {
+		cfg := Config{Advertise: netip.MustParseAddr(tt.advertise), Engine: tt.engine}
+		if got := uselessAdvertise(cfg, tt.listeners, tt.contained); got != tt.want {
+			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
+		}
+	}
+}
+
+func TestAdvertiseIsWarnedOfAtTheStart(t *testing.T) {
+	for advertise, want := range map[string]int{"": 1, "192.0.2.7": 0} {
+		var log bytes.Buffer
+		cfg := Config{Node: "n1", HTTP: "0.0.0.0:0", DNS: Off, Docker: Off, Logger: slog.New(slog.NewTextHandler(&log, nil))}
+		if advertise != "" {
+			cfg.Advertise = netip.MustParseAddr(advertise)
+		}
+		d, err := New(cfg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.closeDoors(); err != nil {
+			t.Error(err)
+		}
+		if got := strings.Count(log.String(), "--advertise"); got != want {
+			t.Errorf("advertise %q: %d warnings, want %d: %s", advertise, got, want, &log)
+		}
+	}
+}
