@@ -79,8 +79,19 @@ func baseURL(address string) (string, error) {
 }
 
 func badAddress(address string) error {
-	return catalog.Errorf(catalog.KindInvalid, "%q is not the address of a server", address).
+	return catalog.Errorf(catalog.KindInvalid, "%q is not the address of a server", redacted(address)).
 		WithHint("write it as host:port or http://host:port")
+}
+
+// redacted returns a URL for messages: without the password that it may have, whether or not it can be parsed.
+func redacted(address string) string {
+	scheme, rest, _ := strings.Cut(address, "://")
+	at := strings.LastIndexByte(rest, '@')
+	if at < 0 {
+		return address
+	}
+	user, _, _ := strings.Cut(rest[:at], ":")
+	return scheme + "://" + user + ":xxxxx" + rest[at:]
 }
 
 // pathOf joins segments into a path below the API's root. Dots are escaped where they stand alone, or they would be taken
@@ -124,7 +135,7 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return response.Header, nil
 	}
 	if err := json.Unmarshal(answer, out); err != nil {
-		return response.Header, fmt.Errorf("decode answer of %s: %w", c.base, err)
+		return response.Header, fmt.Errorf("decode answer of %s: %w", redacted(c.base), err)
 	}
 	return response.Header, nil
 }
@@ -170,7 +181,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", strings.TrimSuffix(c.base, "/api/v1"), err).
+	return catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", redacted(strings.TrimSuffix(c.base, "/api/v1")), err).
 		WithHint("start a server with koine dev, or name a running one with --http or KOINE_HTTP")
 }
 
