@@ -250,7 +250,9 @@ func TestDockerProxyOfThePage(t *testing.T) {
 		return err == nil && len(list.Instances) == 0
 	})
 	through := &http.Client{Timeout: patience, Transport: &http.Transport{
-		Dial: func(string, string) (net.Conn, error) { return net.Dial("unix", socket) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+			return new(net.Dialer).DialContext(ctx, "unix", socket)
+		},
 	}}
 	for path, method := range map[string]string{
 		"/containers/" + id + "/start": http.MethodPost, "/v1.44/containers/create": http.MethodPost, "/images/json": http.MethodGet,
