@@ -33,7 +33,7 @@ func (r changing) change() Change {
 			c.Node = &Node{Name: c.Name, Locality: r.place(), Owner: Owner{Kind: OwnerPermanent}, Addresses: []Address{{IP: r.ip()}, {IP: r.ip()}}}
 		}
 	case kind < 4:
-		c.Type, c.ID = RecordCheck, fmt.Sprint("check-", r.IntN(300))
+		c.Type, c.ID = RecordCheck, fmt.Sprint("check-", r.IntN(40))
 		if r.IntN(3) > 0 {
 			c.Check = &Check{ID: c.ID, Node: c.Name, Instance: []string{"", "i-0", "i-1", "i-2"}[r.IntN(4)], Output: fmt.Sprint(r.Uint32())}
 		}
@@ -74,12 +74,12 @@ func TestLookupsFindWhatASearchFinds(t *testing.T) {
 	r := changing{rand.New(rand.NewPCG(3, 4))}
 	v := NewView()
 	v.Load(1, nil)
-	for round := range uint64(150) {
+	for round := range uint64(100) {
 		var changes []Change
 		for range 1 + r.IntN(1+r.IntN(200)) {
 			changes = append(changes, r.change())
 		}
-		if round == 100 {
+		if round == 70 {
 			v.Load(round+2, changes) // nearly everything goes
 		} else {
 			v.Apply(round+2, changes)
@@ -90,7 +90,7 @@ func TestLookupsFindWhatASearchFinds(t *testing.T) {
 			at := func(a Address) bool { return a.IP == ip }
 			sameEndpoints(t, fmt.Sprintf("round %d: at %s", round, ip), v.ByIP(ip), having(list, at))
 			own := having(list, func(a Address) bool { return at(a) && a.Network == "bridge" })
-			for node := range 300 {
+			for node := range 150 {
 				key := fmt.Sprint("node-", node)
 				isOn := func(e *Endpoint) bool { return fold(e.Instance.Node) == key }
 				state, _ := v.nodes.get(key)
@@ -130,7 +130,7 @@ func checkChecks(t *testing.T, v *View) {
 		for c := range node.AllChecks() {
 			want[c.ID] = c
 		}
-		for n := range 300 {
+		for n := range 40 {
 			id := fmt.Sprint("check-", n)
 			if got := node.Check(id); got != want[id] {
 				t.Fatalf("%s of %s at %d: %v, want %v", id, node.Name, v.Revision(), got, want[id])
@@ -178,6 +178,24 @@ func checkPlaces(t *testing.T, v *View, list []*Endpoint) {
 		first := slices.IndexFunc(list, func(e *Endpoint) bool { return e.ID == id })
 		if at, err := v.PlaceNamed(id); (err == nil) != (first >= 0) || err == nil && at != list[first].Place() {
 			t.Fatalf("instance %s at %d: %v, %v", id, v.Revision(), at, err)
+		}
+	}
+}
+
+// TestManyAtOneAddressOfANode holds that each of them is found, in whatever chunk it stands.
+func TestManyAtOneAddressOfANode(t *testing.T) {
+	var records []Change
+	for _, node := range []string{"a", "b", "c"} {
+		for n := range 300 {
+			records = append(records, put(node, fmt.Sprintf("%s-%03d", node, n), "s"))
+		}
+	}
+	v := loaded(records...)
+	ip := netip.MustParseAddr("10.0.0.9")
+	for _, c := range records {
+		_, ok := v.byIP.find(ip.As16(), c.Name, func(i *instanceState) bool { return i.endpoint.Load().ID == c.ID })
+		if _, elsewhere := v.byIP.find(ip.As16(), c.Name+"x", func(*instanceState) bool { return true }); !ok || elsewhere {
+			t.Fatalf("%s is found: %v; on no node: %v", c.ID, ok, elsewhere)
 		}
 	}
 }

@@ -172,7 +172,7 @@ func checkRoom(dir string) error {
 	if _, err := os.Stat(filepath.Join(dir, storeDir)); err == nil {
 		return nil // its segments are allocated already
 	}
-	if free := stat.Bavail * uint64(stat.Bsize); free < minFree {
+	if free := uint64(stat.Bavail) * uint64(stat.Bsize); free < minFree { //nolint:unconvert // FreeBSD counts in signed numbers
 		return catalog.Errorf(catalog.KindUnavailable, "data directory %s has %d MiB of free space: %d MiB are needed",
 			dir, free>>20, minFree>>20).WithHint("free some, or choose another with --data-dir")
 	}
