@@ -4,7 +4,7 @@ import (
 	"cmp"
 	"iter"
 	"slices"
-	"strings"
+	"sort"
 )
 
 // index finds what stands on nodes by a key. Nearly every key has one member, but all nodes may have one of the same key:
@@ -12,28 +12,23 @@ import (
 // members of a key.
 //
 // One goroutine writes it, any number read it, and none of the reads takes a lock.
-type index[K comparable, T member[T]] struct{ entries *shardMap[K, members[T]] }
-
-// member is what an index leads to.
-type member[T any] interface {
-	comparable
-	// nodeKey is the name, in lower case, of the node that the member stands on.
-	nodeKey() string
-	// compare orders members by their node's name; it is 0 between a member and itself only.
-	compare(T) int
+type index[K comparable, T comparable] struct {
+	entries *shardMap[K, members[T]]
+	// compare orders the members of a key: those of one node stand together. It is 0 between a member and itself only.
+	compare func(a, b T) int
 }
 
-// members are those of one key: one, or several by their node's name.
-type members[T member[T]] struct {
+// members are those of one key: one, or several in order.
+type members[T comparable] struct {
 	only T
 	many *chunked[T]
 }
 
-func newIndex[K comparable, T member[T]]() index[K, T] {
-	return index[K, T]{newShardMap[K, members[T]](manyShards)}
+func newIndex[K comparable, T comparable](compare func(a, b T) int) index[K, T] {
+	return index[K, T]{newShardMap[K, members[T]](manyShards), compare}
 }
 
-// all yields the members of a key by their node's name.
+// all yields the members of a key in order.
 func (x index[K, T]) all(key K) iter.Seq[T] {
 	return func(yield func(T) bool) {
 		switch found, ok := x.entries.get(key); {
@@ -46,34 +41,31 @@ func (x index[K, T]) all(key K) iter.Seq[T] {
 	}
 }
 
-// find returns the first member of a key, on a node given by its name in lower case, that is wanted.
-func (x index[K, T]) find(key K, node string, wanted func(T) bool) (member T, ok bool) {
+// from yields the members of a key in order, from the first one on that seek does not find to stand before what is
+// sought, to be stopped where they stand behind it. It calls visit and no iterator, which would allocate for each query.
+func (x index[K, T]) from(key K, seek func(T) int, visit func(T) (goOn bool)) {
 	found, ok := x.entries.get(key)
 	switch {
 	case !ok:
-		return member, false
+		return
 	case found.many == nil:
-		return found.only, found.only.nodeKey() == node && wanted(found.only)
+		visit(found.only)
+		return
 	}
-	byNode := func(m T, node string) int { return strings.Compare(m.nodeKey(), node) }
 	chunks := found.many.chunks
-	i, _ := slices.BinarySearchFunc(chunks, node, func(c []T, node string) int { return byNode(c[0], node) })
-	for _, chunk := range chunks[max(i-1, 0):] { // those of the node may begin in the chunk before
-		first, _ := slices.BinarySearchFunc(chunk, node, byNode)
+	at := sort.Search(len(chunks), func(i int) bool { return seek(chunks[i][0]) >= 0 })
+	for _, chunk := range chunks[max(at-1, 0):] { // what is sought may begin in the chunk before
+		first := sort.Search(len(chunk), func(i int) bool { return seek(chunk[i]) >= 0 })
 		for _, m := range chunk[first:] {
-			if m.nodeKey() != node {
-				return member, false
-			}
-			if wanted(m) {
-				return m, true
+			if !visit(m) {
+				return
 			}
 		}
 	}
-	return member, false
 }
 
 // indexChange puts a member under a key of an index, or takes it away from there.
-type indexChange[K comparable, T any] struct {
+type indexChange[K comparable, T comparable] struct {
 	key K
 	edit[T]
 	hash uint64
@@ -110,21 +102,19 @@ func (x index[K, T]) updateShard(shard uint64, changes []indexChange[K, T]) {
 			edits = append(edits, changes[0].edit)
 			changes = changes[1:]
 		}
-		entries = editEntry(entries, key, hash, edits)
+		entries = x.editEntry(entries, key, hash, edits)
 	}
 	x.entries.publish(shard, entries)
 }
 
 // editEntry makes edits to the members of one key.
-func editEntry[K comparable, T member[T]](
-	entries []shardEntry[K, members[T]], key K, hash uint64, edits []edit[T],
-) []shardEntry[K, members[T]] {
+func (x index[K, T]) editEntry(entries []shardEntry[K, members[T]], key K, hash uint64, edits []edit[T]) []shardEntry[K, members[T]] {
 	at := slices.IndexFunc(entries, func(e shardEntry[K, members[T]]) bool { return e.hash == hash && e.key == key })
 	var before members[T]
 	if at >= 0 {
 		before = entries[at].value
 	}
-	after := before.with(edits)
+	after := before.with(edits, x.compare)
 	switch none := after == (members[T]{}); {
 	case at >= 0 && none:
 		return slices.Delete(entries, at, at+1)
@@ -137,7 +127,7 @@ func editEntry[K comparable, T member[T]](
 }
 
 // with returns the members with edits made, the zero value if none is left.
-func (m members[T]) with(edits []edit[T]) members[T] {
+func (m members[T]) with(edits []edit[T], compare func(a, b T) int) members[T] {
 	var none T
 	if m.many == nil && len(edits) == 1 {
 		switch e := edits[0]; {
@@ -156,7 +146,7 @@ func (m members[T]) with(edits []edit[T]) members[T] {
 	case m.only != none:
 		list = chunked[T]{[][]T{{m.only}}, 1}
 	}
-	list = list.with(edits, T.compare)
+	list = list.with(edits, compare)
 	switch list.size {
 	case 0:
 		return members[T]{}

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"iter"
 	"net/netip"
 	"slices"
@@ -253,24 +254,27 @@ func (n *nodeState) hasAddress(ip netip.Addr) bool {
 
 // containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
 func (v *View) containerAt(node *nodeState, ip netip.Addr) (found *Endpoint) {
-	if node == nil {
-		return nil
-	}
-	v.byIP.find(ip.As16(), node.key, func(i *instanceState) bool {
-		e := i.endpoint.Load()
-		if e == nil || !isContainerAt(e, ip) {
-			return false
-		}
+	v.containersAt(node, ip, func(e *Endpoint) bool {
 		found = e
-		return true
+		return false
 	})
 	return found
 }
 
-// isContainerAt reports whether an instance has an address on a network of containers.
-func isContainerAt(e *Endpoint, ip netip.Addr) bool {
-	return slices.ContainsFunc(e.Instance.Addresses, func(a Address) bool {
-		return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost
+// containersAt goes through the instances on a node that have an address on a network of containers, until visit returns
+// false. A node that is not known has none.
+func (v *View) containersAt(node *nodeState, ip netip.Addr, visit func(*Endpoint) (goOn bool)) {
+	if node == nil {
+		return
+	}
+	own := func(a Address) bool { return a.IP.Unmap() == ip && a.Network != "" && a.Network != NetworkHost }
+	seek := func(i *instanceState) int { return cmp.Compare(i.number, node.number) }
+	v.byIP.from(ip.As16(), seek, func(i *instanceState) bool {
+		if i.number != node.number {
+			return false
+		}
+		e := i.endpoint.Load()
+		return i.node != node || e == nil || !slices.ContainsFunc(e.Instance.Addresses, own) || visit(e)
 	})
 }
 
@@ -278,11 +282,10 @@ func isContainerAt(e *Endpoint, ip netip.Addr) bool {
 // other hosts may give the same address to theirs; or else those on all nodes, at most limit of them.
 func (v *View) At(node string, ip netip.Addr, limit int) (list []*Endpoint) {
 	ip = ip.Unmap().WithZone("")
-	v.byIP.find(ip.As16(), fold(node), func(i *instanceState) bool {
-		if e := i.endpoint.Load(); e != nil && isContainerAt(e, ip) {
-			list = append(list, e)
-		}
-		return len(list) == limit
+	on, _ := v.nodes.get(fold(node))
+	v.containersAt(on, ip, func(e *Endpoint) bool {
+		list = append(list, e)
+		return len(list) < limit
 	})
 	if len(list) > 0 {
 		return list
@@ -319,7 +322,7 @@ func (v *View) NodesAt(node string, ip netip.Addr, limit int) (list []*NodeSnaps
 // nameOn is a bare name on a network.
 type nameOn struct{ network, name string }
 
-// ByName yields the instances that have a bare name on a network, given by its ID, by their node's name.
+// ByName yields the instances that have a bare name on a network, given by its ID, those of one node together.
 func (v *View) ByName(network, name string) iter.Seq[*Endpoint] {
 	return endpointsOf(v.byName.all(nameOn{network, fold(name)}))
 }

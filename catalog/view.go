@@ -55,8 +55,8 @@ func NewView() *View {
 		places:   newPlaces(),
 		services: newShardMap[string, *serviceState](manyShards),
 		nodes:    newShardMap[string, *nodeState](manyShards),
-		byIP:     newIndex[ipKey, *instanceState](), byName: newIndex[nameOn, *instanceState](),
-		byID: newIndex[string, *instanceState](), nodesByIP: newIndex[ipKey, *nodeState](),
+		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byID: newIndex[string](byNodeName),
+		nodesByIP: newIndex[ipKey](func(a, b *nodeState) int { return strings.Compare(a.key, b.key) }),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)
@@ -159,7 +159,7 @@ func (n *NodeSnapshot) AllChecks() iter.Seq[*Check] {
 // ipKey is an IP address without its zone, and IPv4 as IPv6 writes it.
 type ipKey [16]byte
 
-// ByIP yields the instances that have an address of their own, by their node's name; instances that use their node's
+// ByIP yields the instances that have an address of their own, those of one node together; instances that use their node's
 // address are not among them.
 func (v *View) ByIP(ip netip.Addr) iter.Seq[*Endpoint] { return endpointsOf(v.byIP.all(ip.As16())) }
 
