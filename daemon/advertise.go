@@ -1,9 +1,6 @@
 package daemon
 
-import (
-	"net/netip"
-	"os"
-)
+import "net/netip"
 
 // warnAdvertise logs at the start if others are given a loopback address for what this host publishes.
 func (d *Daemon) warnAdvertise() {
@@ -15,7 +12,7 @@ func (d *Daemon) warnAdvertise() {
 	if d.dns != nil {
 		open = append(open, d.dns.Addr())
 	}
-	if why := uselessAdvertise(d.cfg, open, contained()); why != "" {
+	if why := uselessAdvertise(d.cfg, open); why != "" {
 		d.cfg.Logger.Warn("others are told to find the published ports of this host at a loopback address, which is their own: "+
 			"name this host's address with --advertise", "advertise", d.cfg.Advertise, "others", why)
 	}
@@ -23,7 +20,7 @@ func (d *Daemon) warnAdvertise() {
 
 // uselessAdvertise says who the others are that are given a loopback address; it is empty if there are none, or if they are
 // given another one.
-func uselessAdvertise(cfg Config, listeners []netip.AddrPort, contained bool) string {
+func uselessAdvertise(cfg Config, listeners []netip.AddrPort) string {
 	if !cfg.Advertise.Unmap().IsLoopback() {
 		return ""
 	}
@@ -32,22 +29,8 @@ func uselessAdvertise(cfg Config, listeners []netip.AddrPort, contained bool) st
 			return "clients of " + at.String()
 		}
 	}
-	switch {
-	case cfg.storeElsewhere():
+	if cfg.storeElsewhere() {
 		return "the hosts that share the store"
-	case contained:
-		return "all outside of the container that Koine runs in"
-	default:
-		return ""
 	}
-}
-
-// contained reports whether this process runs in a container, by the files that Docker and Podman leave there.
-func contained() bool {
-	for _, mark := range []string{"/.dockerenv", "/run/.containerenv"} {
-		if _, err := os.Stat(mark); err == nil {
-			return true
-		}
-	}
-	return false
+	return ""
 }

@@ -14,19 +14,18 @@ func TestUselessAdvertise(t *testing.T) {
 	for _, tt := range []struct {
 		name, advertise, engine string
 		listeners               []netip.AddrPort
-		contained               bool
 		want                    string
 	}{
-		{"all on loopback", "127.0.0.1", "", loopback, false, ""},
-		{"no listener", "127.0.0.1", "", []netip.AddrPort{{}}, false, ""},
-		{"an open listener", "127.0.0.1", "", open, false, "clients of [::]:8600"},
-		{"loopback of IPv6, mapped", "::ffff:127.0.0.1", "", open, false, "clients of [::]:8600"},
-		{"an address is named", "10.0.1.7", "etcd://10.0.0.1:2379", open, true, ""},
-		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, false, "the hosts that share the store"},
-		{"a container", "::1", "embedded", loopback, true, "all outside of the container that Koine runs in"},
+		{"all on loopback", "127.0.0.1", "", loopback, ""},
+		{"no listener", "127.0.0.1", "", []netip.AddrPort{{}}, ""},
+		{"an open listener", "127.0.0.1", "", open, "clients of [::]:8600"},
+		{"loopback of IPv6, mapped", "::ffff:127.0.0.1", "", open, "clients of [::]:8600"},
+		{"an address is named", "10.0.1.7", "etcd://10.0.0.1:2379", open, ""},
+		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, "the hosts that share the store"},
+		{"loopback of IPv6, of its own", "::1", "embedded", loopback, ""},
 	} {
 		cfg := Config{Advertise: netip.MustParseAddr(tt.advertise), Engine: tt.engine}
-		if got := uselessAdvertise(cfg, tt.listeners, tt.contained); got != tt.want {
+		if got := uselessAdvertise(cfg, tt.listeners); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}
