@@ -8,24 +8,24 @@ import (
 	"testing"
 )
 
-func TestUselessAdvertise(t *testing.T) {
+func TestGivenLoopback(t *testing.T) {
 	at := netip.MustParseAddrPort
-	loopback, open := []netip.AddrPort{at("127.0.0.1:8500"), at("[::1]:8600")}, []netip.AddrPort{at("127.0.0.1:8500"), at("[::]:8600")}
+	loopback := openings{http: at("127.0.0.1:8500"), dns: []netip.AddrPort{at("[::1]:8600")}}
+	open := openings{http: at("127.0.0.1:8500"), dns: []netip.AddrPort{at("127.0.0.1:8600"), at("[::]:8600")}}
 	for _, tt := range []struct {
 		name, advertise, engine string
-		listeners               []netip.AddrPort
+		openings                openings
 		want                    string
 	}{
 		{"all on loopback", "127.0.0.1", "", loopback, ""},
-		{"no listener", "127.0.0.1", "", []netip.AddrPort{{}}, ""},
-		{"an open listener", "127.0.0.1", "", open, "clients of [::]:8600"},
-		{"loopback of IPv6, mapped", "::ffff:127.0.0.1", "", open, "clients of [::]:8600"},
+		{"no listener", "::1", "embedded", openings{}, ""},
+		{"DNS is open", "127.0.0.1", "", open, "clients of [::]:8600"},
+		{"HTTP is open, loopback is written as IPv6", "::ffff:127.0.0.1", "", openings{http: at("10.0.0.1:80")}, "clients of 10.0.0.1:80"},
 		{"an address is named", "10.0.1.7", "etcd://10.0.0.1:2379", open, ""},
-		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, "the hosts that share the store"},
-		{"loopback of IPv6, of its own", "::1", "embedded", loopback, ""},
+		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, "hosts that share the store"},
 	} {
 		cfg := Config{Advertise: netip.MustParseAddr(tt.advertise), Engine: tt.engine}
-		if got := uselessAdvertise(cfg, tt.listeners); got != tt.want {
+		if got := givenLoopback(cfg, tt.openings); got != tt.want {
 			t.Errorf("%s: %q, want %q", tt.name, got, tt.want)
 		}
 	}

@@ -49,8 +49,8 @@ func TestOpenListenersAreWarnedOf(t *testing.T) {
 	for address, want := range map[string]int{"127.0.0.1:0": 0, "localhost:0": 0, "0.0.0.0:0": 1} {
 		var log bytes.Buffer
 		d, err := New(Config{
-			Node: "n1", HTTP: address, DNS: address, Docker: Off, EnableScriptChecks: true, Upstreams: []string{"192.0.2.1"},
-			DNSAllow: []string{"10.0.0.0/8"}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
+			Node: "n1", HTTP: address, DNS: address, Docker: Off, Advertise: netip.MustParseAddr("192.0.2.7"),
+			EnableScriptChecks: true, Upstreams: []string{"192.0.2.1"}, DNSAllow: []string{"10.0.0.0/8"}, Logger: slog.New(slog.NewTextHandler(&log, nil)),
 		})
 		if err != nil {
 			t.Fatal(err)
