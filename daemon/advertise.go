@@ -1,8 +1,12 @@
 package daemon
 
 import (
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
+
+	"github.com/koine-sd/koine/engine"
 )
 
 // warnAdvertise logs at the start if other hosts are given a loopback address for what this host publishes.
@@ -23,8 +27,19 @@ func givenLoopback(cfg Config, o openings) string {
 	if i := slices.IndexFunc(listeners, reached); i >= 0 {
 		return "clients of " + listeners[i].String()
 	}
-	if cfg.storeElsewhere() {
+	if cfg.storeElsewhere() && !onLoopback(cfg.Engine) {
 		return "hosts that share the store"
 	}
 	return ""
+}
+
+// onLoopback reports whether all members of a cluster are on this host's loopback, so that no other host shares it.
+func onLoopback(cluster string) bool {
+	for member := range strings.SplitSeq(strings.TrimPrefix(cluster, engine.Scheme), ",") {
+		host, _, err := net.SplitHostPort(strings.TrimSpace(member))
+		if ip, invalid := netip.ParseAddr(host); err != nil || host != "localhost" && (invalid != nil || !ip.IsLoopback()) {
+			return false
+		}
+	}
+	return true
 }

@@ -23,6 +23,8 @@ func TestGivenLoopback(t *testing.T) {
 		{"HTTP is open, loopback is written as IPv6", "::ffff:127.0.0.1", "", openings{http: at("10.0.0.1:80")}, "clients of 10.0.0.1:80"},
 		{"an address is named", "10.0.1.7", "etcd://10.0.0.1:2379", open, ""},
 		{"a shared store", "127.0.0.1", "etcd://10.0.0.1:2379", loopback, "hosts that share the store"},
+		{"a store on several hosts, one of them this", "127.0.0.1", "etcd://127.0.0.1:2379, etcd-2:2379", loopback, "hosts that share the store"},
+		{"a store on this host", "127.0.0.1", "etcd://localhost:2379,127.0.0.1:2479,[::1]:2579", loopback, ""},
 	} {
 		cfg := Config{Advertise: netip.MustParseAddr(tt.advertise), Engine: tt.engine}
 		if got := givenLoopback(cfg, tt.openings); got != tt.want {
