@@ -47,24 +47,10 @@ func securing(t *testing.T, directive string, replace ...string) string {
 	return strings.NewReplacer(replace...).Replace(text)
 }
 
-// debian returns the path of a program, or skips the test where it is not installed.
-func debian(t *testing.T, name, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(name)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + name) // where a plain user's PATH does not lead
-	}
-	if err != nil {
-		t.Skipf("%s is not installed (Debian: %s)", name, pkg)
-	}
-	return path
-}
-
+// writeTo writes a file and returns its path.
 func writeTo(t *testing.T, path, text string) string {
 	t.Helper()
-	if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
-		t.Fatal(err)
-	}
+	writeFile(t, path, text)
 	return path
 }
 
@@ -76,7 +62,7 @@ func startNginx(t *testing.T, conf string) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		whole += kind + "_temp_path " + dir + "/" + kind + ";\n"
 	}
-	cmd := exec.Command(debian(t, "nginx", "nginx"), "-c", writeTo(t, filepath.Join(dir, "nginx.conf"), whole+conf+"}\n"))
+	cmd := exec.Command(tool(t, "nginx", "nginx"), "-c", writeTo(t, filepath.Join(dir, "nginx.conf"), whole+conf+"}\n"))
 	log := &syncBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -275,7 +261,7 @@ func TestDockerProxyOfThePage(t *testing.T) {
 
 // TestFirewallOfThePage asks an open Koine from two addresses of another host, one of which the table lets pass.
 func TestFirewallOfThePage(t *testing.T) {
-	nft := debian(t, "nft", "nftables")
+	nft := tool(t, "nft", "nftables")
 	if os.Geteuid() != 0 {
 		t.Skip("only root has a network of its own to try it in")
 	}
