@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"net/netip"
+	"runtime"
 	"testing"
 )
 
@@ -19,9 +20,14 @@ func estate(hosts int) (v *View, last string) {
 		}
 		records = append(records, Change{Type: RecordNode, Name: last, Node: node})
 		for c := range 10 {
+			id := fmt.Sprintf("%s-c%d", last, c)
 			i := &Instance{
-				ID: fmt.Sprintf("%s-c%d", last, c), Node: last, Service: fmt.Sprintf("svc-%d-%d", h/10, c), Source: "docker",
-				Addresses: []Address{{Network: "bridge", NetworkID: last, IP: netip.AddrFrom4([4]byte{172, 17, 0, byte(2 + c)})}},
+				ID: id, Node: last, Service: fmt.Sprintf("svc-%d-%d", h/10, c), Source: "docker", Ports: []Port{{Number: 80, Published: 8080}},
+				Owner: Owner{Kind: OwnerContainer, ID: fmt.Sprintf("%064x", 16*h+c)}, Tags: []string{"v2"},
+				Addresses: []Address{{
+					Network: "bridge", NetworkID: last, IP: netip.AddrFrom4([4]byte{172, 17, 0, byte(2 + c)}),
+					Names: []string{id, fmt.Sprintf("%012x", 16*h+c)},
+				}},
 			}
 			if c == 0 {
 				i.ID = "exporter"
@@ -97,6 +103,17 @@ func BenchmarkViewApplyContainer(b *testing.B) {
 				}
 			})
 		}
+	}
+}
+
+// BenchmarkEstateMemory is what the View keeps of a container, its records included.
+func BenchmarkEstateMemory(b *testing.B) {
+	const hosts = 10_000
+	for b.Loop() {
+		before := heap()
+		v, _ := estate(hosts)
+		b.ReportMetric(float64(heap()-before)/(10*hosts), "B/instance")
+		runtime.KeepAlive(v)
 	}
 }
 

@@ -93,7 +93,13 @@ func (x index[K, T]) update(changes []indexChange[K, T]) {
 
 // updateShard makes the changes of one shard, which is copied once.
 func (x index[K, T]) updateShard(shard uint64, changes []indexChange[K, T]) {
-	entries := x.entries.copyOf(shard, len(changes))
+	keys := 1 // far fewer than changes where these are of an address that all hosts have
+	for n := 1; n < len(changes); n++ {
+		if changes[n].key != changes[n-1].key {
+			keys++
+		}
+	}
+	entries := x.entries.copyOf(shard, keys)
 	var room [4]edit[T]
 	for len(changes) > 0 {
 		key, hash := changes[0].key, changes[0].hash
