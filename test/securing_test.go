@@ -28,6 +28,7 @@ import (
 	moby "github.com/moby/moby/client"
 
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // securing returns a block of the page on securing Koine, with some of its text replaced.
@@ -62,7 +63,7 @@ func startNginx(t *testing.T, conf string) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		whole += kind + "_temp_path " + dir + "/" + kind + ";\n"
 	}
-	cmd := exec.Command(tool(t, "nginx", "nginx"), "-c", writeTo(t, filepath.Join(dir, "nginx.conf"), whole+conf+"}\n"))
+	cmd := exec.Command(needs.Tool(t, "nginx"), "-c", writeTo(t, filepath.Join(dir, "nginx.conf"), whole+conf+"}\n"))
 	log := &syncBuffer{}
 	cmd.Stdout, cmd.Stderr = log, log
 	if err := cmd.Start(); err != nil {
@@ -261,10 +262,8 @@ func TestDockerProxyOfThePage(t *testing.T) {
 
 // TestFirewallOfThePage asks an open Koine from two addresses of another host, one of which the table lets pass.
 func TestFirewallOfThePage(t *testing.T) {
-	nft := tool(t, "nft", "nftables")
-	if os.Geteuid() != 0 {
-		t.Skip("only root has a network of its own to try it in")
-	}
+	nft := needs.Tool(t, "nft")
+	needs.Root(t, "make a network of its own to try the table in")
 	other := exec.Command("sleep", "3600")
 	other.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET}
 	if err := other.Start(); err != nil {
