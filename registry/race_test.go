@@ -421,10 +421,10 @@ func TestCommitterStopsSoonUnderAStoreThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// prompt is a store that takes every write at once.
-type prompt struct{ writes atomic.Int64 }
+// obliging is a store that takes every write at once.
+type obliging struct{ writes atomic.Int64 }
 
-func (p *prompt) Txn(_ context.Context, r *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
+func (p *obliging) Txn(_ context.Context, r *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
 	p.writes.Add(int64(len(r.Success) - 1)) // one is the clock
 	return &pb.TxnResponse{Succeeded: true, Header: &pb.ResponseHeader{Revision: 5}}, nil
 }
@@ -440,7 +440,7 @@ func running(t *testing.T, c *committer) (stop func()) {
 // TestWritersBehindAStalledFeedAreAnsweredInOneBound has many more groups committed than readers see.
 func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		c := newCommitter(&prompt{})
+		c := newCommitter(&obliging{})
 		c.visible = func(ctx context.Context, _ uint64) error { <-ctx.Done(); return ctx.Err() }
 		stop := running(t, c)
 		const writers = 2000
@@ -470,7 +470,7 @@ func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
 // TestWriteThatWasGivenUpIsNotMade gives up while the write still waits for the transaction before it.
 func TestWriteThatWasGivenUpIsNotMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		store := &prompt{}
+		store := &obliging{}
 		c := newCommitter(store)
 		early := &write{}
 		early.put("early", []byte("v"), 0)
