@@ -1,6 +1,6 @@
 // Command bench measures Koine against its peers on this machine, and prints one table.
 //
-//	go run ./bench [-run REGEXP] [-rounds N] [-time D] [-million] [-profile DIR]
+//	go run ./bench [-run REGEXP] [-rounds N] [-time D] [-million] [-profile DIR] [-before BINARY]
 //
 // It starts bin/koine and each peer as a process of its own, on loopback, and measures them in alternation, so that
 // whatever else the machine does falls on all of them. A figure is the median of the rounds, a ratio the median of the
@@ -25,6 +25,7 @@ import (
 // config is what the flags say.
 type config struct {
 	koine   string
+	before  string
 	peers   string
 	rounds  int
 	time    time.Duration
@@ -61,13 +62,19 @@ func dispatch(ctx context.Context, args []string) error {
 		return err
 	}
 	defer os.RemoveAll(cfg.scratch)
-	return measure(ctx, cfg)
+	if cfg.before != "" {
+		return compare(ctx, cfg)
+	}
+	t := &table{}
+	defer t.print(os.Stdout) // what one suite has found, even if a later one fails
+	return t.measure(ctx, cfg)
 }
 
 func parseFlags(args []string) (*config, error) {
 	cfg := &config{}
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
 	flags.StringVar(&cfg.koine, "koine", "bin/koine", "the binary to measure")
+	flags.StringVar(&cfg.before, "before", "", "an older binary to compare with: both are measured in alternation")
 	flags.StringVar(&cfg.peers, "peers", "bin/peers", "directory where peers are built and kept; empty leaves CoreDNS out")
 	flags.IntVar(&cfg.rounds, "rounds", 3, "rounds in which each candidate is measured once")
 	flags.DurationVar(&cfg.time, "time", 4*time.Second, "length of one measurement, in whole seconds")
@@ -104,10 +111,8 @@ var suites = []struct {
 
 func names() string { return "dns, http, register, sync, watch, size, checks" }
 
-// measure runs the suites that are wanted. What one has found is printed even if a later one fails.
-func measure(ctx context.Context, cfg *config) error {
-	t := &table{}
-	defer t.print(os.Stdout)
+// measure runs the suites that are wanted.
+func (t *table) measure(ctx context.Context, cfg *config) error {
 	for _, suite := range suites {
 		if !cfg.only.MatchString(suite.name) {
 			continue
