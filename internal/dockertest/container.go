@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -13,6 +14,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/koine-sd/koine/internal/build"
 	"github.com/koine-sd/koine/internal/eventually"
@@ -92,16 +94,47 @@ func (e *Engine) Run(c Container) string {
 	return id
 }
 
-// Create creates a container without starting it and returns its id.
-func (e *Engine) Create(c Container) (id string) {
+// maxStarts is how many containers RunAll starts at once.
+const maxStarts = 8
+
+// RunAll creates and starts containers, several at once and in no order.
+func (e *Engine) RunAll(containers ...Container) {
 	e.t.Helper()
+	var starts errgroup.Group
+	starts.SetLimit(maxStarts)
+	for _, c := range containers {
+		starts.Go(func() error {
+			ctx, cancel := context.WithTimeout(context.Background(), eventually.Patience)
+			defer cancel()
+			created, err := e.create(ctx, c)
+			if err == nil {
+				_, err = e.client.ContainerStart(ctx, created.ID, client.ContainerStartOptions{})
+			}
+			if err != nil {
+				return fmt.Errorf("run %s: %w", c.Name, err)
+			}
+			return nil
+		})
+	}
+	if err := starts.Wait(); err != nil {
+		e.t.Fatal(err)
+	}
+}
+
+func (e *Engine) create(ctx context.Context, c Container) (client.ContainerCreateResult, error) {
 	if c.Config.Image == "" {
 		c.Config.Image = DemoImage
 	}
+	return e.client.ContainerCreate(ctx, client.ContainerCreateOptions{
+		Name: c.Name, Config: &c.Config, HostConfig: &c.Host, NetworkingConfig: c.Networks,
+	})
+}
+
+// Create creates a container without starting it and returns its id.
+func (e *Engine) Create(c Container) (id string) {
+	e.t.Helper()
 	e.Do("create "+c.Name, func(ctx context.Context) error {
-		created, err := e.client.ContainerCreate(ctx, client.ContainerCreateOptions{
-			Name: c.Name, Config: &c.Config, HostConfig: &c.Host, NetworkingConfig: c.Networks,
-		})
+		created, err := e.create(ctx, c)
 		id = created.ID
 		return err
 	})
