@@ -61,8 +61,10 @@ type Agent struct {
 
 	mu       sync.Mutex
 	declared map[string]declaration
-	news     news
-	changed  chan struct{} // holds one token after a change
+	// gone says by source why instances are declared no longer.
+	gone    map[string]map[string]string
+	news    news
+	changed chan struct{} // holds one token after a change
 }
 
 const (
@@ -98,6 +100,7 @@ func New(cfg Config) (*Agent, error) {
 		synced:   meter.Stage(cfg.Metrics, "sync"),
 		release:  cfg.View.Hold("the first look at this host (" + strings.Join(cfg.Sources, ", ") + ")"),
 		declared: make(map[string]declaration),
+		gone:     make(map[string]map[string]string),
 		changed:  make(chan struct{}, 1),
 	}, nil
 }
@@ -116,6 +119,14 @@ func (a *Agent) DeclareSince(source string, since time.Time, registrations []cat
 // DeclareNodeChecks replaces the checks of the node itself that a source has found. It never blocks.
 func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
 	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
+}
+
+// DeclareGone replaces what a source says of why it declares instances no longer, by their IDs. A source calls it before
+// it declares what is left: the reasons are handed to the registry with that. It never blocks.
+func (a *Agent) DeclareGone(source string, reasons map[string]string) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.gone[source] = reasons
 }
 
 func (a *Agent) declare(source string, since time.Time, change func(*declaration)) {
@@ -266,6 +277,11 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 	silent := a.silent()
 	a.mu.Lock()
 	declared := maps.Clone(a.declared)
+	for source, gone := range a.gone {
+		d := declared[source]
+		d.gone = gone
+		declared[source] = d
+	}
 	a.mu.Unlock()
 	for _, source := range silent {
 		held := a.Held(source)

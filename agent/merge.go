@@ -11,6 +11,8 @@ import (
 type declaration struct {
 	registrations []catalog.Registration
 	nodeChecks    []catalog.Check
+	// gone says why instances are declared no longer.
+	gone map[string]string
 }
 
 // merge gathers the declarations of several sources, in that order, into one state of a node. What cannot stand beside
@@ -23,7 +25,23 @@ func merge(node catalog.Node, order []string, declared map[string]declaration) (
 		m.addInstances(source, declared[source].registrations)
 		m.addChecks(declared[source].nodeChecks)
 	}
+	for _, source := range order {
+		m.addGone(declared[source].gone)
+	}
 	return m.state, m.complaints
+}
+
+// addGone adds why a source declares instances no longer. What another source declares is not gone.
+func (m *merger) addGone(gone map[string]string) {
+	for id, why := range gone {
+		if _, declared := m.instances[id]; declared {
+			continue
+		}
+		if m.state.Gone == nil {
+			m.state.Gone = make(map[string]string, len(gone))
+		}
+		m.state.Gone[id] = why
+	}
 }
 
 // merger is the state gathered so far, with the ids that are taken in it.
