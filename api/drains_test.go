@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -53,7 +54,7 @@ func TestExplain(t *testing.T) {
 	b := newBed(t)
 	container := instance("web", "c1")
 	container.Owner = catalog.Owner{Kind: catalog.OwnerContainer, ID: "0123456789abcdef"}
-	container.Extras = map[string]json.RawMessage{"docker": json.RawMessage(`{"named_by":"label koine.name"}`)}
+	container.Extras = map[string]json.RawMessage{"docker": json.RawMessage(`{"named_by":"label koine.name","warnings":["koine.wieght: no such label"]}`)}
 	container.Addresses = []catalog.Address{{Network: "front", NetworkID: "f", IP: netip.MustParseAddr("10.80.0.2")}}
 	container.Tags = []string{"blue", "not a label"}
 	other := instance("api", "c2")
@@ -77,6 +78,9 @@ func TestExplain(t *testing.T) {
 	x := one("c1", "")
 	if x.NamedBy != "label koine.name" || !strings.Contains(x.KeptBy, "container 0123456789ab, and the session of node n1") {
 		t.Errorf("named by %q, kept by %q", x.NamedBy, x.KeptBy)
+	}
+	if !slices.Equal(x.Warnings, []string{"koine.wieght: no such label"}) {
+		t.Errorf("warnings %q", x.Warnings)
 	}
 	if dns := x.Doors[1]; dns.Door != "dns" || !dns.Visible || len(dns.Names) != 2 || dns.Addresses[0] != "10.80.0.2" {
 		t.Errorf("the host is told %+v", dns)

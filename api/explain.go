@@ -118,8 +118,9 @@ func (s *Server) asker(as string) (*catalog.Scope, error) {
 
 func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.Explanation {
 	x := client.Explanation{
-		Instance: instanceOf(e, scope, true), NamedBy: namedBy(e.Instance), Drained: e.Drained,
+		Instance: instanceOf(e, scope, true), Drained: e.Drained,
 	}
+	x.NamedBy, x.Warnings = noted(e.Instance)
 	reach := scope.Reach(e)
 	var addresses []string
 	for _, a := range reach {
@@ -176,15 +177,17 @@ func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
 	return true, why
 }
 
-// namedBy returns the rule by which a source named the instance's service, where it has noted one.
-func namedBy(i *catalog.Instance) string {
+// noted returns the rule by which a source named the instance's service, and what it found wrong with the settings, where
+// it has noted them.
+func noted(i *catalog.Instance) (namedBy string, warnings []string) {
 	var noted struct {
-		NamedBy string `json:"named_by"`
+		NamedBy  string   `json:"named_by"`
+		Warnings []string `json:"warnings"`
 	}
 	if json.Unmarshal(i.Extras[i.Source], &noted) != nil {
-		return ""
+		return "", nil
 	}
-	return noted.NamedBy
+	return noted.NamedBy, noted.Warnings
 }
 
 // whyUnreached says why an asker has no address of an instance.

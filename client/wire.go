@@ -200,6 +200,8 @@ type Explanation struct {
 	Instance
 	// NamedBy is the rule that gave the instance its service's name, where its source tells.
 	NamedBy string `json:"named_by,omitempty"`
+	// Warnings are what its source finds wrong with its settings.
+	Warnings []string `json:"warnings,omitempty"`
 	// KeptBy says what keeps the instance registered.
 	KeptBy string `json:"kept_by"`
 	// LeaseLeft is how long it stays if nobody renews the lease or the node's session that it hangs on; 0 if it hangs on

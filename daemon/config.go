@@ -18,6 +18,18 @@ const Off = "off"
 // Auto takes the Docker engine that the environment names, if there is one.
 const Auto = "auto"
 
+// The values of Config.DockerExpose: all containers, or those that are labelled for it.
+const (
+	ExposeAll      = "all"
+	ExposeLabelled = "labelled"
+)
+
+// The values of Config.ComposeNames: the service's name, or that with the project's behind it.
+const (
+	NamesService = "service"
+	NamesProject = "project"
+)
+
 // Config says what a process does. The zero value of a field is its default, except where it says otherwise.
 type Config struct {
 	// Node is this host's name; empty means its host name.
@@ -39,6 +51,12 @@ type Config struct {
 	DNS string
 	// Docker is the engine's address, Auto, or Off; empty means Auto.
 	Docker string
+	// DockerExpose says which containers are registered: ExposeAll, which empty means, or ExposeLabelled.
+	DockerExpose string
+	// ComposeNames says what a service of Compose is called: NamesService, which empty means, or NamesProject.
+	ComposeNames string
+	// Registrator has containers registered as Registrator does.
+	Registrator bool
 	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.
 	Upstreams []string
 	// DNSAllow are the clients for which names outside Koine's domains are resolved, besides loopback, this host's subnets and
@@ -97,6 +115,9 @@ func (c Config) withDefaults() (Config, error) {
 	if err := c.checkDocker(); err != nil {
 		return c, err
 	}
+	if err := c.checkContainers(); err != nil {
+		return c, err
+	}
 	if !c.Advertise.IsValid() {
 		c.Advertise = netip.AddrFrom4([4]byte{127, 0, 0, 1})
 	}
@@ -149,6 +170,21 @@ func (c Config) checkDocker() error {
 			WithHint("name the engine with --docker, or follow none with --docker off")
 	}
 	return catalog.Errorf(catalog.KindInvalid, "--docker %q is not auto, off, %s", host, forms)
+}
+
+// checkContainers refuses values of the settings for containers that are none.
+func (c Config) checkContainers() error {
+	if c.DockerExpose != "" && c.DockerExpose != ExposeAll && c.DockerExpose != ExposeLabelled {
+		return catalog.Errorf(catalog.KindInvalid, "--docker-expose %q is not %s or %s", c.DockerExpose, ExposeAll, ExposeLabelled)
+	}
+	if c.ComposeNames != "" && c.ComposeNames != NamesService && c.ComposeNames != NamesProject {
+		return catalog.Errorf(catalog.KindInvalid, "--compose-names %q is not %s or %s", c.ComposeNames, NamesService, NamesProject)
+	}
+	if c.Registrator && c.ComposeNames == NamesProject {
+		return catalog.Errorf(catalog.KindInvalid, "--compose-names project has no effect with --registrator, which does not read Compose's names").
+			WithHint("leave one of them out")
+	}
+	return nil
 }
 
 // engineAddress tells whether an engine may be reached at an address: a socket's path, or a host and a port.

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"log/slog"
 	"strings"
 	"testing"
 
@@ -30,5 +31,29 @@ func TestDockerAddress(t *testing.T) {
 		if err != nil && (catalog.KindOf(err) != catalog.KindInvalid || !strings.Contains(err.Error(), "--docker")) {
 			t.Errorf("DOCKER_HOST=%s: %v does not name the flag", address, err)
 		}
+	}
+}
+
+func TestContainerSettings(t *testing.T) {
+	for _, test := range []struct {
+		cfg  Config
+		want string
+	}{
+		{Config{}, ""},
+		{Config{DockerExpose: ExposeAll, ComposeNames: NamesService, Registrator: true}, ""},
+		{Config{DockerExpose: ExposeLabelled, ComposeNames: NamesProject}, ""},
+		{Config{DockerExpose: "labeled"}, `--docker-expose "labeled" is not all or labelled`},
+		{Config{ComposeNames: "both"}, `--compose-names "both" is not service or project`},
+		{Config{ComposeNames: NamesProject, Registrator: true}, "--compose-names project has no effect with --registrator"},
+	} {
+		test.cfg.Node, test.cfg.Docker = "n1", Off
+		_, err := test.cfg.withDefaults()
+		if (err == nil) != (test.want == "") || err != nil && !strings.HasPrefix(err.Error(), test.want) {
+			t.Errorf("%+v: %v, want %q", test.cfg, err, test.want)
+		}
+	}
+	source := Config{Node: "n1", DockerExpose: ExposeLabelled, ComposeNames: NamesProject, Registrator: true, Logger: slog.Default()}.docker("")
+	if !source.Labelled || !source.ProjectNames || !source.Registrator {
+		t.Errorf("the source is given %+v", source)
 	}
 }

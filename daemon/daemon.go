@@ -84,6 +84,9 @@ func (d *Daemon) DNSAddr() netip.AddrPort {
 // DockerHost returns the address of the Docker engine that is followed, and false if there is none.
 func (d *Daemon) DockerHost() (string, bool) { return d.cfg.dockerHost() }
 
+// DockerAnswers reports whether the Docker engine that is followed answered when it was last asked.
+func (d *Daemon) DockerAnswers() bool { return d.docker != nil && d.docker.Answers() }
+
 // Node returns this host's name.
 func (d *Daemon) Node() string { return d.cfg.Node }
 

@@ -45,6 +45,9 @@ func (d *Daemon) listenDNS() error {
 			return listenError("DNS", "--dns", place, err)
 		}
 	}
+	if err := d.needBridges(); err != nil {
+		return err
+	}
 	if !server.Listens() {
 		return catalog.Errorf(catalog.KindInvalid, "DNS door has no address beside those of bridges").
 			WithHint("add one to --dns: 127.0.0.1:8600,%s", Bridge)
@@ -77,6 +80,19 @@ func (d *Daemon) Domain() string {
 		return d.cfg.Domains[0]
 	}
 	return d.dns.Domain()
+}
+
+// needBridges refuses bridges without the Docker engine that they are of, and warns where none has been found.
+func (d *Daemon) needBridges() error {
+	if _, follows := d.cfg.dockerHost(); follows || len(d.bridges) == 0 {
+		return nil
+	}
+	if d.cfg.Docker == Off {
+		return catalog.Errorf(catalog.KindInvalid, "--dns %s wants the networks of a Docker engine, and --docker off follows none", Bridge).
+			WithHint("leave %s out of --dns, or --docker off", Bridge)
+	}
+	d.cfg.Logger.Warn("no Docker engine is found, so that DNS listens on no bridge: name the engine with --docker", "dns", d.cfg.DNS)
+	return nil
 }
 
 // parseBridge returns the network of "bridge:NETWORK", "" for "bridge" alone, and false for anything else.

@@ -2,7 +2,9 @@ package daemon
 
 import (
 	"fmt"
+	"log/slog"
 	"net/netip"
+	"os"
 	"strings"
 	"testing"
 
@@ -47,7 +49,7 @@ func TestDNSNeedsAnAddressOfItsOwn(t *testing.T) {
 
 // TestSeveralDNSAddresses holds that a second address that cannot be had is told by its own name.
 func TestSeveralDNSAddresses(t *testing.T) {
-	d := runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,127.0.0.2:0,bridge", Docker: Off})
+	d := runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,127.0.0.2:0,bridge", Docker: "unix:///nosuch.sock"})
 	if len(d.bridges) != 1 || !d.DNSAddr().IsValid() {
 		t.Errorf("bridges %q, address %v", d.bridges, d.DNSAddr())
 	}
@@ -65,5 +67,22 @@ func TestDNSShare(t *testing.T) {
 	}
 	if descriptors() == 0 {
 		t.Error("this process may have no descriptors")
+	}
+}
+
+// TestBridgesNeedDocker: DNS on the networks of an engine that nobody follows is a mistake.
+func TestBridgesNeedDocker(t *testing.T) {
+	_, err := New(Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,bridge", Docker: Off, Upstreams: []string{Off}})
+	if catalog.KindOf(err) != catalog.KindInvalid || !strings.Contains(err.Error(), "--dns bridge") || !strings.Contains(err.Error(), "--docker off") {
+		t.Errorf("with --docker off: %v", err)
+	}
+	t.Setenv("DOCKER_HOST", "")
+	if _, err := os.Stat(defaultDockerSocket); err == nil {
+		t.Skip("there is an engine")
+	}
+	var log strings.Builder
+	d := &Daemon{cfg: Config{Docker: Auto, Logger: slog.New(slog.NewTextHandler(&log, nil))}, bridges: []string{""}}
+	if err := d.needBridges(); err != nil || !strings.Contains(log.String(), "no Docker engine is found") {
+		t.Errorf("without an engine: %v, logged %s", err, log.String())
 	}
 }

@@ -21,6 +21,7 @@ func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalo
 func (c Config) docker(address string) docker.Config {
 	return docker.Config{
 		Host: address, Node: c.Node, HostAddresses: c.node("").Addresses, EnableScripts: c.EnableScriptChecks,
+		Registrator: c.Registrator, Labelled: c.DockerExpose == ExposeLabelled, ProjectNames: c.ComposeNames == NamesProject,
 		Logger: c.Logger.With("part", "docker"),
 	}
 }

@@ -156,6 +156,20 @@ func TestLabels(t *testing.T) {
 	}
 }
 
+// TestEnvironmentSettings looks for every variable that is read from a container's environment in the guide.
+func TestEnvironmentSettings(t *testing.T) {
+	guide := read(t, "../docs/register-containers.md")
+	settings := literals(t, "../source/docker", casesOf("known"))
+	if len(settings) < 15 {
+		t.Fatalf("only %d settings: %v", len(settings), settings)
+	}
+	for _, setting := range settings {
+		if !strings.Contains(guide, "`SERVICE_"+strings.ToUpper(setting)+"`") {
+			t.Errorf("SERVICE_%s is read from the environment and not documented", strings.ToUpper(setting))
+		}
+	}
+}
+
 // TestDefinitionFields looks for every field of a definition file in the guide.
 func TestDefinitionFields(t *testing.T) {
 	guide := read(t, "../docs/definition-files.md")

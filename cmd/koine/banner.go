@@ -72,6 +72,8 @@ func quoted(address string) string {
 func dockerLine(d *daemon.Daemon, cfg daemon.Config) string {
 	host, follows := d.DockerHost()
 	switch {
+	case follows && !d.DockerAnswers():
+		return host + ", which does not answer: it is followed when it does"
 	case follows:
 		return host
 	case cfg.Docker == daemon.Off:

@@ -18,6 +18,7 @@ import (
 
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/koine-sd/koine/daemon"
 )
@@ -46,6 +47,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
+	addContainers(flags, &f.cfg, "")
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
 	flags.StringSliceVar(&f.cfg.DNSAllow, "dns-allow", nil, "clients to resolve other names for, besides loopback, this host's subnets and Docker's networks: CIDR ranges, addresses, or any")
 	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
@@ -56,6 +58,22 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.DurationVar(&f.cfg.SessionTTL, "session-ttl", 10*time.Second, "how long this host counts as alive without a sign of life")
 	flags.StringVar(&f.logLevel, "log-level", "info", "debug, info, warn or error")
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
+}
+
+// addContainers adds the flags that say what becomes of containers, with something before what they mean.
+func addContainers(flags *pflag.FlagSet, cfg *daemon.Config, when string) {
+	flags.StringVar(&cfg.DockerExpose, "docker-expose", daemon.ExposeAll,
+		when+"containers to register: all, or labelled for those with a label koine.*")
+	flags.StringVar(&cfg.ComposeNames, "compose-names", daemon.NamesService,
+		when+"names of Compose's services: service, or project for SERVICE-PROJECT")
+	flags.BoolVar(&cfg.Registrator, "registrator", false,
+		when+"register containers as Registrator does: a service for each published port")
+}
+
+// completeContainers completes the values of those flags.
+func completeContainers(cmd *cobra.Command) {
+	completeFlag(cmd, "docker-expose", words(daemon.ExposeAll, daemon.ExposeLabelled))
+	completeFlag(cmd, "compose-names", words(daemon.NamesService, daemon.NamesProject))
 }
 
 // config returns the daemon's configuration.
@@ -235,6 +253,7 @@ func completeSettings(cmd *cobra.Command) {
 	} {
 		completeFlag(cmd, name, words(list...))
 	}
+	completeContainers(cmd)
 	must(cmd.MarkFlagDirname("data-dir"))
 	must(cmd.MarkFlagDirname("config-dir"))
 }

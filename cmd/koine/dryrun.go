@@ -28,9 +28,11 @@ func (d *dryRun) add(cmd *cobra.Command) {
 	flags.Lookup("docker").NoOptDefVal = daemon.Auto
 	flags.StringVar(&d.advertise, "advertise", "127.0.0.1", "with --docker: IP address at which others reach this host")
 	flags.BoolVar(&d.cfg.EnableScriptChecks, "enable-script-checks", false, "with --docker: checks may run commands on this host")
+	addContainers(flags, &d.cfg, "with --docker: ")
 	markSettings(flags)
 	cmd.Flags().AddFlagSet(flags)
 	completeFlag(cmd, "docker", words(daemon.Auto, "unix:///var/run/docker.sock"))
+	completeContainers(cmd)
 }
 
 // args wants the name of something, which with --docker may be left out. It comes before the settings: they say where
@@ -87,30 +89,31 @@ func (d *dryRun) plans(cmd *cobra.Command) (plans []source.Plan, err error) {
 // meant reports whether a plan is for a container or a service of that name.
 func meant(p *source.Plan, name string) bool {
 	return p.Container == name || len(name) >= 12 && strings.HasPrefix(p.ContainerID, name) ||
-		strings.EqualFold(p.Service, name) || p.Registration != nil && p.Registration.Instance.ID == name
+		strings.EqualFold(p.Service, name) || slices.ContainsFunc(p.Registrations, func(r source.PlannedRegistration) bool {
+		return r.Instance.ID == name || strings.EqualFold(r.Instance.Service, name)
+	})
 }
 
 // describePlan writes for a person what would become of a container.
 func describePlan(p *source.Plan) string {
 	var b paragraph
 	name := cmp.Or(p.Container, p.ContainerID)
-	if p.Registration == nil {
+	if len(p.Registrations) == 0 {
 		b.heading("%s would not be registered: %s", name, p.WhyNot)
 	} else {
-		b.heading("%s would be %s, an instance of %s", name, p.Registration.Instance.ID, p.Service)
+		first := &p.Registrations[0].Instance
+		b.heading("%s would be %s, an instance of %s", name, first.ID, first.Service)
 	}
 	b.line("container", "%s of image %s", p.ContainerID[:min(12, len(p.ContainerID))], cmp.Or(p.Image, "unknown"))
-	if p.Registration == nil && p.Service != "" {
+	if len(p.Registrations) == 0 && p.Service != "" {
 		b.line("service", "%s", p.Service)
-	}
-	if p.NamedBy != "" {
 		b.line("named by", "%s", p.NamedBy)
 	}
-	if p.RenamedFrom != "" {
-		b.line("renamed", "an elder container has the id %s", p.RenamedFrom)
-	}
-	if p.Registration != nil {
-		b.registration(p.Registration)
+	for i := range p.Registrations {
+		if i > 0 {
+			b.line("and", "%s, an instance of %s", p.Registrations[i].Instance.ID, p.Registrations[i].Instance.Service)
+		}
+		b.registration(&p.Registrations[i])
 	}
 	if p.Drain != 0 {
 		b.line("drain", "%s after its stop signal", p.Drain)
@@ -119,13 +122,21 @@ func describePlan(p *source.Plan) string {
 		b.line("hint", "%s", hint)
 	}
 	for _, w := range p.Warnings {
-		b.line("left out", "%s: %s", w.Label, w.Reason)
+		what := "left out"
+		if w.Counts {
+			what = "warning"
+		}
+		b.line(what, "%s", w)
 	}
 	return b.String()
 }
 
-func (b *paragraph) registration(r *catalog.Registration) {
+func (b *paragraph) registration(r *source.PlannedRegistration) {
 	i := &r.Instance
+	b.line("named by", "%s", r.NamedBy)
+	if r.RenamedFrom != "" {
+		b.line("renamed", "an elder container has the id %s", r.RenamedFrom)
+	}
 	if len(i.Tags) > 0 {
 		b.line("tags", "%s", strings.Join(i.Tags, ","))
 	}

@@ -126,6 +126,9 @@ func describe(x *client.Explanation) string {
 	if x.NamedBy != "" {
 		line("named by", "%s", x.NamedBy)
 	}
+	for _, warning := range x.Warnings {
+		line("warning", "%s", warning)
+	}
 	if by := x.Origin.String(); by != "" {
 		line("registered", "%s", by)
 	}

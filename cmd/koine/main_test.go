@@ -167,7 +167,7 @@ func TestBanner(t *testing.T) {
 	}
 	got := banner(d, daemon.Config{Engine: "etcd://a:1"})
 	want := "Koine runs on node host. Ctrl-C ends it.\n" +
-		"  Docker  unix:///run/engine.sock\n" +
+		"  Docker  unix:///run/engine.sock, which does not answer: it is followed when it does\n" +
 		"  Store   etcd://a:1\n"
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("banner (-want +got):\n%s", diff)

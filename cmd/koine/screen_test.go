@@ -204,7 +204,7 @@ func TestNothingHostilePasses(t *testing.T) {
 // TestHostileContainers holds the same for what koine explain --docker says of containers.
 func TestHostileContainers(t *testing.T) {
 	registered, refused := filled[docker.Plan](), filled[docker.Plan]()
-	refused.Registration = nil
+	refused.Registrations = nil
 	for _, p := range []docker.Plan{registered, refused} {
 		text := describePlan(&p)
 		if found := control(text); found != "" || strings.Contains(text, "\nkoine: forged") {

@@ -24,14 +24,19 @@ type wanted struct {
 // targets are the properties that say what to check, the first found counts.
 var targets = [...]string{"http", "tcp", "udp", "grpc", "h2ping", "exec", "script", "ttl", "alias", "alias_node"}
 
-// checksOf returns the checks of a container: Docker's own, those of koine.check.* and those of SERVICE_CHECK_*.
-func checksOf(c *container.InspectResponse, s *said, o options, i *catalog.Instance, where place) (checks []catalog.Check) {
+// dockerCheck is the name of the check that Docker's HEALTHCHECK is.
+const dockerCheck = "docker"
+
+// memberChecks returns the checks of an instance: Docker's own, those of koine.check.*, and those of SERVICE_CHECK_*, which
+// are found when it is known what to dial.
+func (s *said) memberChecks(
+	c *container.InspectResponse, o options, i catalog.Instance, dial dialer, others func(dialer) []wanted,
+) (checks []catalog.Check) {
 	if check, ok := healthcheck(c); ok {
 		checks = append(checks, check)
 	}
-	dial := dialer{addresses: i.Addresses, ports: i.Ports, host: where.host}
 	all := s.koineChecks()
-	for _, w := range s.registratorChecks(i.Ports, dial) {
+	for _, w := range others(dial) {
 		if !slices.ContainsFunc(all, func(k wanted) bool { return k.name == w.name }) {
 			all = append(all, w)
 		}
@@ -41,10 +46,19 @@ func checksOf(c *container.InspectResponse, s *said, o options, i *catalog.Insta
 			s.warn("check "+w.name, "one more than %d checks", catalog.MaxChecks)
 			break
 		}
-		if check, ok := s.check(w, dial, o); ok {
+		check, ok := s.check(w, dial, o)
+		switch {
+		case ok && len(i.ID)+1+len(check.ID) > catalog.MaxID:
+			s.warn("check "+w.name, "longer than %d bytes with the instance's id", catalog.MaxID)
+		case ok:
 			checks = append(checks, check)
 		}
 	}
+	return placeChecks(checks, &i)
+}
+
+// placeChecks makes checks known by their names those of an instance.
+func placeChecks(checks []catalog.Check, i *catalog.Instance) []catalog.Check {
 	for n := range checks {
 		checks[n].ID = i.ID + ":" + checks[n].ID
 		checks[n].Node, checks[n].Instance = i.Node, i.ID
@@ -59,7 +73,7 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 		return catalog.Check{}, false
 	}
 	check := catalog.Check{
-		ID: "docker", Name: "Docker HEALTHCHECK", Definition: catalog.Definition{Type: catalog.CheckDocker},
+		ID: dockerCheck, Name: "Docker HEALTHCHECK", Definition: catalog.Definition{Type: catalog.CheckDocker},
 		Status: catalog.Critical,
 	}
 	if health.Status == container.Healthy {
@@ -102,7 +116,7 @@ func (s *said) koineChecks() (all []wanted) {
 		w.props[property] = s.koine[key]
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
-		if name == "docker" {
+		if name == dockerCheck {
 			s.warn("koine.check.docker", "the name is that of Docker's HEALTHCHECK")
 			continue
 		}
@@ -183,6 +197,9 @@ func (s *said) registratorCheck(name string, props map[string]setting, port uint
 				w.props["method"] = method
 			}
 		case "tcp":
+			if !truth(v.value) {
+				return w, false
+			}
 			set("tcp", at, v)
 		case "ttl":
 			w.props["ttl"] = v
@@ -200,6 +217,9 @@ func (s *said) registratorCheck(name string, props map[string]setting, port uint
 			if v, ok := props[key]; ok {
 				w.props[key] = v
 			}
+		}
+		if _, ok := w.props["interval"]; !ok && s.registrator && key != "ttl" {
+			set("interval", catalog.DefaultInterval.String(), v) // which Registrator says, too
 		}
 		return w, true
 	}
@@ -306,7 +326,7 @@ func command(value string) (args []string, err error) {
 	if !strings.HasPrefix(value, "[") {
 		args = []string{"/bin/sh", "-c", value}
 	} else if err := json.Unmarshal([]byte(value), &args); err != nil {
-		return nil, fmt.Errorf("%.40q is not a JSON list of words", value)
+		return nil, errors.New("begins like a JSON list and is no list of words")
 	}
 	if value == "" || len(args) == 0 || args[0] == "" {
 		return nil, errors.New("the command is empty")

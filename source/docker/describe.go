@@ -22,6 +22,9 @@ type options struct {
 	node          string
 	hostAddresses []catalog.Address
 	scripts       bool
+	// registrator has the containers registered as Registrator does, labelled only those that are labelled for it;
+	// projectNames puts Compose's project behind its name of a service.
+	registrator, labelled, projectNames bool
 	// container is the id of the described container, in which its own checks may run commands.
 	container string
 	// peer is the container whose network the described one shares, nil if it is not there.
@@ -30,14 +33,25 @@ type options struct {
 
 // description is what becomes of a container.
 type description struct {
-	registration catalog.Registration
-	// service is the name of its service, registered or not, rule what gave that name.
-	service, rule string
+	// naming is that of the container as a whole, registered or not.
+	naming
+	// members are its instances, none if it is not registered.
+	members []member
 	// drain is for how long it means to go on serving after its stop signal.
 	drain time.Duration
 	// skip says why the container is not registered; "" if it is.
 	skip     string
 	warnings []Warning
+	// hints are worth saying to somebody who asks what becomes of the container, and not worth a line in the log.
+	hints []string
+}
+
+// member is one instance of a container, and how it came to its service's name.
+type member struct {
+	catalog.Registration
+	naming
+	// kept is what stands in the instance's extras.
+	kept extras
 }
 
 // extras are what the source keeps in an instance for itself and for explaining it.
@@ -47,7 +61,12 @@ type extras struct {
 	Image       string `json:"image"`
 	// NamedBy is the rule that gave the service its name.
 	NamedBy string `json:"named_by"`
+	// Warnings are what is wrong with the container's settings, for explaining.
+	Warnings []string `json:"warnings,omitempty"`
 }
+
+// maxKeptWarnings bounds the warnings that an instance keeps.
+const maxKeptWarnings = 16
 
 // describe returns what becomes of a container; an error if it breaks the catalog's limits. It depends on nothing else
 // than its arguments.
@@ -56,36 +75,80 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 		return description{}, catalog.Errorf(catalog.KindInvalid, "container %s: the engine's answer is incomplete", c.ID)
 	}
 	o.container = c.ID
-	s := read(c.Config.Env, c.Config.Labels)
-	d := description{}
-	d.service, d.rule = serviceName(c, s)
-	if !running(c) {
-		d.skip = "it is not running: " + whyNotRunning(c)
+	s := read(c.Config.Env, c.Config.Labels, o.registrator)
+	d := description{naming: s.serviceName(c, o)}
+	if d.skip = s.notWanted(c, o); d.skip != "" {
 		return d, nil
+	}
+	d.members, d.skip = s.members(c, o, d.naming)
+	if d.skip == "" {
+		d.drain = s.drain()
+		s.unknown()
+		s.hintUnread(c)
+	}
+	d.warnings, d.hints = s.warnings, s.hints
+	for i := range d.members {
+		m := &d.members[i]
+		m.keep(c, d.warnings)
+		if err := m.Validate(); err != nil {
+			return d, err
+		}
+	}
+	return d, nil
+}
+
+// notWanted says why a container is not registered whatever its ports and addresses; "" if it may be.
+func (s *said) notWanted(c *container.InspectResponse, o options) string {
+	if !running(c) {
+		return "it is not running: " + whyNotRunning(c)
 	}
 	if v, ok := s.ignored(); ok {
-		d.skip = fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)
-		return d, nil
+		return fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)
 	}
-	var where place
-	if where, d.skip = locate(c, s, o); d.skip != "" {
-		d.warnings = s.warnings
-		return d, nil
+	if o.labelled && len(s.koine) == 0 && !s.registrator { // Registrator's mode looks at each port's name
+		return "it has no label koine.*, and --docker-expose is labelled: koine.enable=true is enough"
+	}
+	return s.oneOff(c)
+}
+
+// members returns the instances of a container, or why there is none.
+func (s *said) members(c *container.InspectResponse, o options, n naming) ([]member, string) {
+	where, skip := locate(c, s, o)
+	if skip != "" {
+		return nil, skip
+	}
+	if s.registrator {
+		return s.registratorMembers(c, o, where)
 	}
 	ports, ignored := s.instancePorts(where.ports, where.number)
 	if ignored {
-		d.skip, d.warnings = "all of its ports are ignored", s.warnings
-		return d, nil
+		return nil, "all of its ports are ignored"
 	}
-	d.registration.Instance = instanceOf(c, s, o, where.addresses, ports, d)
-	d.registration.Checks = checksOf(c, s, o, &d.registration.Instance, where)
-	d.drain = s.drain()
-	s.unknown()
-	d.warnings = s.warnings
-	return d, d.registration.Validate()
+	m := member{naming: n}
+	m.Instance = s.instance(c, o, n)
+	m.Instance.ID = s.instanceID(c, mainPort(ports))
+	m.Instance.Ports, m.Instance.Addresses = ports, where.addresses
+	m.Instance.Tags = s.tags(c, ports)
+	m.Instance.Meta = s.meta(c, mainPort(ports))
+	dial := dialer{addresses: where.addresses, ports: ports, host: where.host}
+	m.Checks = s.memberChecks(c, o, m.Instance, dial, func(d dialer) []wanted { return s.registratorChecks(ports, d) })
+	return append([]member{m}, s.portMembers(c, m)...), ""
 }
 
-// running tells whether a container's process is there, be it paused or not.
+// hintUnread says which variables would be meta as labels, and what Compose's name of the service has passed over.
+func (s *said) hintUnread(c *container.InspectResponse) {
+	if len(s.unread) > 0 {
+		slices.Sort(s.unread)
+		s.hint("not read from the environment: %s: meta comes from labels, or with --registrator",
+			strings.Join(s.unread[:min(len(s.unread), maxUnread)], ", "))
+	}
+	v, ok := s.service["name"]
+	if ok && !s.registrator && s.koine["name"].value == "" && c.Config.Labels[composeService] != "" {
+		s.hint("%s %s does not count beside Compose's name of the service: koine.name and --registrator do", v.kind, v.label)
+	}
+}
+
+// running reports whether a container's process is there, be it paused or not.
 func running(c *container.InspectResponse) bool {
 	return c.State != nil && c.State.Running && !c.State.Restarting && !c.State.Dead
 }
@@ -120,19 +183,11 @@ func startTime(c *container.InspectResponse) time.Time {
 	return t
 }
 
-// instanceOf puts the instance of a container together.
-func instanceOf(
-	c *container.InspectResponse, s *said, o options, addresses []catalog.Address, ports []catalog.Port, d description,
-) catalog.Instance {
-	main := mainPort(ports)
+// instance returns what all instances of a container have in common.
+func (s *said) instance(c *container.InspectResponse, o options, n naming) catalog.Instance {
 	i := catalog.Instance{
-		ID:         s.instanceID(c, main),
 		Node:       o.node,
-		Service:    d.service,
-		Ports:      ports,
-		Addresses:  addresses,
-		Tags:       s.tags(ports),
-		Meta:       s.meta(main),
+		Service:    n.service,
 		Weight:     s.number("weight", catalog.MaxWeight),
 		MinHealthy: s.number("min_healthy", 100),
 		Locality:   catalog.Locality{Region: s.koine["region"].value, Zone: s.koine["zone"].value},
@@ -142,11 +197,47 @@ func instanceOf(
 	if c.State.Paused {
 		i.Drain = "paused"
 	}
-	kept, err := json.Marshal(extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: d.rule})
-	if err == nil {
-		i.Extras = map[string]json.RawMessage{sourceName: kept}
-	}
 	return i
+}
+
+// keep puts into the instance what the source keeps there for itself, and for explaining it.
+func (m *member) keep(c *container.InspectResponse, warnings []Warning) {
+	m.kept = extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: m.rule}
+	for _, w := range warnings[:min(len(warnings), maxKeptWarnings)] {
+		m.kept.Warnings = append(m.kept.Warnings, w.String())
+	}
+	m.pack()
+}
+
+// warn adds to what is wrong with an instance. Other copies of it stay as they are.
+func (m *member) warn(warning string) {
+	m.kept.Warnings = append(slices.Clone(m.kept.Warnings), warning)
+	m.pack()
+}
+
+func (m *member) pack() {
+	if raw, err := json.Marshal(m.kept); err == nil {
+		m.Instance.Extras = map[string]json.RawMessage{sourceName: raw}
+	}
+}
+
+// idRoom is kept free in an ID that something is put behind: a port, a container's short id, a check's name.
+const idRoom = 32
+
+// extendID puts something behind an ID, which is cut if it is too long for that.
+func extendID(id, more string) string {
+	return strings.ToValidUTF8(id[:min(len(id), catalog.MaxID-idRoom)], "") + more
+}
+
+// distinguish gives an instance another ID if an instance of the same container has it: its port is put behind.
+func (m *member) distinguish(before []member, port uint16, protocol string) {
+	id, number := m.Instance.ID, ":"+strconv.Itoa(int(port))
+	for _, other := range []string{id, extendID(id, number), extendID(id, number+":"+protocol)} {
+		m.Instance.ID = other
+		if !slices.ContainsFunc(before, func(b member) bool { return b.Instance.ID == other }) {
+			return
+		}
+	}
 }
 
 func mainPort(ports []catalog.Port) uint16 {
@@ -172,95 +263,6 @@ func (s *said) instanceID(c *container.InspectResponse, main uint16) string {
 	return shortID(c.ID)
 }
 
-// tags returns the tags in the order given: the main port's or the container's, then those of the other ports.
-func (s *said) tags(ports []catalog.Port) (tags []string) {
-	add := func(v setting) {
-		for _, tag := range list(v.value) {
-			switch {
-			case slices.Contains(tags, tag):
-			case len(tag) > catalog.MaxTag || strings.ContainsFunc(tag, unprintable):
-				s.warn(v.label, "tag %.20q is longer than %d bytes or has control characters", tag, catalog.MaxTag)
-			case len(tags) == catalog.MaxTags:
-				s.warn(v.label, "tag %.20q is one more than %d", tag, catalog.MaxTags)
-			default:
-				tags = append(tags, tag)
-			}
-		}
-	}
-	v, ok := s.first("tags", mainPort(ports), "tags")
-	if ok {
-		add(v)
-	}
-	if v.label == "koine.tags" {
-		return tags
-	}
-	for _, p := range ports[min(1, len(ports)):] {
-		if v, ok := s.ports[p.Number]["tags"]; ok {
-			add(v)
-		}
-	}
-	return tags
-}
-
-func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
-
-// reserved tells whether a SERVICE_* key has a meaning of its own and is not meta.
-func reserved(key string) bool {
-	switch key {
-	case "name", "tags", "id", "ignore", "ports":
-		return true
-	}
-	return strings.HasPrefix(key, "check_")
-}
-
-// meta returns the free SERVICE_* settings, the main port's over the container's, those of other ports under
-// "<port>_<key>", and koine.meta.* over all of them.
-func (s *said) meta(main uint16) map[string]string {
-	found := make(map[string]setting)
-	collect := func(prefix string, from map[string]setting) {
-		for key, v := range from {
-			if !reserved(key) && key != "" {
-				found[prefix+key] = v
-			}
-		}
-	}
-	collect("", s.service)
-	for port, settings := range s.ports {
-		if port != main {
-			collect(strconv.Itoa(int(port))+"_", settings)
-		}
-	}
-	collect("", s.ports[main])
-	for key, v := range s.koine {
-		if name, ok := strings.CutPrefix(key, "meta."); ok {
-			found[name] = v
-		}
-	}
-	return s.boundMeta(found)
-}
-
-// boundMeta leaves out what breaks the catalog's limits.
-func (s *said) boundMeta(found map[string]setting) map[string]string {
-	if len(found) == 0 {
-		return nil
-	}
-	meta := make(map[string]string, len(found))
-	for _, key := range slices.Sorted(maps.Keys(found)) {
-		v := found[key]
-		switch {
-		case key == "" || len(key) > catalog.MaxMetaKey || strings.ContainsFunc(key, unprintable):
-			s.warn(v.label, "not a key of 1 to %d bytes without control characters", catalog.MaxMetaKey)
-		case len(v.value) > catalog.MaxMetaValue || strings.ToValidUTF8(v.value, "") != v.value:
-			s.warn(v.label, "not UTF-8 of at most %d bytes", catalog.MaxMetaValue)
-		case len(meta) == catalog.MaxMeta:
-			s.warn(v.label, "one more than %d pairs of meta", catalog.MaxMeta)
-		default:
-			meta[key] = v.value
-		}
-	}
-	return meta
-}
-
 // number reads a koine label that is a whole number of 0 to limit; 0 if it is not there or bad.
 func (s *said) number(key string, limit int) int {
 	v, ok := s.koine[key]
@@ -279,7 +281,12 @@ func (s *said) number(key string, limit int) int {
 func (s *said) unknown() {
 	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
 		switch key {
-		case "name", "id", "tags", "weight", "min_healthy", "ignore", "network", "ports", "zone", "region", "drain":
+		case "name", "id", "tags", "weight", "min_healthy", "enable", "ignore", "zone", "region", "drain":
+			continue
+		case "network", "ports":
+			if s.registrator {
+				s.warn("koine."+key, "has no effect with --registrator")
+			}
 			continue
 		}
 		if !strings.HasPrefix(key, "meta.") && !strings.HasPrefix(key, "check.") {

@@ -122,7 +122,7 @@ func registered(t *testing.T, o options, edits ...edit) (catalog.Registration, [
 		}
 		warned = append(warned, w.Label)
 	}
-	return d.registration, warned
+	return d.members[0].Registration, warned
 }
 
 func TestDescribeName(t *testing.T) {
@@ -181,7 +181,7 @@ func TestDescribePorts(t *testing.T) {
 		{"lowest binding", []edit{publish("80/tcp", "0.0.0.0:9002", "0.0.0.0:9001")}, []catalog.Port{tcp(80, 9001)}, 0},
 		{"loopback is not published", []edit{publish("80/tcp", "127.0.0.1:8080")}, []catalog.Port{tcp(80, 0)}, 0},
 		{"port names", []edit{expose("80", "81"), env("SERVICE_80_NAME=http", "SERVICE_81_NAME=admin api")},
-			[]catalog.Port{named("http", tcp(80, 0)), named("admin-api", tcp(81, 0))}, 0},
+			[]catalog.Port{named("http", tcp(80, 0)), named("admin-api", tcp(81, 0))}, 1},
 		{"bad port name", []edit{expose("80"), env("SERVICE_80_NAME=//")}, []catalog.Port{tcp(80, 0)}, 1},
 		{"ignored port", []edit{expose("80", "81"), env("SERVICE_80_IGNORE=1", "SERVICE_81_IGNORE=false")}, []catalog.Port{tcp(81, 0)}, 0},
 		{"explicit", []edit{expose("80", "22"), publish("9000/tcp", "0.0.0.0:19000"), labels("koine.ports", "admin=9000/tcp, http=80,53/udp")},
@@ -328,9 +328,10 @@ func TestDescribeSkips(t *testing.T) {
 func TestDescribeSettings(t *testing.T) {
 	r, warned := registered(t, testOptions(),
 		expose("80", "81"),
-		env("SERVICE_TAGS=rails,a\\,b, c ,,rails", "SERVICE_81_TAGS=admin", "SERVICE_ID=w-1", "SERVICE_REGION=eu",
-			"SERVICE_80_REGION=us", "SERVICE_81_REGION=asia", "PATH=/bin", "SERVICE_CHECK_INTERVAL=3s", "koine.name=env is no label"),
-		labels("koine.weight", "7", "koine.zone", "z1", "koine.region", "r1", "koine.meta.version", "1.2", "SERVICE_OWNER", "me"),
+		env("SERVICE_TAGS=rails,a\\,b, c ,,rails", "SERVICE_81_TAGS=admin", "SERVICE_ID=w-1",
+			"PATH=/bin", "SERVICE_CHECK_INTERVAL=3s", "koine.name=env is no label"),
+		labels("koine.weight", "7", "koine.zone", "z1", "koine.region", "r1", "koine.meta.version", "1.2", "SERVICE_OWNER", "me",
+			"SERVICE_REGION", "eu", "SERVICE_80_REGION", "us", "SERVICE_81_REGION", "asia"),
 	)
 	want := catalog.Instance{
 		ID: "w-1", Node: "n1", Service: "web", Weight: 7, Locality: catalog.Locality{Region: "r1", Zone: "z1"},
@@ -393,26 +394,37 @@ func TestDescribeInvalid(t *testing.T) {
 
 // FuzzDescribe gives arbitrary settings to a container: whatever they are, it is registered within the limits or skipped.
 func FuzzDescribe(f *testing.F) {
-	f.Add("SERVICE_80_CHECK_HTTP", "/health", "koine.ports", "http=80,53/udp")
-	f.Add("SERVICE_TAGS", "a\\,b,c", "koine.check.web.http", "https://:8443/x?y=z")
-	f.Add("SERVICE_PORTS", "1,2,3", "koine.check.tcp", "[::1]:80")
-	f.Add("SERVICE_CHECK_SCRIPT", "curl $SERVICE_IP:$SERVICE_PORT", "koine.check.ttl", "30s")
-	f.Add("SERVICE_NAME", "\xff\x00", "koine.meta.", "x")
-	f.Fuzz(func(t *testing.T, envKey, envValue, labelKey, labelValue string) {
-		c := inspected(expose("80", "81/udp"), env(envKey+"="+envValue, "SERVICE_"+envKey+"="+envValue), labels(labelKey, labelValue, "koine."+labelKey, labelValue))
-		d, err := describe(c, testOptions())
+	f.Add(false, "SERVICE_80_CHECK_HTTP", "/health", "koine.ports", "http=80,53/udp")
+	f.Add(false, "SERVICE_TAGS", "a\\,b,c", "koine.check.web.http", "https://:8443/x?y=z")
+	f.Add(false, "SERVICE_PORTS", "1,2,3", "koine.check.tcp", "[::1]:80")
+	f.Add(false, "SERVICE_CHECK_SCRIPT", "curl $SERVICE_IP:$SERVICE_PORT", "koine.check.ttl", "30s")
+	f.Add(false, "SERVICE_NAME", "\xff\x00", "koine.meta.", "x")
+	f.Add(false, "SERVICE_81_NAME", "admin", "id", strings.Repeat("\u00e9", 127))
+	f.Add(true, "SERVICE_ID", strings.Repeat("x", catalog.MaxID), "SERVICE_81_CHECK_TTL", "10s")
+	f.Add(true, "SERVICE_080_NAME", "x", "SERVICE_81_IGNORE", "no")
+	f.Add(true, "SERVICE_DB_PASSWORD", "x", "com.docker.compose.project", "\xff")
+	f.Fuzz(func(t *testing.T, registrator bool, envKey, envValue, labelKey, labelValue string) {
+		o := testOptions()
+		o.registrator = registrator
+		c := inspected(expose("80", "81/udp"), publish("80/tcp", "0.0.0.0:8080"), publish("81/udp", "127.0.0.1:8081", "[::1]:8082"),
+			env(envKey+"="+envValue, "SERVICE_"+envKey+"="+envValue), labels(labelKey, labelValue, "koine."+labelKey, labelValue))
+		d, err := describe(c, o)
 		if err != nil {
 			t.Fatalf("the settings made the container invalid: %v", err)
 		}
-		if d.skip != "" {
-			return
+		if (d.skip == "") != (len(d.members) > 0) {
+			t.Fatalf("%d instances, skipped for %q", len(d.members), d.skip)
 		}
-		if err := d.registration.Validate(); err != nil {
+		state := catalog.NodeState{
+			Node:          catalog.Node{Name: "n1", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}},
+			Registrations: registrations([]outcome{{instances: d.members}}),
+		}
+		if err := state.Validate(); err != nil {
 			t.Fatal(err)
 		}
-		again, _ := describe(c, testOptions())
-		if !same([]catalog.Registration{d.registration}, []catalog.Registration{again.registration}) {
-			t.Fatal("describing twice gives two registrations")
+		again, _ := describe(c, o)
+		if !same(state.Registrations, registrations([]outcome{{instances: again.members}})) {
+			t.Fatal("describing twice gives two sets of registrations")
 		}
 	})
 }

@@ -19,7 +19,11 @@ type dialer struct {
 	host      bool
 }
 
-var errNoPort = errors.New("the container has no port to check: name one, as in :8080")
+var (
+	errNoPort  = errors.New("the container has no port to check: name one, as in :8080")
+	errURL     = errors.New("not a path, :port/path or an http URL")
+	errURLUser = errors.New("a URL with a user and a password cannot be checked: everybody could read them")
+)
 
 // at returns the address and the port to dial for one of the container's ports; 0 stands for the main port.
 func (d dialer) at(port uint16) (string, error) {
@@ -31,13 +35,19 @@ func (d dialer) at(port uint16) (string, error) {
 	}
 	address := d.address()
 	if address.Network == catalog.NetworkHost && !d.host {
-		for _, p := range d.ports {
-			if p.Number == port && p.Published != 0 {
-				port = p.Published
-			}
-		}
+		port = d.published(port)
 	}
 	return net.JoinHostPort(address.String(), strconv.Itoa(int(port))), nil
+}
+
+// published returns the host's number of a port, or its own number if it is not published.
+func (d dialer) published(port uint16) uint16 {
+	for _, p := range d.ports {
+		if p.Number == port && p.Published != 0 {
+			return p.Published
+		}
+	}
+	return port
 }
 
 // address returns the first address, the loopback address for a container in the host's network.
@@ -57,8 +67,11 @@ func (d dialer) url(text string) (string, error) {
 		text = "http://" + text
 	}
 	u, err := url.Parse(text)
-	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.User != nil {
-		return "", fmt.Errorf("%q is not a path, :port/path or an http URL", text)
+	switch {
+	case err == nil && u.User != nil: // a password in it must not reach the log
+		return "", errURLUser
+	case err != nil || u.Scheme != "http" && u.Scheme != "https":
+		return "", errURL
 	}
 	if u.Hostname() != "" {
 		return u.String(), nil
@@ -86,7 +99,7 @@ func (d dialer) hostPort(text string) (string, error) {
 	}
 	host, port, err := net.SplitHostPort(text)
 	if err != nil || host == "" {
-		return "", fmt.Errorf("%q is not a port or host:port", text)
+		return "", fmt.Errorf("%s is not a port or host:port", shown(text))
 	}
 	if _, err := parseNumber(port); err != nil {
 		return "", err
@@ -97,7 +110,7 @@ func (d dialer) hostPort(text string) (string, error) {
 func parseNumber(text string) (uint16, error) {
 	n, err := strconv.ParseUint(text, 10, 16)
 	if err != nil {
-		return 0, fmt.Errorf("%q is not a port", text)
+		return 0, fmt.Errorf("%s is not a port", shown(text))
 	}
 	return uint16(n), nil
 }

@@ -7,14 +7,23 @@
 //
 // # What becomes of a container
 //
-// A running container is one instance, whatever the number of its ports. (Registrator makes one service of each port, and
-// puts the port behind the name if there are several; here SERVICE_<port>_NAME names the port in the instance. What
-// SERVICE_<port>_TAGS and other attributes say of one port is said of the instance.) A container without ports is
-// registered too: it has addresses.
+// A running container is one instance, whatever the number of its ports; and one more for each port that
+// SERVICE_<port>_NAME gives another name than the container's service has. That one follows the first: it has its drain, and
+// its status by an alias check. What SERVICE_<port>_TAGS and other settings say of one port is said of the instance. A
+// container without ports is registered too: it has addresses. All instances of a container come and go together.
 //
-// Name, the first of: label koine.name; Compose's label com.docker.compose.service; Swarm's label
-// com.docker.swarm.service.name; SERVICE_NAME; the image's name without registry, path, tag and digest; the container's
-// name, if the image has none. What a DNS label cannot carry becomes "-".
+// With Config.Registrator a container is what Registrator makes of it: one instance for each published port, with the
+// host's addresses. The rules are in registrator.go, the cases in testdata/registrator.txt.
+//
+// Settings: labels koine.*, and Registrator's SERVICE_* as labels and in the environment. Of the environment only those are
+// read that have a meaning of their own (see known), because it holds passwords; with Config.Registrator the others are
+// meta, but for those that may be secrets (see secret).
+//
+// Name, the first of: label koine.name; Compose's label com.docker.compose.service, with Config.ProjectNames followed by
+// its project; Swarm's label com.docker.swarm.service.name; SERVICE_NAME; the image's name without registry, path, tag and
+// digest; the container's name, if the image has none. What a DNS label cannot carry becomes "-". Services that share a
+// name by chance, because two projects use it or two names have become the same, are warned of. Compose's project and
+// Swarm's stack are meta and a tag. A one-off container of Compose is not registered.
 //
 // ID: koine.id, SERVICE_ID, the container's name. If two containers of the engine claim one, the younger's gets its short
 // container id appended.
@@ -38,7 +47,9 @@
 // a container and run on the host, so they are refused unless Config.EnableScripts is set.
 //
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
-// until it is unpaused.
+// until it is unpaused. One whose process has ended drains until the engine has said how, for a few seconds at most.
+//
+// End: with the set in which an instance is missing the sink is told why it is: "container exited 137".
 //
 // A label that cannot be understood is left out with one warning; the rest of the container stands.
 package docker

@@ -67,7 +67,8 @@ func withPorts(want ...catalog.Port) func(catalog.Registration) bool {
 // TestEngineLife follows a container through its life.
 func TestEngineLife(t *testing.T) {
 	e := startEngine(t)
-	sink := followEngine(t, e)
+	sink := newGoneSink()
+	start(t, Config{Host: e.Host(), HostAddresses: []catalog.Address{hostAddress}, Sink: sink})
 	docker := e.Client()
 
 	t.Run("start", func(t *testing.T) {
@@ -113,6 +114,7 @@ func TestEngineLife(t *testing.T) {
 			t.Fatal(err)
 		}
 		sink.wait(t, "web2 to go", gone("web2"))
+		sink.waitReason(t, "web2", "container exited 137")
 	})
 	t.Run("docker kill", func(t *testing.T) {
 		e.Run(demo("short"))
@@ -122,6 +124,7 @@ func TestEngineLife(t *testing.T) {
 			return err
 		})
 		sink.wait(t, "short to go", gone("short"))
+		sink.waitReason(t, "short", "container exited 137 after SIGKILL")
 	})
 }
 

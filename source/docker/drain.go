@@ -2,6 +2,7 @@ package docker
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -121,6 +122,6 @@ func (p *Plan) planDrain(wanted, timeout time.Duration) {
 	}
 	p.Drain = catalog.Duration(wanted)
 	if hint := stopText(wanted, timeout); hint != "" {
-		p.Hints = append(p.Hints, hint)
+		p.Hints = append(slices.Clone(p.Hints), hint)
 	}
 }

@@ -22,11 +22,9 @@ type Plan struct {
 	// Service is the name of its service, NamedBy the rule that gives it.
 	Service string `json:"service,omitempty"`
 	NamedBy string `json:"named_by,omitempty"`
-	// Registration is what would be registered; nil if nothing would, for the reason in WhyNot.
-	Registration *catalog.Registration `json:"registration,omitempty"`
-	WhyNot       string                `json:"why_not,omitempty"`
-	// RenamedFrom is the instance ID that it would have, had an elder container not taken it.
-	RenamedFrom string `json:"renamed_from,omitempty"`
+	// Registrations are the instances that would be registered; none if nothing would, for the reason in WhyNot.
+	Registrations []PlannedRegistration `json:"registrations,omitempty"`
+	WhyNot        string                `json:"why_not,omitempty"`
 	// Drain is for how long it means to go on serving after its stop signal.
 	Drain catalog.Duration `json:"drain,omitzero"`
 	// Hints are what else would better be changed.
@@ -35,7 +33,16 @@ type Plan struct {
 	Warnings []Warning `json:"warnings,omitempty"`
 }
 
-// discard is a sink for who declares nothing.
+// PlannedRegistration is one instance that would be registered.
+type PlannedRegistration struct {
+	catalog.Registration
+	// NamedBy is the rule that gives its service the name.
+	NamedBy string `json:"named_by"`
+	// RenamedFrom is the instance ID that it would have, had an elder container not taken it.
+	RenamedFrom string `json:"renamed_from,omitempty"`
+}
+
+// discard is the sink of a dry run.
 type discard struct{}
 
 func (discard) Declare(string, []catalog.Registration) {}
@@ -97,8 +104,10 @@ func plansOf(t *tracker, looks []look) (plans []Plan) {
 			t.update(l.c, l.peer)
 		}
 	}
-	for _, o := range t.outcomes() {
-		plans = append(plans, o.plan())
+	outcomes := t.outcomes()
+	shared := t.shared(outcomes)
+	for _, o := range outcomes {
+		plans = append(plans, o.plan(shared))
 	}
 	slices.SortFunc(plans, func(a, b Plan) int {
 		return cmp.Or(strings.Compare(a.Container, b.Container), strings.Compare(a.ContainerID, b.ContainerID))
@@ -106,16 +115,23 @@ func plansOf(t *tracker, looks []look) (plans []Plan) {
 	return plans
 }
 
-func (o outcome) plan() Plan {
+// plan returns what would become of a container, given what is wrong with names that several share.
+func (o outcome) plan(shared map[string]string) Plan {
 	p := Plan{
 		Container: o.name, ContainerID: o.id, Image: o.image, Service: o.service, NamedBy: o.rule, WhyNot: o.why,
-		Warnings: o.warnings,
+		Hints: o.hints, Warnings: o.warnings,
 	}
 	if o.why == "" {
 		p.planDrain(o.drain, o.stopTimeout)
-		p.Registration = &o.registration
-		if was := o.tracked.registration.Instance.ID; was != o.registration.Instance.ID {
-			p.RenamedFrom = was
+	}
+	for i, m := range o.instances {
+		r := PlannedRegistration{Registration: m.Registration, NamedBy: m.rule}
+		if was := o.members[i].Instance.ID; was != m.Instance.ID {
+			r.RenamedFrom = was
+		}
+		p.Registrations = append(p.Registrations, r)
+		if warning, ok := shared[strings.ToLower(m.service)]; ok && !slices.Contains(p.Hints, warning) {
+			p.Hints = append(slices.Clone(p.Hints), warning)
 		}
 	}
 	return p

@@ -103,7 +103,7 @@ func (t *tracker) find(name string) (f found) {
 	there := false
 	for _, o := range t.outcomes() {
 		meant := called(name, o.name, o.id)
-		if !meant && !strings.EqualFold(name, o.service) {
+		if !meant && !o.serves(name) {
 			continue
 		}
 		there = true
@@ -113,13 +113,21 @@ func (t *tracker) find(name string) (f found) {
 			left.Why = o.why
 			f.left = append(f.left, left)
 		case meant:
-			f.instances = append(f.instances, o.registration.Instance.ID)
+			for _, m := range o.instances {
+				f.instances = append(f.instances, m.Instance.ID)
+			}
 		}
 	}
 	if !there { // of what runs nobody asks what ran before it
 		f.left = t.findGone(name)
 	}
 	return f
+}
+
+// serves reports whether a container is, or would be, of a service.
+func (o *outcome) serves(service string) bool {
+	return strings.EqualFold(service, o.service) ||
+		slices.ContainsFunc(o.instances, func(m member) bool { return strings.EqualFold(service, m.service) })
 }
 
 // findGone returns the containers that ended last under a name, one of each name.
@@ -168,6 +176,9 @@ func (t *tracker) removed(id string, now time.Time) (told report) {
 		if g.ID == id {
 			last = g
 		}
+	}
+	if last.ID != "" {
+		t.end(id, t.removal(id))
 	}
 	t.remove(id)
 	if last.ID != "" {

@@ -43,7 +43,8 @@ func TestFindTellsWhatBecameOfContainers(t *testing.T) {
 	tracker.update(inspected(as("shop-2"), labels("koine.name", "shop", "koine.id", "shop")), nil)
 	tracker.update(inspected(as("shop-3"), labels("koine.name", "shop", "koine.ignore", "1")), nil)
 	tracker.update(inspected(as("dead-1"), labels("koine.name", "dead")), nil)
-	tracker.exited("dead-1"+strings.Repeat("0", 58), testStart, time.Now())
+	tracker.exited("dead-1"+strings.Repeat("0", 58), testStart, time.Now().Add(-deathGrace))
+	tracker.giveUp(time.Now())
 	tracker.update(inspected(as("early"), exitedWith(3)), nil)
 	tracker.update(inspected(as("old"), labels("koine.name", "shop"), exitedWith(0)), nil)
 	tracker.update(inspected(as("rolled"), labels("koine.name", "rolled")), nil)
@@ -148,14 +149,14 @@ func TestDryRun(t *testing.T) {
 	}
 	var got []string
 	for _, p := range plans {
-		id := "-"
-		if p.Registration != nil {
-			id = p.Registration.Instance.ID
+		id, before := "-", ""
+		if len(p.Registrations) > 0 {
+			id, before = p.Registrations[0].Instance.ID, p.Registrations[0].RenamedFrom
 		}
-		got = append(got, fmt.Sprintf("%s %s %s %q %v", p.Container, id, p.RenamedFrom, p.WhyNot, p.Warnings))
+		got = append(got, fmt.Sprintf("%s %s %s %q %v", p.Container, id, before, p.WhyNot, p.Warnings))
 	}
 	want := []string{
-		` -  "the engine does not say what it is: inspect: no engine" []`, `a one  "" [{koine.wieght no such label}]`,
+		` -  "the engine does not say what it is: inspect: no engine" []`, `a one  "" [koine.wieght: no such label]`,
 		`b one-b one "" []`, `c -  "label koine.ignore is \"yes\"" []`,
 	}
 	if !slices.Equal(got, want) {

@@ -29,6 +29,8 @@ type change struct {
 	since time.Time
 	// look is set if the container has to be inspected.
 	look bool
+	// death is its last end, of which nothing is known if its time is zero.
+	death death
 }
 
 func newInbox() *inbox {
@@ -69,9 +71,23 @@ func (c *change) fold(m events.Message, at time.Time) {
 			c.signals |= signalBit(n)
 			c.at = at
 		}
-	case events.ActionDie, events.ActionStart:
+	case events.ActionOOM:
+		c.death = death{oom: true, at: at}
+	case events.ActionDie:
+		c.signals = 0
+		c.death.code, c.death.at = exitCode(m), at
+	case events.ActionStart:
 		c.signals = 0
 	}
+}
+
+// exitCode returns the exit code that an event tells of, "" if it tells none.
+func exitCode(m events.Message) string {
+	code := m.Actor.Attributes["exitCode"]
+	if _, err := strconv.ParseUint(code, 10, 32); err != nil {
+		return ""
+	}
+	return code
 }
 
 // list takes in the ids of all running containers.

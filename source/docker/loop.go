@@ -39,6 +39,10 @@ type loop struct {
 	awaited  map[string]bool
 	ready    bool
 	declared []catalog.Registration
+	// endings are the instances that are declared no longer.
+	endings endings
+	// told are the warnings of names that several share, as they were logged last, by the name.
+	told map[string]string
 	// pending are the times of events whose effect has not been declared.
 	pending []time.Time
 }
@@ -77,6 +81,7 @@ func (l *loop) run(ctx context.Context) {
 			q.answer <- l.tracker.find(q.name)
 			continue
 		case <-retry.C:
+			l.tracker.giveUp(time.Now())
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
 			}
@@ -105,6 +110,9 @@ func (l *loop) takeInbox(ctx context.Context) {
 	for id, c := range changed {
 		if c.signals != 0 {
 			l.tracker.kill(id, c.kills)
+		}
+		if !c.death.at.IsZero() {
+			l.tracker.died(id, c.death)
 		}
 		if c.look {
 			l.want(ctx, id, c.since)
@@ -219,17 +227,45 @@ func (l *loop) publish() {
 	if !l.ready {
 		return
 	}
-	set := l.tracker.declared()
+	now := time.Now()
+	outcomes := l.tracker.outcomes()
+	l.tellShared(l.tracker.shared(outcomes))
+	set, ended := registrations(outcomes), l.tracker.takeEnded()
+	learned := l.endings.learn(ended)
 	if first || !same(set, l.declared) {
+		l.endings.compare(l.declared, set, whyGone(outcomes, ended), now)
+		l.source.declareGone(l.endings)
 		l.declared = set
 		l.source.declare(set, l.pending)
 		l.source.metrics.containers.Set(float64(len(set)))
+	} else if learned {
+		l.source.declareGone(l.endings)
 	}
-	now := time.Now()
 	for _, at := range l.pending {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}
 	l.pending = l.pending[:0]
+}
+
+// tellShared logs each name that several share, once until the words for it change.
+func (l *loop) tellShared(warnings map[string]string) {
+	l.source.metrics.shared.Set(float64(len(warnings)))
+	for name, warning := range warnings {
+		if l.told[name] != warning {
+			l.source.log.Warn("services share a name", "service", name, "reason", warning)
+		}
+		if l.told == nil || len(l.told) > maxChanged {
+			l.told = make(map[string]string)
+		}
+		l.told[name] = warning
+	}
+}
+
+// declareGone hands over why instances are declared no longer.
+func (s *Source) declareGone(e endings) {
+	if sink, ok := s.cfg.Sink.(GoneSink); ok {
+		sink.DeclareGone(sourceName, e.reasons())
+	}
 }
 
 // declare hands over the whole set, and when the oldest of the events was that led to it.

@@ -1,34 +1,118 @@
 package docker
 
 import (
+	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/koine-sd/koine/catalog"
 )
 
-// serviceName returns the name of a container's service and the rule that gave it.
-func serviceName(c *container.InspectResponse, s *said) (name, rule string) {
-	candidates := []struct{ text, rule string }{
-		{s.koine["name"].value, "label koine.name"},
-		{c.Config.Labels["com.docker.compose.service"], "label com.docker.compose.service"},
-		{c.Config.Labels["com.docker.swarm.service.name"], "label com.docker.swarm.service.name"},
-		{s.service["name"].value, s.service["name"].kind + " SERVICE_NAME"},
-		{imageBase(c.Config.Image), "image " + c.Config.Image},
-		{containerName(c), "container name"},
+// The labels of Compose and Swarm that are read.
+const (
+	composeProject = "com.docker.compose.project"
+	composeService = "com.docker.compose.service"
+	composeOneOff  = "com.docker.compose.oneoff"
+	swarmService   = "com.docker.swarm.service.name"
+	swarmStack     = "com.docker.stack.namespace"
+)
+
+// naming is how an instance came to the name of its service.
+type naming struct {
+	service string
+	// rule is what gave the name, text what it gave, before that was made fit for DNS.
+	rule, text string
+	// chosen is set if somebody has named the service for Koine or Registrator; any other name may be that of several
+	// services by chance.
+	chosen bool
+	// project is the Compose project or the Swarm stack that the container belongs to, if any.
+	project string
+}
+
+// serviceName returns the name of a container's service; in Registrator's mode, where each port has its own and what is
+// wrong with that is warned of there, the name that they are made of.
+func (s *said) serviceName(c *container.InspectResponse, o options) (n naming) {
+	candidates := s.plainNames(c, o)
+	if s.registrator {
+		candidates = s.registratorNames(c)
+		warned := len(s.warnings)
+		defer func() { s.warnings = s.warnings[:warned] }()
 	}
-	for _, candidate := range candidates {
-		if candidate.text == "" {
-			continue
+	for _, n := range candidates {
+		if n.text != "" && s.fit(&n) {
+			n.project, _ = project(c)
+			return n
 		}
-		if name := catalog.SanitizeName(candidate.text); name != "" {
-			return name, candidate.rule
+	}
+	return naming{}
+}
+
+// plainNames returns what may give the name, the first that is not empty counts.
+func (s *said) plainNames(c *container.InspectResponse, o options) []naming {
+	return []naming{
+		s.chosenName(s.koine["name"]),
+		composeName(c, o),
+		{text: c.Config.Labels[swarmService], rule: "label " + swarmService},
+		s.chosenName(s.service["name"]),
+		{text: imageBase(c.Config.Image), rule: "image " + c.Config.Image},
+		{text: containerName(c), rule: "container name"},
+	}
+}
+
+func (s *said) chosenName(v setting) naming {
+	return naming{text: v.value, rule: v.kind + " " + v.label, chosen: true}
+}
+
+// composeName returns Compose's name of the service, with its project behind it if names are to tell projects apart.
+func composeName(c *container.InspectResponse, o options) naming {
+	service, project := c.Config.Labels[composeService], c.Config.Labels[composeProject]
+	if service == "" || project == "" || !o.projectNames {
+		return naming{text: service, rule: "label " + composeService}
+	}
+	return naming{text: service + "-" + project, rule: "labels " + composeService + " and " + composeProject}
+}
+
+// fit makes a name fit for DNS, and warns if that takes more away than what divides words. It returns false if nothing
+// is left.
+func (s *said) fit(n *naming) bool {
+	n.service = catalog.SanitizeName(n.text)
+	switch {
+	case n.service == "":
+		s.warn(n.rule, "%.80q has no letter or digit of ASCII, of which names are made", n.text)
+	case n.service != n.text && (n.chosen || len(n.text) > catalog.MaxName || !ascii(n.text)):
+		s.doubt(n.rule, "%.80q becomes %s: names have at most %d letters and digits of ASCII, '-' and '_'", n.text, n.service, catalog.MaxName)
+	}
+	return n.service != ""
+}
+
+func ascii(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
+}
+
+// project returns the Compose project or the Swarm stack that a container belongs to, and the label that says so.
+func project(c *container.InspectResponse) (name, label string) {
+	for _, label := range []string{composeProject, swarmStack} {
+		if name := c.Config.Labels[label]; name != "" {
+			return name, label
 		}
-		s.warn(candidate.rule, "%q has nothing that a name can be made of", candidate.text)
 	}
 	return "", ""
 }
+
+// oneOff says why a container that docker compose run has started for one command is not of its service; "" for any other.
+func (s *said) oneOff(c *container.InspectResponse) string {
+	_, named := s.koine["name"]
+	_, enabled := s.koine["enable"]
+	if named || enabled || s.registrator || !isOneOff(c) {
+		return ""
+	}
+	return fmt.Sprintf("docker compose run has started it for one command of %s: koine.name registers it all the same",
+		c.Config.Labels[composeService])
+}
+
+func isOneOff(c *container.InspectResponse) bool { return truth(c.Config.Labels[composeOneOff]) }
 
 // imageBase returns an image's name without registry, path, tag and digest; "" if the image is known by its id only.
 func imageBase(image string) string {

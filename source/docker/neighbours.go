@@ -38,8 +38,10 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 		add(endpoint.Aliases...)
 		add(endpoint.DNSNames...)
 	}
-	add(c.Config.Labels["com.docker.compose.service"])
-	if service := c.Config.Labels["com.docker.swarm.service.name"]; service != "" {
+	if !isOneOff(c) {
+		add(c.Config.Labels[composeService])
+	}
+	if service := c.Config.Labels[swarmService]; service != "" {
 		add(service, "tasks."+service)
 	}
 	return names

@@ -69,7 +69,7 @@ func TestSharedNetworkHasBothNames(t *testing.T) {
 	if err != nil || d.skip != "" {
 		t.Fatal(d.skip, err)
 	}
-	for _, a := range d.registration.Instance.Addresses {
+	for _, a := range d.members[0].Instance.Addresses {
 		if diff := cmp.Diff([]string{"web", testID[:12]}, a.Names); diff != "" {
 			t.Errorf("%s: %s", a.Network, diff)
 		}

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"cmp"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -88,7 +89,7 @@ func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(n
 	if ports = s.explicitPorts(number); len(ports) > 0 {
 		return ports, false
 	}
-	for port := range candidates {
+	for _, port := range sortedPorts(candidates) { // so that the warnings have an order
 		if v, ok := s.ports[port.Num()]["ignore"]; ok && truth(v.value) {
 			ignored = true
 			continue
@@ -106,6 +107,13 @@ func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(n
 		ports = ports[:catalog.MaxPorts]
 	}
 	return ports, ignored && len(ports) == 0
+}
+
+// sortedPorts returns ports by number.
+func sortedPorts(set map[network.Port]struct{}) []network.Port {
+	return slices.SortedFunc(maps.Keys(set), func(a, b network.Port) int {
+		return cmp.Or(cmp.Compare(a.Num(), b.Num()), cmp.Compare(a.Proto(), b.Proto()))
+	})
 }
 
 // comparePorts puts TCP before the others, published ports before the others, then goes by number.
@@ -129,11 +137,9 @@ func (s *said) portName(port uint16) string {
 	if !ok {
 		return ""
 	}
-	name := catalog.SanitizeName(v.value)
-	if name == "" {
-		s.warn(v.label, "%q is no name for a port", v.value)
-	}
-	return name
+	name := s.chosenName(v)
+	s.fit(&name)
+	return name.service
 }
 
 // explicitPorts returns the ports that koine.ports or SERVICE_PORTS lists.

@@ -1,9 +1,9 @@
 package docker
 
 import (
+	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 
 	"github.com/koine-sd/koine/catalog"
@@ -13,15 +13,22 @@ import (
 const (
 	maxSettings = 1024
 	maxKey      = 255
+	maxUnread   = 8
+	maxHints    = 16
 )
 
-// Warning is a part of a container's settings that was left out.
+// Warning is a part of a container's settings that was left out, or counts in another way than it says.
 type Warning struct {
 	// Label is the label or environment variable.
 	Label string `json:"label"`
 	// Reason says what is wrong with it.
 	Reason string `json:"reason"`
+	// Counts is set if the setting counts nevertheless.
+	Counts bool `json:"counts,omitempty"`
 }
+
+// String returns a warning in one line.
+func (w Warning) String() string { return w.Label + ": " + w.Reason }
 
 // setting is a value with the label or variable that it came from.
 type setting struct {
@@ -34,68 +41,118 @@ type setting struct {
 // said is what a container says of itself: koine.* labels by what follows the prefix, and Registrator's SERVICE_* in the
 // environment and the labels, lower-cased, for the container and for single ports.
 type said struct {
-	koine    map[string]setting
-	service  map[string]setting
-	ports    map[uint16]map[string]setting
+	// registrator is set if the environment's meta is read, too, and ports are Registrator's.
+	registrator bool
+	koine       map[string]setting
+	service     map[string]setting
+	ports       map[uint16]map[string]setting
+	// unread are the names of SERVICE_ variables that are not read, because they would be meta.
+	unread   []string
 	warnings []Warning
+	// hints are for whoever asks what becomes of the container; they are not logged.
+	hints []string
+	count int
 }
 
+const (
+	servicePrefix = "SERVICE_"
+	koinePrefix   = "koine."
+)
+
 // read sorts the environment and the labels of a container. Labels count more than the environment.
-func read(env []string, labels map[string]string) *said {
+func read(env []string, labels map[string]string, registrator bool) *said {
 	s := &said{
-		koine: make(map[string]setting), service: make(map[string]setting), ports: make(map[uint16]map[string]setting),
-	}
-	count := 0
-	keep := func(kind, key, value string) {
-		if !strings.HasPrefix(key, "SERVICE_") && !strings.HasPrefix(key, "koine.") || kind == "env" && key[0] == 'k' {
-			return
-		}
-		if count++; count > maxSettings {
-			return
-		}
-		if len(key) > maxKey || len(value) > catalog.MaxText {
-			s.warn(key[:min(len(key), maxKey)], "longer than %d bytes", catalog.MaxText)
-			return
-		}
-		s.keep(setting{value: value, label: key, kind: kind})
+		registrator: registrator,
+		koine:       make(map[string]setting), service: make(map[string]setting), ports: make(map[uint16]map[string]setting),
 	}
 	for _, pair := range env {
-		if key, value, ok := strings.Cut(pair, "="); ok {
-			keep("env", key, value)
+		if key, value, ok := strings.Cut(pair, "="); ok && strings.HasPrefix(key, servicePrefix) {
+			s.keepService(setting{value: value, label: key, kind: "env"})
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(labels)) {
-		keep("label", key, labels[key])
+		v := setting{value: labels[key], label: key, kind: "label"}
+		switch {
+		case strings.HasPrefix(key, koinePrefix):
+			if s.bounded(v) {
+				s.koine[key[len(koinePrefix):]] = v
+			}
+		case strings.HasPrefix(key, servicePrefix):
+			s.keepService(v)
+		}
 	}
-	if count > maxSettings {
-		s.warn("SERVICE_*", "%d settings: the first %d are read", count, maxSettings)
+	if s.count > maxSettings {
+		s.warn("SERVICE_*", "%d settings: the first %d are read", s.count, maxSettings)
 	}
 	return s
 }
 
-// keep sorts one setting. Registrator's grammar: SERVICE_<port>_<key> is of one port, SERVICE_<key> of all.
-func (s *said) keep(v setting) {
-	if key, ok := strings.CutPrefix(v.label, "koine."); ok {
-		s.koine[key] = v
+// keepService sorts one SERVICE_ setting. Nothing of a variable that is not read is kept but its name.
+func (s *said) keepService(v setting) {
+	k, ok := parseServiceKey(v.label)
+	isFree := ok && free(k.key)
+	if v.kind == "env" && !s.registrator && (isFree || !ok || !known(k.key)) {
+		if isFree && len(s.unread) < maxSettings {
+			s.unread = append(s.unread, v.label)
+		}
 		return
 	}
-	key := strings.ToLower(strings.TrimPrefix(v.label, "SERVICE_"))
-	first, rest, _ := strings.Cut(key, "_")
-	number, err := strconv.ParseUint(first, 10, 16)
-	if err != nil || rest == "" {
-		s.service[key] = v
-		return
+	switch {
+	case !s.bounded(v):
+	case !ok:
+		s.warn(v.label, "not of the form SERVICE_<name> or SERVICE_<port>_<name>")
+	case isFree && secret(k.key, v.value):
+		s.warn(v.label, "may be a secret and is not kept: the label koine.meta.%s says that it is none", k.key)
+	case !isFree && !known(k.key):
+		s.warn(v.label, "no such setting of a check")
+	default:
+		s.of(k)[k.key] = v
 	}
-	port := s.ports[uint16(number)]
-	if port == nil {
-		port = make(map[string]setting)
-		s.ports[uint16(number)] = port
-	}
-	port[rest] = v
 }
 
+// bounded counts a setting, and reports whether it is within the limits.
+func (s *said) bounded(v setting) bool {
+	if s.count++; s.count > maxSettings {
+		return false
+	}
+	if len(v.label) > maxKey || len(v.value) > catalog.MaxText {
+		s.warn(v.label[:min(len(v.label), maxKey)], "longer than %d bytes", catalog.MaxText)
+		return false
+	}
+	return true
+}
+
+// of returns where settings of a key's port, or of the container, are kept.
+func (s *said) of(k serviceKey) map[string]setting {
+	if !k.ofPort {
+		return s.service
+	}
+	if s.ports[k.port] == nil {
+		s.ports[k.port] = make(map[string]setting)
+	}
+	return s.ports[k.port]
+}
+
+func (s *said) hint(format string, args ...any) {
+	if len(s.hints) < maxHints {
+		s.hints = append(s.hints, fmt.Sprintf(format, args...))
+	}
+}
+
+// warn notes what is left out, once.
 func (s *said) warn(label, format string, args ...any) {
-	s.warnings = append(s.warnings, Warning{Label: label, Reason: catalog.Errorf(catalog.KindInvalid, format, args...).Message})
+	s.note(Warning{Label: label, Reason: fmt.Sprintf(format, args...)})
+}
+
+// doubt notes what counts in another way than it says, once.
+func (s *said) doubt(label, format string, args ...any) {
+	s.note(Warning{Label: label, Reason: fmt.Sprintf(format, args...), Counts: true})
+}
+
+func (s *said) note(w Warning) {
+	if !slices.Contains(s.warnings, w) {
+		s.warnings = append(s.warnings, w)
+	}
 }
 
 // first returns the setting that counts most: koine's, the main port's, the container's.
@@ -110,9 +167,15 @@ func (s *said) first(koine string, main uint16, service string) (setting, bool) 
 	return v, ok
 }
 
-// ignored tells whether the container is not to be registered, and which setting says so.
+// ignored reports whether the container is not to be registered, and which setting says so.
 func (s *said) ignored() (setting, bool) {
-	v, ok := s.first("ignore", 0, "ignore")
+	if v, ok := s.koine["enable"]; ok && !truth(v.value) {
+		return v, true
+	}
+	v, ok := s.koine["ignore"]
+	if !ok && !s.registrator { // in Registrator's mode each port is ignored or not
+		v, ok = s.service["ignore"]
+	}
 	return v, ok && truth(v.value)
 }
 
@@ -127,10 +190,20 @@ func truth(text string) bool {
 
 // list splits a comma-separated list in which "\," is a comma. Empty items are dropped, the order is kept.
 func list(text string) (items []string) {
+	for _, item := range split(text) {
+		if item = strings.TrimSpace(item); item != "" {
+			items = append(items, item)
+		}
+	}
+	return items
+}
+
+// split is list without a word about spaces: Registrator keeps them.
+func split(text string) (items []string) {
 	var item strings.Builder
 	flush := func() {
-		if trimmed := strings.TrimSpace(item.String()); trimmed != "" {
-			items = append(items, trimmed)
+		if item.Len() > 0 {
+			items = append(items, item.String())
 		}
 		item.Reset()
 	}

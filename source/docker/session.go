@@ -43,7 +43,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		if ctx.Err() != nil {
 			return
 		}
-		s.metrics.up.Set(0)
+		s.setAnswers(false)
 		if answered || !told {
 			s.log.Warn("docker engine is away, what is known of it stays", "host", s.engine.DaemonHost(), "error", err)
 			told = true
@@ -120,7 +120,7 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 		}
 		if n == 0 {
 			s.log.Info("docker engine answers", "host", s.engine.DaemonHost(), "containers", len(ids))
-			s.metrics.up.Set(1)
+			s.setAnswers(true)
 			close(first)
 		}
 		in.list(ids)

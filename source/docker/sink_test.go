@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -98,7 +99,7 @@ func testLogger(t *testing.T) *slog.Logger {
 // start runs a source until the test ends, and returns what ends it before.
 func start(t *testing.T, cfg Config) (stop func()) {
 	t.Helper()
-	cfg.Node = "n1"
+	cfg.Node = cmp.Or(cfg.Node, "n1")
 	if cfg.Logger == nil {
 		cfg.Logger = testLogger(t)
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/client"
@@ -43,6 +44,13 @@ type TimedSink interface {
 	DeclareSince(source string, since time.Time, registrations []catalog.Registration)
 }
 
+// GoneSink is a Sink that also takes why instances are declared no longer: "container exited 137". It is told before the set
+// in which they are missing, and again when more is known. The reasons, by the instances' IDs, are those of the last ten
+// minutes, at most 1024; each call replaces those of the one before.
+type GoneSink interface {
+	DeclareGone(source string, reasons map[string]string)
+}
+
 // Config is what a Source is made of.
 type Config struct {
 	// Client is the engine to follow; nil means the one at Host.
@@ -56,6 +64,13 @@ type Config struct {
 	HostAddresses []catalog.Address
 	// EnableScripts allows script checks in labels: whoever may start a container may then run commands on the host.
 	EnableScripts bool
+	// Registrator has containers registered as Registrator does: an instance for each published port, with the host's
+	// address, and the environment's meta.
+	Registrator bool
+	// Labelled has only those containers registered that are labelled for it.
+	Labelled bool
+	// ProjectNames puts Compose's project behind its name of a service: web of the project prod is web-prod.
+	ProjectNames bool
 	// Networks is given the engine's networks whenever they change, and before a container on a new one is declared. It
 	// must not block for long. It may be nil.
 	Networks func([]catalog.Network)
@@ -82,6 +97,9 @@ type Source struct {
 	asking    chan struct{}
 	log       *slog.Logger
 	metrics   *metrics
+	answers   atomic.Bool
+	// watch sees the ends of processes; Run makes it, unless a test has.
+	watch *pidWatch
 }
 
 // New returns a source that does nothing until Run. Every error is of catalog.KindInvalid: the engine need not answer.
@@ -133,20 +151,23 @@ func dial(host string) (*client.Client, error) {
 // Run follows the engine until ctx ends, and returns nil then. It may be called once.
 func (s *Source) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
-	watch, err := newPidWatch(strings.HasPrefix(s.engine.DaemonHost(), "unix://"))
-	if err != nil {
-		s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
+	if s.watch == nil {
+		var err error
+		if s.watch, err = newPidWatch(strings.HasPrefix(s.engine.DaemonHost(), "unix://")); err != nil {
+			s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
+		}
 	}
 	l := &loop{
-		source: s, tracker: newTracker(s.options()), inbox: s.inbox, watch: watch, jobs: make(map[string]*job),
+		source: s, tracker: newTracker(s.options()), inbox: s.inbox, watch: s.watch, jobs: make(map[string]*job),
 		results: make(chan look, maxInspects), retry: make(map[string]int),
 	}
 	if s.cfg.Adopt != nil {
-		l.tracker.adopt(s.cfg.Adopt())
+		l.declared = s.cfg.Adopt()
+		l.tracker.adopt(l.declared)
 	}
 	var children sync.WaitGroup
 	children.Go(func() { s.talk(ctx, l.inbox) })
-	children.Go(func() { watch.run(ctx) })
+	children.Go(func() { s.watch.run(ctx) })
 	l.run(ctx)
 	cancel()
 	children.Wait()
@@ -156,8 +177,24 @@ func (s *Source) Run(ctx context.Context) error {
 	return nil
 }
 
+// Answers reports whether the engine answered when it was last asked.
+func (s *Source) Answers() bool { return s.answers.Load() }
+
+// setAnswers notes whether the engine answers.
+func (s *Source) setAnswers(yes bool) {
+	s.answers.Store(yes)
+	up := 0.0
+	if yes {
+		up = 1
+	}
+	s.metrics.up.Set(up)
+}
+
 func (s *Source) options() options {
-	return options{node: s.cfg.Node, hostAddresses: s.cfg.HostAddresses, scripts: s.cfg.EnableScripts}
+	return options{
+		node: s.cfg.Node, hostAddresses: s.cfg.HostAddresses, scripts: s.cfg.EnableScripts,
+		registrator: s.cfg.Registrator, labelled: s.cfg.Labelled, projectNames: s.cfg.ProjectNames,
+	}
 }
 
 // tell logs what people should know of a container, once.
@@ -166,7 +203,11 @@ func (s *Source) tell(r report) {
 		s.tellLasted(r.container, r.lasted)
 	}
 	for _, w := range r.warnings {
-		s.log.Warn("label left out", "container", r.container, "label", w.Label, "reason", w.Reason)
+		message := "label left out"
+		if w.Counts {
+			message = "label counts in another way than it says"
+		}
+		s.log.Warn(message, "container", r.container, "label", w.Label, "reason", w.Reason)
 	}
 	switch {
 	case r.skip != "" && r.invalid:
@@ -186,6 +227,8 @@ type metrics struct {
 	drains     prometheus.Histogram
 	// shortDrains counts the containers that ended before their koine.drain was over.
 	shortDrains prometheus.Counter
+	// shared counts the names of services that several share by chance.
+	shared prometheus.Gauge
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -201,11 +244,14 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Help:    "Time from a container's stop signal to the end of its process.",
 			Buckets: []float64{.01, .1, .5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600},
 		}),
+		shared: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "koine_docker_shared_names", Help: "Names of services that containers of several projects share by chance.",
+		}),
 		shortDrains: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "koine_docker_short_drains_total", Help: "Containers that ended before the time of their label koine.drain was over.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains} {
+	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains, m.shared} {
 		if r == nil {
 			break
 		}

@@ -1,10 +1,7 @@
 package docker
 
 import (
-	"cmp"
 	"encoding/json"
-	"fmt"
-	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -28,8 +25,12 @@ type tracker struct {
 	dead map[string]mark
 	// kills are signals to containers that are not known yet.
 	kills map[string]kills
+	// deaths are what the engine's events have told of the ends of containers that have not been looked at since.
+	deaths map[string]death
 	// gone are the containers that ended last, the eldest first.
 	gone []catalog.LeftOut
+	// ended says how containers have ended, until somebody takes it.
+	ended map[string]string
 }
 
 // tracked is one running container.
@@ -53,6 +54,8 @@ type mark struct {
 	// signal is the first that told it to stop, at when it was sent, or its process seen to end; zero if nobody saw that.
 	signal string
 	at     time.Time
+	// over is set for the end of a process that the engine has not spoken of in time.
+	over bool
 }
 
 // kills are the signals sent to a container and when the last of them was.
@@ -64,7 +67,7 @@ type kills struct {
 func newTracker(o options) *tracker {
 	return &tracker{
 		options: o, containers: make(map[string]*tracked), drains: make(map[string]mark), dead: make(map[string]mark),
-		kills: make(map[string]kills),
+		kills: make(map[string]kills), deaths: make(map[string]death), ended: make(map[string]string),
 	}
 }
 
@@ -108,6 +111,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 		told.lasted = t.lasted(c)
 	}
 	if !running(c) {
+		t.end(c.ID, t.endOf(c))
 		t.remove(c.ID)
 		t.bury(t.leftOut(c.ID, told.container, d))
 		return report{container: told.container, lasted: told.lasted}
@@ -148,11 +152,18 @@ func keepOutput(before, now *tracked) {
 	if before == nil || before.startedAt != now.startedAt {
 		return
 	}
-	for i := range now.registration.Checks {
-		check := &now.registration.Checks[i]
-		for _, old := range before.registration.Checks {
-			if old.ID == check.ID && old.Type == catalog.CheckDocker && old.Status == check.Status &&
-				old.Output != catalog.OutputStarting {
+	outputs := make(map[string]*catalog.Check)
+	for _, m := range before.members {
+		for i := range m.Checks {
+			if m.Checks[i].Type == catalog.CheckDocker && m.Checks[i].Output != catalog.OutputStarting {
+				outputs[m.Checks[i].ID] = &m.Checks[i]
+			}
+		}
+	}
+	for _, m := range now.members {
+		for i := range m.Checks {
+			check := &m.Checks[i]
+			if old, ok := outputs[check.ID]; ok && check.Type == catalog.CheckDocker && old.Status == check.Status {
 				check.Output = old.Output
 			}
 		}
@@ -167,6 +178,9 @@ func (t *tracker) forgetMarks(c *tracked) {
 	if m, ok := t.dead[c.id]; ok && m.startedAt != c.startedAt {
 		delete(t.dead, c.id)
 	}
+	if d, ok := t.deaths[c.id]; ok && d.at.Before(c.started) {
+		delete(t.deaths, c.id)
+	}
 }
 
 // remove forgets a container that is not running.
@@ -175,6 +189,7 @@ func (t *tracker) remove(id string) {
 	delete(t.drains, id)
 	delete(t.dead, id)
 	delete(t.kills, id)
+	delete(t.deaths, id)
 }
 
 // kill notes signals that were sent to a container. Those from before its last start do not count.
@@ -209,67 +224,6 @@ func (t *tracker) followers(id string) (ids []string) {
 		}
 	}
 	return ids
-}
-
-// declared returns the whole set of registrations, by ID. Of containers that claim the same ID the eldest has it.
-func (t *tracker) declared() []catalog.Registration {
-	outcomes := t.outcomes()
-	set := make([]catalog.Registration, 0, len(outcomes))
-	for _, o := range outcomes {
-		if o.why == "" {
-			set = append(set, o.registration)
-		}
-	}
-	slices.SortFunc(set, func(a, b catalog.Registration) int { return strings.Compare(a.Instance.ID, b.Instance.ID) })
-	return set
-}
-
-// outcome is what becomes of a container beside the others.
-type outcome struct {
-	*tracked
-	registration catalog.Registration
-	// why says why it is not registered; "" if it is.
-	why string
-}
-
-// outcomes returns what becomes of each container, the eldest first.
-func (t *tracker) outcomes() []outcome {
-	byAge := slices.SortedFunc(maps.Values(t.containers), func(a, b *tracked) int {
-		return cmp.Or(strings.Compare(a.created, b.created), strings.Compare(a.id, b.id))
-	})
-	taken := make(map[string]bool, len(byAge))
-	outcomes := make([]outcome, 0, len(byAge))
-	for _, c := range byAge {
-		if why := t.leftWhy(c, len(taken)); why != "" {
-			outcomes = append(outcomes, outcome{tracked: c, why: why})
-			continue
-		}
-		r := c.registration
-		if id := r.Instance.ID; taken[id] {
-			r = rename(r, id[:min(len(id), catalog.MaxID-13)]+"-"+shortID(c.id))
-		}
-		taken[r.Instance.ID] = true
-		if drain, ok := t.drains[c.id]; ok {
-			r.Instance.Drain = drain.reason
-		}
-		outcomes = append(outcomes, outcome{tracked: c, registration: r})
-	}
-	return outcomes
-}
-
-// leftWhy says why a container is not registered, given how many are before it; "" if it is.
-func (t *tracker) leftWhy(c *tracked, before int) string {
-	_, dead := t.dead[c.id]
-	switch {
-	case c.skip != "":
-		return c.skip
-	case dead:
-		return "its process has ended"
-	case before == catalog.MaxRegistration:
-		return fmt.Sprintf("it is one more than %d containers", catalog.MaxRegistration)
-	default:
-		return ""
-	}
 }
 
 // rename gives a copy of a registration another instance ID.

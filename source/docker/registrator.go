@@ -1,0 +1,238 @@
+package docker
+
+import (
+	"maps"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/moby/moby/api/types/container"
+	"github.com/moby/moby/api/types/network"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// portOnHost is a container's port and the number under which it is reached on the host, or, in the network of another
+// container, at that one's addresses.
+type portOnHost struct {
+	network.Port
+	number uint16
+}
+
+// registratorPorts returns the ports that Registrator makes services of, by number: those that are published, each under
+// the first number that the engine tells; and without a network of its own those that the container exposes. The others
+// are hinted at.
+func (s *said) registratorPorts(c *container.InspectResponse) (ports []portOnHost) {
+	mode := c.HostConfig.NetworkMode
+	for _, port := range sortedPorts(exposed(c)) {
+		number := port.Num()
+		if !mode.IsHost() && !mode.IsContainer() {
+			number = firstPublished(c.NetworkSettings, port)
+		}
+		switch {
+		case number == 0:
+			s.hint("port %s is exposed and not published: --registrator leaves it out", port)
+		case len(ports) == catalog.MaxPorts:
+			s.warn("EXPOSE", "more than %d ports: the first %d are registered", catalog.MaxPorts, catalog.MaxPorts)
+			return ports
+		default:
+			ports = append(ports, portOnHost{port, number})
+		}
+	}
+	return ports
+}
+
+// firstPublished returns the host's port of a port's first binding, 0 if it has none.
+func firstPublished(settings *container.NetworkSettings, port network.Port) uint16 {
+	if settings == nil || len(settings.Ports[port]) == 0 {
+		return 0
+	}
+	number, err := strconv.ParseUint(settings.Ports[port][0].HostPort, 10, 16)
+	if err != nil {
+		return 0
+	}
+	return uint16(number)
+}
+
+// registratorMembers returns one instance for each port, as Registrator has them, or why there is none.
+func (s *said) registratorMembers(c *container.InspectResponse, o options, where place) (members []member, skip string) {
+	ports := s.registratorPorts(c)
+	if len(ports) == 0 {
+		return nil, "none of its ports is published, and --registrator registers no other"
+	}
+	own := slices.DeleteFunc(slices.Clone(where.addresses), func(a catalog.Address) bool { return a.Network == catalog.NetworkHost })
+	switch {
+	case !c.HostConfig.NetworkMode.IsContainer() || len(own) == 0:
+		where.addresses = o.hostAddresses
+	default:
+		where.addresses = own
+	}
+	for i, p := range ports {
+		r := registratorPort{portOnHost: p, settings: maps.Clone(s.service), own: s.ports[p.Num()]}
+		maps.Copy(r.settings, r.own)
+		if skip = s.leavesOut(r, o); skip != "" {
+			s.hint("port %s: %s", p.Port, skip)
+			continue
+		}
+		if i > 0 {
+			where.addresses = nameless(where.addresses)
+		}
+		s.warnOfBinding(c, o, p)
+		m := s.registratorMember(c, o, where, r, len(ports) > 1)
+		m.distinguish(members, p.Num(), string(p.Proto()))
+		m.Checks = s.memberChecks(c, o, m.Instance, registratorDialer(where, p, ports), s.registratorCheckOf(r))
+		members = append(members, m)
+	}
+	switch {
+	case len(members) > 0:
+		return members, ""
+	case len(ports) == 1:
+		return nil, skip
+	}
+	return nil, "all of its ports are left out: " + skip
+}
+
+// registratorPort is one port with the settings that hold for it: its own in the place of the container's.
+type registratorPort struct {
+	portOnHost
+	settings, own map[string]setting
+}
+
+// leavesOut says why a port is not registered; "" if it is. Any text at all ignores a port, as in Registrator.
+func (s *said) leavesOut(r registratorPort, o options) string {
+	v := r.settings["ignore"]
+	if _, overruled := s.koine["ignore"]; v.value != "" && !overruled {
+		why := v.kind + " " + v.label + " is " + strconv.Quote(v.value)
+		if !truth(v.value) {
+			why += ", and any text but an empty one ignores with --registrator"
+		}
+		return why
+	}
+	if o.labelled && len(s.koine) == 0 && r.settings["name"].value == "" {
+		return "it has no label koine.* and no SERVICE_NAME, and --docker-expose is labelled"
+	}
+	return ""
+}
+
+// registratorMember puts the instance of one port together.
+func (s *said) registratorMember(c *container.InspectResponse, o options, where place, r registratorPort, group bool) member {
+	m := member{naming: s.registratorName(c, r, group)}
+	m.Instance = s.instance(c, o, m.naming)
+	m.Instance.ID = s.registratorID(c, o, r)
+	m.Instance.Addresses = where.addresses
+	m.Instance.Ports = []catalog.Port{{Number: r.number, Protocol: string(r.Proto())}}
+	m.Instance.Tags = s.registratorTags(r)
+	m.Instance.Meta = s.registratorMeta(c, r)
+	return m
+}
+
+// registratorNames returns what may give all services of a container their name.
+func (s *said) registratorNames(c *container.InspectResponse) []naming {
+	base, _, _ := strings.Cut(path.Base(c.Config.Image), ":")
+	base, _, _ = strings.Cut(base, "@")
+	return []naming{
+		s.chosenName(s.koine["name"]), s.chosenName(s.service["name"]),
+		{text: base, rule: "image " + c.Config.Image}, {text: containerName(c), rule: "container name"},
+	}
+}
+
+// registratorName returns the name of a port's service: its own, or the container's, with the port behind it if the
+// container is a group: if it has several.
+func (s *said) registratorName(c *container.InspectResponse, r registratorPort, group bool) naming {
+	candidates := s.registratorNames(c)
+	v, own := r.own["name"]
+	switch {
+	case own && v.value == "": // it takes the names away that the container was given
+		candidates = candidates[2:]
+	case own:
+		candidates = append([]naming{s.chosenName(v)}, candidates...)
+	}
+	for _, n := range candidates {
+		if n.text == "" {
+			continue
+		}
+		if group && !own {
+			n.text += "-" + strconv.Itoa(int(r.Num()))
+			n.rule += ", and port " + strconv.Itoa(int(r.Num()))
+		}
+		if s.fit(&n) {
+			n.project, _ = project(c)
+			return n
+		}
+	}
+	return naming{}
+}
+
+// registratorID returns the ID that the settings give, or HOST:CONTAINER:PORT, with :udp behind it for such a port.
+func (s *said) registratorID(c *container.InspectResponse, o options, r registratorPort) string {
+	v := r.settings["id"]
+	if k, ok := s.koine["id"]; ok && r.own["id"].value == "" {
+		v = k
+	}
+	if v.value != "" {
+		err := catalog.ValidateID("instance", v.value)
+		if err == nil {
+			return v.value
+		}
+		s.warn(v.label, "%v", err)
+	}
+	id := o.node + ":" + containerName(c) + ":" + strconv.Itoa(int(r.Num()))
+	if r.Proto() == network.UDP {
+		id += ":" + string(network.UDP)
+	}
+	return id
+}
+
+// registratorTags returns a port's tags, or else the container's, as they are written, and the protocol of a UDP port.
+func (s *said) registratorTags(r registratorPort) []string {
+	var tags tagList
+	v := r.settings["tags"]
+	if k, ok := s.koine["tags"]; ok && r.own["tags"].value == "" {
+		s.addTags(&tags, k.label, list(k.value))
+	} else {
+		s.addTags(&tags, v.label, split(v.value))
+	}
+	if r.Proto() == network.UDP {
+		s.addTags(&tags, "EXPOSE", []string{string(network.UDP)})
+	}
+	return tags
+}
+
+// registratorMeta returns the free settings of a port and the container, and koine.meta.* over them.
+func (s *said) registratorMeta(c *container.InspectResponse, r registratorPort) map[string]string {
+	found := make(map[string]setting)
+	collectMeta(found, "", r.settings)
+	return s.boundMeta(c, found)
+}
+
+// warnOfBinding warns of a port that is published on one address only, and registered with the host's.
+func (s *said) warnOfBinding(c *container.InspectResponse, o options, p portOnHost) {
+	if c.NetworkSettings == nil || len(c.NetworkSettings.Ports[p.Port]) == 0 {
+		return
+	}
+	ip := c.NetworkSettings.Ports[p.Port][0].HostIP
+	known := slices.ContainsFunc(o.hostAddresses, func(a catalog.Address) bool { return a.IP == ip })
+	if ip.IsValid() && !ip.IsUnspecified() && !known {
+		s.doubt("port "+p.Port.String(), "published on %s only, and registered with the host's address, where it does not answer", ip)
+	}
+}
+
+// registratorDialer returns what completes the checks of a port, whose main port it is.
+func registratorDialer(where place, main portOnHost, ports []portOnHost) dialer {
+	d := dialer{addresses: where.addresses, host: where.host}
+	for _, p := range append([]portOnHost{main}, ports...) {
+		d.ports = append(d.ports, catalog.Port{Number: p.Num(), Protocol: string(p.Proto()), Published: p.number})
+	}
+	return d
+}
+
+// registratorCheckOf returns the check that the settings ask for, if any.
+func (s *said) registratorCheckOf(r registratorPort) func(dialer) []wanted {
+	return func(dial dialer) []wanted {
+		if w, ok := s.registratorCheck("check", checkSettings(r.settings), r.Num(), dial); ok {
+			return []wanted{w}
+		}
+		return nil
+	}
+}

@@ -1,0 +1,75 @@
+package docker
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxSharers bounds how many projects and spellings are named for a service that several share.
+const maxSharers = 8
+
+// sharers are the projects whose containers have a service's name by chance, and the texts that it was made of.
+type sharers struct {
+	name            string
+	projects, texts []string
+}
+
+func (g *sharers) add(m *member) {
+	same := func(text string) bool { return strings.EqualFold(text, m.text) }
+	if !slices.ContainsFunc(g.texts, same) && len(g.texts) < maxSharers {
+		g.texts = append(g.texts, m.text)
+	}
+	if !m.chosen && m.project != "" && !slices.Contains(g.projects, m.project) && len(g.projects) < maxSharers {
+		g.projects = append(g.projects, m.project)
+	}
+}
+
+// warning says what is wrong with a name, or "".
+func (g *sharers) warning(o options) string {
+	slices.Sort(g.projects)
+	slices.Sort(g.texts)
+	switch {
+	case len(g.projects) > 1 && o.registrator:
+		return fmt.Sprintf("containers of the projects %s share the name %s: SERVICE_NAME tells them apart", strings.Join(g.projects, ", "), g.name)
+	case len(g.projects) > 1:
+		return fmt.Sprintf("containers of the projects %s share the name %s: --compose-names project or koine.name tells them apart",
+			strings.Join(g.projects, ", "), g.name)
+	case len(g.texts) > 1:
+		return fmt.Sprintf("several names become %s: %.100q: koine.name tells them apart", g.name, g.texts)
+	}
+	return ""
+}
+
+// shared returns a warning for each service, by its name in lower case, that several have without having chosen it: two
+// projects, or names that fall together when they are made fit for DNS. Each instance of such a service is given it.
+func (t *tracker) shared(outcomes []outcome) map[string]string {
+	groups := make(map[string]*sharers)
+	for _, o := range outcomes {
+		for i := range o.instances {
+			m := &o.instances[i]
+			key := strings.ToLower(m.service)
+			if groups[key] == nil {
+				groups[key] = &sharers{name: m.service}
+			}
+			groups[key].add(m)
+		}
+	}
+	warnings := make(map[string]string)
+	for key, g := range groups {
+		if warning := g.warning(t.options); warning != "" {
+			warnings[key] = warning
+		}
+	}
+	if len(warnings) == 0 {
+		return warnings
+	}
+	for _, o := range outcomes {
+		for i := range o.instances {
+			if warning, ok := warnings[strings.ToLower(o.instances[i].service)]; ok {
+				o.instances[i].warn(warning)
+			}
+		}
+	}
+	return warnings
+}
