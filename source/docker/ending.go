@@ -17,9 +17,10 @@ const (
 	// long.
 	maxEndings = 1024
 	endingAge  = 10 * time.Minute
-	// deathGrace is how long the engine may take to speak of a container whose process has been seen to end. Until then its
-	// instances are declared, but drained: the engine knows the exit code.
-	deathGrace = 5 * time.Second
+	// deathGrace is how long an engine that is away may take to speak of a container whose process has been seen to end, and
+	// patientGrace one that answers others. Until then its instances are declared, but drained: the engine knows the exit code.
+	deathGrace   = 5 * time.Second
+	patientGrace = 2 * resync
 )
 
 // endedUnseen is the reason while the engine has not spoken of the end: it is replaced when it does.
@@ -83,9 +84,13 @@ func (t *tracker) removal(id string) string {
 }
 
 // giveUp has the instances of containers go whose processes ended so long ago that the engine may never speak of them.
-func (t *tracker) giveUp(now time.Time) {
+func (t *tracker) giveUp(now time.Time, answers bool) {
+	grace := deathGrace
+	if answers {
+		grace = patientGrace
+	}
 	for id, m := range t.dead {
-		if !m.over && now.Sub(m.at) >= deathGrace {
+		if !m.over && now.Sub(m.at) >= grace {
 			m.over = true
 			t.dead[id] = m
 			t.end(id, endedUnseen)

@@ -182,6 +182,8 @@ func TestProcessEndDrainsAtOnce(t *testing.T) {
 		expect(t, sink.recordingSink, "job web")
 		w.exits <- exit{"web", f.containers["web"].State.StartedAt}
 		expect(t, sink.recordingSink, "job web:its process has ended")
+		pause.For(t.Context(), time.Minute) // the engine answers, and is slow
+		expect(t, sink.recordingSink, "job web:its process has ended")
 		f.die("web", 139)
 		expect(t, sink.recordingSink, "job")
 		if got := sink.reasons(); got != "web: container exited 139" {

@@ -44,7 +44,7 @@ func TestFindTellsWhatBecameOfContainers(t *testing.T) {
 	tracker.update(inspected(as("shop-3"), labels("koine.name", "shop", "koine.ignore", "1")), nil)
 	tracker.update(inspected(as("dead-1"), labels("koine.name", "dead")), nil)
 	tracker.exited("dead-1"+strings.Repeat("0", 58), testStart, time.Now().Add(-deathGrace))
-	tracker.giveUp(time.Now())
+	tracker.giveUp(time.Now(), false)
 	tracker.update(inspected(as("early"), exitedWith(3)), nil)
 	tracker.update(inspected(as("old"), labels("koine.name", "shop"), exitedWith(0)), nil)
 	tracker.update(inspected(as("rolled"), labels("koine.name", "rolled")), nil)

@@ -81,7 +81,7 @@ func (l *loop) run(ctx context.Context) {
 			q.answer <- l.tracker.find(q.name)
 			continue
 		case <-retry.C:
-			l.tracker.giveUp(time.Now())
+			l.tracker.giveUp(time.Now(), l.source.Answers())
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
 			}

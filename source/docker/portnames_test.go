@@ -132,7 +132,7 @@ func TestExplainFindsAllInstances(t *testing.T) {
 	if got := tracker.outcomes()[0].instances; len(got) != 2 || got[1].Instance.Drain != whyEnded {
 		t.Errorf("when its process has ended: %+v", got)
 	}
-	tracker.giveUp(time.Now())
+	tracker.giveUp(time.Now(), false)
 	if got := tracker.find("c").said(); got != "c of web: its process has ended" {
 		t.Errorf("%q", got)
 	}
