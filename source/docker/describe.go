@@ -144,7 +144,7 @@ func (s *said) hintUnread(c *container.InspectResponse) {
 	}
 	v, ok := s.service["name"]
 	if ok && !s.registrator && s.koine["name"].value == "" && c.Config.Labels[composeService] != "" {
-		s.hint("%s %s does not count beside Compose's name of the service: koine.name and --registrator do", v.kind, v.label)
+		s.hint("%s %s is not used, because Compose names the service: set koine.name, or use --registrator", v.kind, v.label)
 	}
 }
 

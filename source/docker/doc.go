@@ -49,7 +49,7 @@
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
 // until it is unpaused. One whose process has ended drains until the engine has said how, for a few seconds at most.
 //
-// End: with the set in which an instance is missing the sink is told why it is: "container exited 137".
+// End: before a set in which an instance is missing, the sink gets the reason: "container exited 137".
 //
 // A label that cannot be understood is left out with one warning; the rest of the container stands.
 package docker

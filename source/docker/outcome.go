@@ -10,7 +10,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// outcome is what becomes of a container beside the others.
+// outcome is what becomes of a container among all of the engine.
 type outcome struct {
 	*tracked
 	// instances are its members as they are declared, none if it is not registered.

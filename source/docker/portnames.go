@@ -11,7 +11,7 @@ import (
 )
 
 // portMembers returns one more instance of a container for each of its ports that SERVICE_<port>_NAME gives a name of its
-// own: whoever comes from Registrator looks for the port under that name. Its status is that of the container's instance.
+// own: users of Registrator look for the port under that name. Its status is that of the container's instance.
 func (s *said) portMembers(c *container.InspectResponse, main member) (members []member) {
 	for n, p := range main.Instance.Ports {
 		before := slices.ContainsFunc(main.Instance.Ports[:n], func(q catalog.Port) bool { return q.Number == p.Number })

@@ -49,7 +49,7 @@ type said struct {
 	// unread are the names of SERVICE_ variables that are not read, because they would be meta.
 	unread   []string
 	warnings []Warning
-	// hints are for whoever asks what becomes of the container; they are not logged.
+	// hints are for explaining the container; they are not logged.
 	hints []string
 	count int
 }

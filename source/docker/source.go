@@ -44,8 +44,8 @@ type TimedSink interface {
 	DeclareSince(source string, since time.Time, registrations []catalog.Registration)
 }
 
-// GoneSink is a Sink that also takes why instances are declared no longer: "container exited 137". It is told before the set
-// in which they are missing, and again when more is known. The reasons, by the instances' IDs, are those of the last ten
+// GoneSink is a Sink that also takes why instances are declared no longer: "container exited 137". It is called before the
+// set in which they are missing, and again when more is known. The reasons, by the instances' IDs, are those of the last ten
 // minutes, at most 1024; each call replaces those of the one before.
 type GoneSink interface {
 	DeclareGone(source string, reasons map[string]string)
