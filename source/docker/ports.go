@@ -26,39 +26,56 @@ func published(bindings network.PortMap, host []catalog.Address) publications {
 	p := publications{ports: make(map[network.Port]uint16)}
 	var bound []netip.Addr
 	for port, list := range bindings {
-		for _, binding := range list {
-			number, err := strconv.ParseUint(binding.HostPort, 10, 16)
-			if err != nil || number == 0 || !reachable(binding.HostIP, host) {
-				continue
-			}
-			if before, ok := p.ports[port]; !ok || uint16(number) < before {
-				p.ports[port] = uint16(number)
-			}
-			bound = append(bound, binding.HostIP)
+		if number, at := publishedAs(list, host); number != 0 {
+			p.ports[port] = number
+			bound = append(bound, at...)
 		}
 	}
 	p.addresses = hostAddresses(bound, host)
 	return p
 }
 
-// reachable tells whether others can reach a host's port that is bound to ip.
+// publishedAs returns the number by which others reach a port on the host, 0 if none does, and the addresses that are
+// bound under it. An instance has one number for each port, so that addresses that are bound under another one would be
+// wrong. It is the number that answers on the most of the host's addresses, and of several the lowest.
+func publishedAs(list []network.PortBinding, host []catalog.Address) (number uint16, bound []netip.Addr) {
+	found := make(map[uint16][]netip.Addr)
+	for _, binding := range list {
+		n, err := strconv.ParseUint(binding.HostPort, 10, 16)
+		if err == nil && n != 0 && reachable(binding.HostIP, host) {
+			found[uint16(n)] = append(found[uint16(n)], binding.HostIP)
+		}
+	}
+	most := 0
+	for _, n := range slices.Sorted(maps.Keys(found)) {
+		if answering := len(covered(found[n], host)); number == 0 || answering > most {
+			number, most = n, answering
+		}
+	}
+	return number, found[number]
+}
+
+// reachable reports whether others can reach a host's port that is bound to ip.
 func reachable(ip netip.Addr, host []catalog.Address) bool {
 	return !ip.IsLoopback() || slices.ContainsFunc(host, func(a catalog.Address) bool { return a.IP == ip })
 }
 
-// hostAddresses returns the host's addresses that bindings to some addresses answer on, in the host's order, and behind
-// them those that only the bindings name.
-func hostAddresses(bound []netip.Addr, host []catalog.Address) (addresses []catalog.Address) {
-	covered := func(a catalog.Address) bool {
-		return slices.ContainsFunc(bound, func(ip netip.Addr) bool {
-			return !ip.IsValid() || ip == a.IP || ip.IsUnspecified() && (a.Host != "" || ip.Is4() == a.IP.Is4())
-		})
-	}
+// covered returns those of the host's addresses that bindings to some addresses answer on.
+func covered(bound []netip.Addr, host []catalog.Address) (addresses []catalog.Address) {
 	for _, a := range host {
-		if covered(a) {
+		if slices.ContainsFunc(bound, func(ip netip.Addr) bool {
+			return !ip.IsValid() || ip == a.IP || ip.IsUnspecified() && (a.Host != "" || ip.Is4() == a.IP.Is4())
+		}) {
 			addresses = append(addresses, a)
 		}
 	}
+	return addresses
+}
+
+// hostAddresses returns the host's addresses that bindings to some addresses answer on, in the host's order, and behind
+// them those that only the bindings name.
+func hostAddresses(bound []netip.Addr, host []catalog.Address) []catalog.Address {
+	addresses := covered(bound, host)
 	slices.SortFunc(bound, netip.Addr.Compare)
 	for _, ip := range slices.Compact(bound) {
 		known := slices.ContainsFunc(host, func(a catalog.Address) bool { return a.IP == ip })
