@@ -30,15 +30,25 @@ func (g *sharers) warning(o options) string {
 	slices.Sort(g.projects)
 	slices.Sort(g.texts)
 	switch {
-	case len(g.projects) > 1 && o.registrator:
-		return fmt.Sprintf("containers of the projects %s share the name %s: SERVICE_NAME tells them apart", strings.Join(g.projects, ", "), g.name)
 	case len(g.projects) > 1:
-		return fmt.Sprintf("containers of the projects %s share the name %s: --compose-names project or koine.name tells them apart",
-			strings.Join(g.projects, ", "), g.name)
+		return fmt.Sprintf("containers of the projects %s share the name %s: %s tells them apart",
+			strings.Join(g.projects, ", "), g.name, o.wayOut())
 	case len(g.texts) > 1:
 		return fmt.Sprintf("several names become %s: %.100q: koine.name tells them apart", g.name, g.texts)
 	}
 	return ""
+}
+
+// wayOut names what tells projects apart that share a name.
+func (o options) wayOut() string {
+	switch {
+	case o.registrator:
+		return "SERVICE_NAME"
+	case o.projectNames:
+		return "koine.name"
+	default:
+		return "--compose-names project or koine.name"
+	}
 }
 
 // shared returns a warning for each service, by its name in lower case, that several have without having chosen it: two

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/moby/moby/api/types/container"
 	"github.com/prometheus/client_golang/prometheus"
 )
@@ -144,8 +145,9 @@ func TestSharedNames(t *testing.T) {
 	tracker := newTracker(o)
 	tracker.update(inspected(as("a"), of("b-c", "a")), nil)
 	tracker.update(inspected(as("b"), of("c", "a-b")), nil)
-	if warnings := tracker.shared(tracker.outcomes()); len(warnings) != 1 {
-		t.Errorf("names with their projects that meet: %v", warnings)
+	want := map[string]string{"a-b-c": "containers of the projects b-c, c share the name a-b-c: koine.name tells them apart"}
+	if diff := cmp.Diff(want, tracker.shared(tracker.outcomes())); diff != "" {
+		t.Errorf("names with their projects that meet: %s", diff)
 	}
 }
 
