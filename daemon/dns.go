@@ -45,7 +45,8 @@ func (d *Daemon) listenDNS() error {
 			return listenError("DNS", "--dns", place, err)
 		}
 	}
-	if err := d.needBridges(); err != nil {
+	_, follows := d.cfg.dockerHost()
+	if err := d.needBridges(follows); err != nil {
 		return err
 	}
 	if !server.Listens() {
@@ -82,9 +83,9 @@ func (d *Daemon) Domain() string {
 	return d.dns.Domain()
 }
 
-// needBridges refuses bridges without the Docker engine that they are of, and warns where none has been found.
-func (d *Daemon) needBridges() error {
-	if _, follows := d.cfg.dockerHost(); follows || len(d.bridges) == 0 {
+// needBridges refuses bridges where no Docker engine is to be followed, and warns where none has been found to follow.
+func (d *Daemon) needBridges(follows bool) error {
+	if follows || len(d.bridges) == 0 {
 		return nil
 	}
 	if d.cfg.Docker == Off {
