@@ -141,6 +141,7 @@ func TestDescribeName(t *testing.T) {
 		{"label after env", []edit{env("SERVICE_NAME=env"), labels("SERVICE_NAME", "label")}, "label", "label SERVICE_NAME"},
 		{"image", nil, "web", "image web:1"},
 		{"whole reference", []edit{image("reg.example:5000/team/api.v2:1.0@sha256:00")}, "api-v2", "image reg.example:5000/team/api.v2:1.0@sha256:00"},
+		{"of this host, as Podman names it", []edit{image("localhost/shop:latest")}, "shop", "image localhost/shop:latest"},
 		{"image id", []edit{image("sha256:" + testID)}, "web", "container name"},
 		{"short image id", []edit{image("0123456789ab")}, "web", "container name"},
 		{"sanitised", []edit{labels("koine.name", "my shop/api")}, "my-shop-api", "label koine.name"},
@@ -237,6 +238,7 @@ func TestDescribeAddresses(t *testing.T) {
 		{"each family with its own number", []edit{publish("80/tcp", "0.0.0.0:32768", "[::]:32769")}, []string{"bridge 172.17.0.2", "host 10.0.0.1"}},
 		{"two ports on two addresses", []edit{publish("80/tcp", "10.0.0.7:80"), publish("81/tcp", "10.0.0.8:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.7", "host 10.0.0.8"}},
 		{"published on loopback", []edit{publish("80/tcp", "127.0.0.1:80")}, []string{"bridge 172.17.0.2"}},
+		{"published without a network that others see, as by Podman's pasta", []edit{mode("pasta"), detached, publish("80/tcp", "0.0.0.0:80")}, []string{"host 10.0.0.1"}},
 		{"host mode", []edit{mode("host"), detached}, []string{"host 10.0.0.1", "host fd00::1"}},
 	}
 	for _, test := range tests {

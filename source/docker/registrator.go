@@ -2,6 +2,7 @@ package docker
 
 import (
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -58,7 +59,11 @@ func firstPublished(settings *container.NetworkSettings, port network.Port) uint
 // registratorMembers returns one instance for each port, as Registrator has them, or why there is none.
 func (s *said) registratorMembers(c *container.InspectResponse, o options, where place) (members []member, skip string) {
 	ports := s.registratorPorts(c)
-	if len(ports) == 0 {
+	switch mode := c.HostConfig.NetworkMode; {
+	case len(ports) > 0:
+	case mode.IsHost() || mode.IsContainer():
+		return nil, "it exposes no port, and --registrator registers one instance for each"
+	default:
 		return nil, "none of its ports is published, and --registrator registers no other"
 	}
 	own := slices.DeleteFunc(slices.Clone(where.addresses), func(a catalog.Address) bool { return a.Network == catalog.NetworkHost })
@@ -206,15 +211,19 @@ func (s *said) registratorMeta(c *container.InspectResponse, r registratorPort) 
 	return s.boundMeta(c, found)
 }
 
-// warnOfBinding warns of a port that is published on one address only, and registered with the host's.
+// warnOfBinding warns of a port that is published on other addresses than the host's, with which it is registered.
 func (s *said) warnOfBinding(c *container.InspectResponse, o options, p portOnHost) {
-	if c.NetworkSettings == nil || len(c.NetworkSettings.Ports[p.Port]) == 0 {
+	if c.NetworkSettings == nil {
 		return
 	}
-	ip := c.NetworkSettings.Ports[p.Port][0].HostIP
-	known := slices.ContainsFunc(o.hostAddresses, func(a catalog.Address) bool { return a.IP == ip })
-	if ip.IsValid() && !ip.IsUnspecified() && !known {
-		s.doubt("port "+p.Port.String(), "published on %s only, and registered with the host's address, where it does not answer", ip)
+	var bound []netip.Addr
+	for _, binding := range c.NetworkSettings.Ports[p.Port] {
+		if binding.HostPort == strconv.Itoa(int(p.number)) {
+			bound = append(bound, binding.HostIP)
+		}
+	}
+	if len(bound) > 0 && len(o.hostAddresses) > 0 && len(covered(bound, o.hostAddresses)) == 0 {
+		s.doubt("port "+p.Port.String(), "published on %s only, and registered with the host's address, where it does not answer", bound[0])
 	}
 }
 

@@ -335,6 +335,12 @@ func TestRegistratorBesideTheTable(t *testing.T) {
 		{"koine.ignore", "", []edit{labels("koine.ignore", "1")}},
 		{"koine.ignore says no", "shop vm:web:80", []edit{labels("koine.ignore", "no"), env("SERVICE_IGNORE=1")}},
 		{"koine.enable", "", []edit{labels("koine.enable", "false")}},
+		{"several addresses", "shop vm:web:80", []edit{publish("80/tcp", "0.0.0.0:8080", "[::]:8080")}},
+		{"one port of the host for both", "shop-80 vm:web:80, shop-80 vm:web:80:udp", []edit{expose("80/udp"), publish("80/udp", "0.0.0.0:8080")}},
+		{"one port with both protocols and one id", "shop-80 one, shop-80 one:80", []edit{expose("80/udp"), publish("80/udp", "0.0.0.0:8080"), env("SERVICE_ID=one")}},
+		{"SCTP", "shop-80 vm:web:80, shop-80 vm:web:80:80", []edit{expose("80/sctp"), publish("80/sctp", "0.0.0.0:8080")}},
+		{"UDP in the host's network", "shop-53 vm:web:53:udp, shop-80 vm:web:80", []edit{expose("53/udp"), mode("host"), detached}},
+		{"a network that others do not see", "shop vm:web:80", []edit{mode("pasta"), detached, publish("80/tcp", "0.0.0.0:8080")}},
 		{"a name that DNS does not carry", "a-b vm:web:80", []edit{env("SERVICE_NAME=a.b")}},
 	} {
 		if got := ids(test.edits...); got != test.want {
@@ -342,10 +348,21 @@ func TestRegistratorBesideTheTable(t *testing.T) {
 		}
 	}
 
-	services, warned := all(env("SERVICE_DB_PASSWORD=hunter2", "SERVICE_REGION=eu"), labels("koine.meta.team", "a", "com.docker.compose.project", "prod"))
+	d, err := describe(inspected(mode("host"), detached), o)
+	if err != nil || !strings.HasPrefix(d.skip, "it exposes no port") {
+		t.Errorf("without a port in the host's network: skipped for %q, %v", d.skip, err)
+	}
+	services, warned := all(publish("80/tcp", "[::]:8080", "[::]:8081"))
+	if len(services) != 1 || services[0].port != "8080" || services[0].address != "10.9.8.7" || len(warned) != 1 {
+		t.Errorf("published on IPv6 alone: %+v, warned of %v", services, warned)
+	}
+	services, warned = all(env("SERVICE_DB_PASSWORD=hunter2", "SERVICE_REGION=eu"), labels("koine.meta.team", "a", "com.docker.compose.project", "prod"))
 	want := map[string]string{"region": "eu", "team": "a", "compose_project": "prod"}
 	if !maps.Equal(services[0].meta, want) || len(services[0].tags) != 0 || len(warned) != 1 || warned[0].Label != "SERVICE_DB_PASSWORD" {
 		t.Errorf("%+v, warned of %v; want meta %v and no tag", services, warned, want)
+	}
+	if _, warned := all(publish("80/tcp", "127.0.0.1:8080", "0.0.0.0:8080")); len(warned) != 0 {
+		t.Errorf("of a loopback address beside all: %v", warned)
 	}
 	if _, warned := all(publish("80/tcp", "127.0.0.1:8080")); len(warned) != 1 || !strings.Contains(warned[0].String(), "published on 127.0.0.1 only") {
 		t.Errorf("of a loopback address: %v", warned)
