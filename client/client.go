@@ -108,8 +108,8 @@ func pathOf(segments ...string) string {
 	return b.String()
 }
 
-// call makes one request. It encodes in as the body unless that is nil, and decodes the answer into out unless that is
-// nil. The header is there even if the server refused.
+// call makes one request. It encodes in as the body unless that is nil, and decodes the answer into out. The header is
+// there even if the server refused.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) (http.Header, error) {
 	var body io.Reader
 	if in != nil {
@@ -129,16 +129,30 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 		return response.Header, err
 	}
 	if response.StatusCode != http.StatusOK {
-		return response.Header, refusal(response.StatusCode, answer)
+		return response.Header, refusal(response.StatusCode, response.Header, answer)
 	}
-	if out == nil {
-		return response.Header, nil
+	if !ours(response.Header) {
+		return response.Header, foreign(response.StatusCode)
 	}
-	if err := json.Unmarshal(answer, out); err != nil {
-		return response.Header, fmt.Errorf("decode answer of %s: %w", redacted(c.base), err)
-	}
-	return response.Header, nil
+	return response.Header, c.decode(answer, out)
 }
+
+// decode decodes an answer, which is one JSON object. An empty one, or null, would otherwise pass for one that says that
+// there is nothing.
+func (c *Client) decode(answer []byte, out any) error {
+	err := json.Unmarshal(answer, out)
+	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
+		err = errors.New("not an object")
+	}
+	if err != nil {
+		return catalog.Errorf(catalog.KindUnavailable, "answer of %s is not the JSON that was expected: %v", c.server(), err).
+			WithHint("is this the address of a Koine server, and of this version?")
+	}
+	return nil
+}
+
+// server returns the URL of the server without its password, for messages.
+func (c *Client) server() string { return redacted(strings.TrimSuffix(c.base, "/api/v1")) }
 
 func (c *Client) send(ctx context.Context, method, path string, query url.Values, body io.Reader, accept string) (*http.Response, error) {
 	target := c.base + path
@@ -181,7 +195,7 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 	if errors.As(err, &wrapped) {
 		err = wrapped.Err
 	}
-	return catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", redacted(strings.TrimSuffix(c.base, "/api/v1")), err).
+	return catalog.Errorf(catalog.KindUnavailable, "no answer from %s: %v", c.server(), err).
 		WithHint("start a server with koine dev, or name a running one with --http or KOINE_HTTP")
 }
 

@@ -188,13 +188,12 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	for status, kind := range map[int]catalog.Kind{
-		400: catalog.KindInvalid, 401: catalog.KindDenied, 403: catalog.KindDenied, 404: catalog.KindNotFound,
-		409: catalog.KindConflict, 429: catalog.KindUnavailable, 500: catalog.KindInternal, 502: catalog.KindUnavailable,
-		503: catalog.KindUnavailable, 504: catalog.KindUnavailable, 418: catalog.KindInvalid,
+		400: catalog.KindInvalid, 401: catalog.KindInvalid, 403: catalog.KindDenied, 404: catalog.KindNotFound,
+		409: catalog.KindConflict, 429: catalog.KindUnavailable, 500: catalog.KindInternal, 503: catalog.KindUnavailable,
 	} {
-		c, _ := record(t, status, "<html>")
+		c, _ := record(t, status, `{"error":{"code":"from the future"}}`)
 		if _, err := c.Services(t.Context()); catalog.KindOf(err) != kind {
-			t.Errorf("%d: %v", status, err)
+			t.Errorf("%d with a code of the future: %v", status, err)
 		}
 	}
 	c, _ := record(t, 404, `{"error":{"code":"not_found"}}`)
@@ -203,12 +202,151 @@ func TestErrors(t *testing.T) {
 	}
 }
 
-func TestBadAnswers(t *testing.T) {
-	c, _ := record(t, 200, "{")
-	if _, err := c.Services(t.Context()); err == nil {
-		t.Error("no error for an answer that is not JSON")
+// TestForeignAnswers holds that what Koine did not write is never taken for what the catalog says.
+func TestForeignAnswers(t *testing.T) {
+	ours := `{"error":{"code":"not_found","message":"no service web"}}`
+	for _, test := range []struct {
+		status int
+		header string
+		body   string
+		kind   catalog.Kind
+	}{
+		{404, "", "<html>", catalog.KindUnavailable},
+		{404, "", ours, catalog.KindUnavailable},
+		{404, "42", "<html>", catalog.KindUnavailable},
+		{404, "42", "", catalog.KindUnavailable},
+		{404, "42", `{"error":"not found"}`, catalog.KindUnavailable},
+		{404, "x", ours, catalog.KindUnavailable},
+		{404, "42", ours, catalog.KindNotFound},
+		{404, "0", ours, catalog.KindNotFound},
+		{409, "", "", catalog.KindUnavailable},
+		{405, "", "", catalog.KindUnavailable},
+		{410, "", "", catalog.KindUnavailable},
+		{418, "", "", catalog.KindUnavailable},
+		{429, "", "", catalog.KindUnavailable},
+		{500, "", "", catalog.KindUnavailable},
+		{502, "", "<html>", catalog.KindUnavailable},
+		{503, "", "", catalog.KindUnavailable},
+		{400, "", "", catalog.KindInvalid},
+		{413, "", "", catalog.KindInvalid},
+		{401, "", "", catalog.KindDenied},
+		{403, "", "", catalog.KindDenied},
+		{407, "", "", catalog.KindDenied},
+		{200, "", `{"services":[]}`, catalog.KindUnavailable},
+		{200, "", "<html>", catalog.KindUnavailable},
+		{204, "42", "", catalog.KindUnavailable},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			if test.header != "" {
+				w.Header().Set(HeaderRevision, test.header)
+			}
+			w.WriteHeader(test.status)
+			_, _ = io.WriteString(w, test.body)
+		}))
+		c, err := New(Config{Address: server.URL})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for name, call := range everyCall(t.Context(), c) {
+			err := call()
+			if catalog.KindOf(err) != test.kind {
+				t.Errorf("%s, answered %d, revision %q, %q: %v, want %v", name, test.status, test.header, test.body, err, test.kind)
+			}
+			if test.kind == catalog.KindUnavailable && !strings.Contains(err.Error(), "is this the address of a Koine server?") {
+				t.Errorf("%s: %v does not ask whether the address is right", name, err)
+			}
+		}
+		server.Close()
 	}
-	c, _ = record(t, 200, `{"index":1}`+strings.Repeat(" ", 20_000))
+}
+
+// everyCall returns a call of each method; of what is iterated over, of the first step.
+func everyCall(ctx context.Context, c *Client) map[string]func() error {
+	permanent := catalog.Registration{Instance: catalog.Instance{ID: "a", Service: "web", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}}}
+	return map[string]func() error{
+		"services":   func() error { _, err := c.Services(ctx); return err },
+		"lookup":     func() error { _, err := c.Lookup(ctx, catalog.Query{Service: "web"}); return err },
+		"instances":  func() error { _, err := c.Instances(ctx, InstanceFilter{}); return err },
+		"instance":   func() error { _, err := c.Instance(ctx, "n", "a"); return err },
+		"nodes":      func() error { _, err := c.Nodes(ctx); return err },
+		"node":       func() error { _, err := c.Node(ctx, "n"); return err },
+		"checks":     func() error { _, err := c.Checks(ctx, CheckFilter{}); return err },
+		"health":     func() error { _, err := c.Health(ctx); return err },
+		"explain":    func() error { _, err := c.Explain(ctx, "web", ""); return err },
+		"history":    func() error { _, err := c.History(ctx, "web", 0); return err },
+		"events":     func() error { _, err := c.Events(ctx, EventOptions{}); return err },
+		"drains":     func() error { _, err := c.Drains(ctx); return err },
+		"register":   func() error { _, err := c.Register(ctx, permanent); return err },
+		"deregister": func() error { _, err := c.Deregister(ctx, "n", "a"); return err },
+		"renew":      func() error { return c.Renew(ctx, "n", "a") },
+		"sync":       func() error { _, err := c.SyncNode(ctx, catalog.NodeState{Node: catalog.Node{Name: "n"}}); return err },
+		"renew node": func() error { return c.RenewNode(ctx, "n") },
+		"remove":     func() error { _, err := c.RemoveNode(ctx, "n"); return err },
+		"push":       func() error { return c.PushCheck(ctx, "n", "x", catalog.Passing, "") },
+		"drain":      func() error { _, err := c.Drain(ctx, catalog.Drain{Service: "web"}); return err },
+		"undrain":    func() error { _, err := c.Undrain(ctx, catalog.Drain{Service: "web"}); return err },
+		"watch": func() error {
+			for _, err := range c.Watch(ctx, WatchOptions{}) {
+				return err
+			}
+			return nil
+		},
+		"follow": func() error {
+			for _, err := range c.FollowEvents(ctx, EventOptions{}) {
+				return err
+			}
+			return nil
+		},
+	}
+}
+
+// TestAnswersThatAreNotThatOfTheCall holds that an answer that says nothing is an error of every call: one that was cut
+// off would otherwise read as "registered", or as "there is nothing".
+func TestAnswersThatAreNotThatOfTheCall(t *testing.T) {
+	for _, body := range []string{"", " \n", "null", "[]", "7", `"x"`, "{", "<html>"} {
+		c, _ := record(t, 200, body)
+		for name, call := range everyCall(t.Context(), c) {
+			if name == "events" && strings.TrimSpace(body) == "" || name == "watch" || name == "follow" {
+				continue // a stream may have no line yet
+			}
+			if err := call(); err == nil {
+				t.Errorf("%s: no error for %q", name, body)
+			}
+		}
+	}
+}
+
+// TestStreamThatSaysThatItEnds holds that a reader of a stream does not take the last line of a server that stops for an
+// event.
+func TestStreamThatSaysThatItEnds(t *testing.T) {
+	c, _ := record(t, 200, `{"revision":7,"type":"registered","service":"web"}`+"\n"+
+		`{"error":{"code":"unavailable","message":"the server is stopping"}}`+"\n")
+	want := &catalog.Error{Kind: catalog.KindUnavailable, Message: "the server is stopping"}
+	if list, err := c.Events(t.Context(), EventOptions{}); !cmp.Equal(err, error(want)) {
+		t.Errorf("events: %v, %v", list, err)
+	}
+	n := 0
+	for e, err := range c.FollowEvents(t.Context(), EventOptions{}) {
+		if n++; n == 2 {
+			if !cmp.Equal(err, error(want)) {
+				t.Errorf("follow: %+v, %v", e, err)
+			}
+			break
+		}
+	}
+	n = 0
+	for e, err := range c.Watch(t.Context(), WatchOptions{}) {
+		if n++; n == 2 {
+			if !cmp.Equal(err, error(want)) {
+				t.Errorf("watch: %+v, %v", e, err)
+			}
+			break
+		}
+	}
+}
+
+func TestBadAnswers(t *testing.T) {
+	c, _ := record(t, 200, `{"index":1}`+strings.Repeat(" ", 20_000))
 	if _, err := c.Services(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 10000 bytes") {
 		t.Errorf("large answer: %v", err)
 	}

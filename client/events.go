@@ -3,8 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
@@ -68,13 +66,11 @@ func (c *Client) Events(ctx context.Context, o EventOptions) ([]catalog.Event, e
 }
 
 func (c *Client) decodeEvent(line []byte) (e LogEvent, err error) {
-	if len(bytes.TrimSpace(line)) == 0 {
+	if line = bytes.TrimSpace(line); len(line) == 0 {
 		return e, nil
 	}
-	if err := json.Unmarshal(line, &e); err != nil {
-		return e, fmt.Errorf("decode event of %s: %w", c.base, err)
-	}
-	return e, nil
+	err = c.decodeLine(line, &e)
+	return e, err
 }
 
 // FollowEvents yields events as they happen, after the first ones that the options ask for. It reconnects by itself and

@@ -2,8 +2,6 @@ package client
 
 import (
 	"context"
-	"encoding/json"
-	"fmt"
 	"net/http"
 
 	"github.com/koine-sd/koine/catalog"
@@ -25,13 +23,17 @@ func (c *Client) State(ctx context.Context) (Health, error) {
 	if err != nil {
 		return body.Health, err
 	}
-	decoded := json.Unmarshal(answer, &body)
+	header := response.Header
+	if response.StatusCode == http.StatusOK && !ours(header) {
+		return body.Health, foreign(response.StatusCode)
+	}
+	decoded := c.decode(answer, &body)
 	notReady := response.StatusCode == http.StatusServiceUnavailable && body.Error.Code == catalog.KindNotReady.String()
-	if response.StatusCode != http.StatusOK && !notReady {
-		return Health{}, refusal(response.StatusCode, answer)
+	if response.StatusCode != http.StatusOK && !(notReady && ours(header)) {
+		return Health{}, refusal(response.StatusCode, header, answer)
 	}
 	if decoded != nil {
-		return Health{}, fmt.Errorf("decode answer of %s: %w", c.base, decoded)
+		return Health{}, decoded
 	}
 	return body.Health, nil
 }

@@ -2,7 +2,9 @@ package client
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -120,15 +122,40 @@ func (s *stream) connect(ctx context.Context) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if response.StatusCode == http.StatusOK {
+	if response.StatusCode == http.StatusOK && ours(response.Header) {
 		return response, nil
 	}
 	defer response.Body.Close()
+	if response.StatusCode == http.StatusOK {
+		return nil, foreign(response.StatusCode)
+	}
 	answer, err := s.client.read(ctx, response)
 	if err != nil {
 		return nil, err
 	}
-	return nil, refusal(response.StatusCode, answer)
+	return nil, refusal(response.StatusCode, response.Header, answer)
+}
+
+// decodeLine decodes a line of a stream, which is one JSON object. A line that says why the stream ends is an error.
+func (c *Client) decodeLine(line []byte, into any) error {
+	var end struct {
+		Error *ErrorDetail `json:"error"`
+	}
+	if bytes.HasPrefix(line, []byte(`{"error":`)) && json.Unmarshal(line, &end) == nil && end.Error != nil {
+		kind, known := kindOfCode(end.Error.Code)
+		if !known {
+			kind = catalog.KindUnavailable
+		}
+		return end.Error.as(kind)
+	}
+	err := json.Unmarshal(line, into)
+	if err == nil && line[0] != '{' {
+		err = errors.New("not an object")
+	}
+	if err != nil {
+		return fmt.Errorf("decode event of %s: %w", c.server(), err)
+	}
+	return nil
 }
 
 // line reads one line of bounded length.

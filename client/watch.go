@@ -3,8 +3,6 @@ package client
 import (
 	"bytes"
 	"context"
-	"encoding/json"
-	"fmt"
 	"iter"
 	"net/url"
 	"slices"
@@ -84,8 +82,8 @@ func (w *watcher) receive(line []byte) error {
 		return nil
 	}
 	var e Event
-	if err := json.Unmarshal(line, &e); err != nil {
-		return fmt.Errorf("decode event of %s: %w", w.client.base, err)
+	if err := w.client.decodeLine(line, &e); err != nil {
+		return err
 	}
 	if e.Reset {
 		return w.startReset(e)

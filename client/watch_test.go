@@ -41,7 +41,7 @@ func (s *script) RoundTrip(r *http.Request) (*http.Response, error) {
 	if stream == "refused" {
 		return nil, errors.New("connection refused")
 	}
-	response := &http.Response{StatusCode: 200, Header: http.Header{}, Request: r}
+	response := &http.Response{StatusCode: 200, Header: http.Header{HeaderRevision: {"5"}}, Request: r}
 	var code int
 	if n, _ := fmt.Sscanf(stream, "%d ", &code); n == 1 {
 		response.StatusCode, stream = code, stream[4:]
@@ -137,9 +137,13 @@ func TestWatch(t *testing.T) {
 			streams: []string{`503 {"error":{"code":"not_ready","message":"not ready"}}`, db},
 			want:    []string{"not_ready: not ready", "5 db 1"}, queries: []string{"", ""},
 		},
+		"the server stops": {
+			streams: []string{web + `{"error":{"code":"unavailable","message":"the server is stopping","hint":"again"}}` + "\n", web + db},
+			want:    []string{"5 web 1", "unavailable: the server is stopping: again", "5 web 1", "5 db 1"}, queries: []string{"", ""},
+		},
 		"not JSON": {
 			streams: []string{"x\n", db},
-			want: []string{"internal: decode event of http://127.0.0.1:8500/api/v1: invalid character 'x' looking for beginning of value",
+			want: []string{"internal: decode event of http://127.0.0.1:8500: invalid character 'x' looking for beginning of value",
 				"5 db 1"},
 			queries: []string{"", ""},
 		},

@@ -38,7 +38,7 @@ func (c *Client) Renew(ctx context.Context, node, id string) error {
 	if id == "" {
 		return noName("instance")
 	}
-	_, err := c.call(ctx, http.MethodPut, instancePath(node, id, "renew"), nil, nil, nil)
+	_, err := c.call(ctx, http.MethodPut, instancePath(node, id, "renew"), nil, nil, new(Written))
 	return err
 }
 
@@ -57,7 +57,7 @@ func (c *Client) RenewNode(ctx context.Context, node string) error {
 	if node == "" {
 		return noName("node")
 	}
-	_, err := c.call(ctx, http.MethodPut, pathOf("nodes", node, "renew"), nil, nil, nil)
+	_, err := c.call(ctx, http.MethodPut, pathOf("nodes", node, "renew"), nil, nil, new(Written))
 	return err
 }
 
@@ -80,7 +80,7 @@ func (c *Client) PushCheck(ctx context.Context, node, check string, status catal
 	if node != "" {
 		target = pathOf("nodes", node, "checks", check)
 	}
-	_, err := c.call(ctx, http.MethodPut, target, nil, CheckPush{Status: status, Output: output}, nil)
+	_, err := c.call(ctx, http.MethodPut, target, nil, CheckPush{Status: status, Output: output}, new(Written))
 	return err
 }
 

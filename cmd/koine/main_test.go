@@ -46,6 +46,9 @@ func TestRefusals(t *testing.T) {
 			`{"error":{"code":"denied","message":"no right to read"}}` + "\n"},
 		{"not ours", 502, "<html>", "koine: answer 502 Bad Gateway: is this the address of a Koine server?\n",
 			`{"error":{"code":"unavailable","message":"answer 502 Bad Gateway","hint":"is this the address of a Koine server?"}}` + "\n"},
+		{"not found by a server that is not ours", 404, "404 page not found",
+			"koine: answer 404 Not Found: is this the address of a Koine server?\n",
+			`{"error":{"code":"unavailable","message":"answer 404 Not Found","hint":"is this the address of a Koine server?"}}` + "\n"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
