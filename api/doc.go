@@ -9,6 +9,7 @@
 // each of them the whole present state of one service; it is level-triggered: a reader that is slow misses intermediate
 // states, never the last one, and nothing is queued for it.
 //
-// Long requests end with the request's context: give the http.Server a BaseContext that ends when the server is told to
-// stop.
+// Requests that wait end with Stop: a blocked read gets 503, a watch a last line that names the reason, and then its
+// connection is aborted, so that no client takes its end for the end of an answer. Requests that were taken before are
+// finished: shut the http.Server down after Stop, and end their contexts only when that takes too long.
 package api

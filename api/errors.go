@@ -37,24 +37,23 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// statusClientGone is counted for requests whose client did not wait for the answer. Nothing is written then.
+// statusClientGone is counted for requests whose client did not wait for the answer.
 const statusClientGone = 499
 
-// refuse answers a request with an error, and returns the code for the metrics.
+// refuse answers a request with an error, and returns the code for the metrics. It always writes: what a handler leaves
+// unanswered is 200 to net/http, and the client may have closed only its own half of the connection.
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
-	if r.Context().Err() != nil {
-		return statusClientGone
-	}
 	status, shown := s.describe(r, err)
 	h := w.Header()
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
+	if s.stopping() {
+		h.Set("Connection", "close")
+	}
 	h["Content-Type"] = s.jsonType
 	w.WriteHeader(status)
-	body := client.ErrorBody{Error: client.ErrorDetail{
-		Code: shown.Kind.String(), Message: shown.Message, Hint: shown.Hint,
-	}}
+	body := errorBody(shown)
 	var content any = body
 	if own, ok := errors.AsType[*unready](err); ok {
 		content = struct {
@@ -62,8 +61,15 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
 			client.Health
 		}{body, own.state}
 	}
-	_ = json.NewEncoder(w).Encode(content) // whom it would concern has gone
+	_ = json.NewEncoder(w).Encode(content) // the client may have gone
+	if r.Context().Err() != nil && !s.stopping() {
+		return statusClientGone
+	}
 	return status
+}
+
+func errorBody(err *catalog.Error) client.ErrorBody {
+	return client.ErrorBody{Error: client.ErrorDetail{Code: err.Kind.String(), Message: err.Message, Hint: err.Hint}}
 }
 
 // describe returns the code of an error and what a client is told. A fault of ours is logged, and told without detail.

@@ -42,11 +42,17 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	if err := log.tell(first); err == nil && follow {
-		log.run(r.Context())
+	err = log.tell(first)
+	if err == nil && !follow {
+		unhurried(w) // the connection may serve another request
+		return nil
 	}
-	unhurried(w) // the connection may serve another request
-	return nil
+	ctx, release := s.waiting(r)
+	defer release()
+	if err == nil {
+		log.run(ctx)
+	}
+	return log.out.cut(ctx)
 }
 
 // eventLog is one reader of the events. It holds none of them: the View remembers the last, and says what is forgotten.
@@ -108,7 +114,7 @@ func (l *eventLog) take() (list []catalog.Event) {
 	return list
 }
 
-// run tells what happens until the client goes or takes nothing any more.
+// run writes what happens until the context ends or the client takes nothing any more.
 func (l *eventLog) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	wake := make(chan struct{}, 1) // full means that the events will be looked at anyway
@@ -118,6 +124,7 @@ func (l *eventLog) run(ctx context.Context) {
 	follower.Go(func() {
 		notify(wake, func(revision uint64) (uint64, error) { return l.view.WaitList(ctx, l.view.Revision, revision) })
 	})
+	defer context.AfterFunc(ctx, l.out.hurry)()
 	heartbeat := time.NewTicker(l.server.cfg.Heartbeat)
 	defer heartbeat.Stop()
 	err := l.alive()

@@ -126,10 +126,14 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, values url.Values
 	unhurried(w)
 	s.metrics.reads.Inc()
 	defer s.metrics.reads.Dec()
-	ctx, cancel := context.WithTimeout(r.Context(), longest)
+	waiting, release := s.waiting(r)
+	defer release()
+	ctx, cancel := context.WithTimeout(waiting, longest)
 	defer cancel()
-	_, _ = wait(ctx, index) // the state after the wait is answered, changed or not
-	return r.Context().Err()
+	if _, err := wait(ctx, index); err == nil || waiting.Err() == nil {
+		return nil // it has changed, or the time is over: what there is now is the answer
+	}
+	return context.Cause(waiting)
 }
 
 // waitOf returns how long a read may block. A little is added at random, so that those who began together do not all

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
@@ -89,14 +90,21 @@ func (s *Server) serve(route route) http.Handler {
 			err = route.handle(w, r)
 		}
 		code := http.StatusOK
-		if err != nil {
+		cut := errors.Is(err, errCut)
+		if err != nil && !cut {
 			code = s.refuse(w, r, err)
 		}
 		metrics.answered(code, time.Since(start), route.path != "/watch" && route.path != "/events" && !blocking(r))
+		if cut {
+			panic(http.ErrAbortHandler) // net/http closes the connection without the end of the answer
+		}
 	})
 }
 
 func (s *Server) admit(route route) error {
+	if s.stopping() {
+		return errStopping
+	}
 	if route.unready || s.view.Ready() {
 		return nil
 	}

@@ -115,6 +115,9 @@ type Server struct {
 	// jsonType is shared by all answers, which only read it.
 	jsonType []string
 	revision atomic.Pointer[revisionText]
+	// stopped ends when Stop is called. It is the server's own: what waits for a change hangs on it.
+	stopped context.Context
+	stop    context.CancelFunc
 }
 
 // revisionText is the header of the revision that was asked for last.
@@ -146,6 +149,7 @@ func New(cfg Config) (*Server, error) {
 		bodies: cfg.View.Slot(), summaries: cfg.View.Slot(),
 		seed: maphash.MakeSeed(), jsonType: []string{"application/json"},
 	}
+	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.deriveSummary = s.summarize
 	s.revision.Store(&revisionText{header: []string{"0"}})
 	s.mux = s.newMux()

@@ -1,10 +1,16 @@
 package api
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 // stream writes the events of a watch, as NDJSON or as server-sent events
@@ -14,6 +20,11 @@ type stream struct {
 	control *http.ResponseController
 	timeout time.Duration
 	sse     bool
+
+	mu sync.Mutex // guards hurried, and the deadline that goes with it
+	// hurried is set once the stream must end: no later deadline is set any more.
+	hurried bool
+
 	// head is reused for the beginning of each event.
 	head []byte
 }
@@ -78,7 +89,7 @@ func (s *stream) reset(revision uint64) error {
 // write writes one line, and for server-sent events the empty one that ends a block. A reader that takes none of it in
 // time ends the watch.
 func (s *stream) write(head, tail []byte) error {
-	_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // not every writer has deadlines
+	s.arm()
 	if _, err := s.w.Write(head); err != nil {
 		return err
 	}
@@ -87,6 +98,45 @@ func (s *stream) write(head, tail []byte) error {
 	}
 	_, err := s.w.Write([]byte("\n"))
 	return err
+}
+
+// arm gives the client time to take the next line.
+func (s *stream) arm() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.hurried {
+		_ = s.control.SetWriteDeadline(time.Now().Add(s.timeout)) // not every writer has deadlines
+	}
+}
+
+// hurry ends a write that is under way, and leaves little time for further ones: the stream is to end.
+func (s *stream) hurry() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.hurried = true
+	_ = s.control.SetWriteDeadline(time.Now().Add(lastWords))
+}
+
+// cut ends a stream that has no end of its own, so that its end cannot be taken for one: with a line that names the
+// reason, where the server has one, and then by aborting the connection, for which it returns errCut.
+func (s *stream) cut(ctx context.Context) error {
+	var reason *catalog.Error
+	if !errors.As(context.Cause(ctx), &reason) {
+		return errCut
+	}
+	s.hurry()
+	line, err := json.Marshal(errorBody(reason))
+	if err != nil {
+		return err
+	}
+	head := ""
+	if s.sse {
+		head = "event: end\ndata: "
+	}
+	if s.write([]byte(head), append(line, '\n')) == nil {
+		_ = s.flush() // the client may have gone
+	}
+	return errCut
 }
 
 func (s *stream) flush() error { return s.control.Flush() }

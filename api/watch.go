@@ -47,9 +47,10 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	watch.begin(revision)
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	watch.run(r.Context())
-	unhurried(w) // the connection may serve another request
-	return nil
+	ctx, release := s.waiting(r)
+	defer release()
+	watch.run(ctx)
+	return out.cut(ctx)
 }
 
 // namesOf returns the names as the catalog compares them, each once.
@@ -96,7 +97,7 @@ func (w *watch) begin(revision uint64) {
 	}
 }
 
-// run writes events until the client goes or takes nothing any more.
+// run writes events until the context ends or the client takes nothing any more.
 func (w *watch) run(ctx context.Context) {
 	ctx, cancel := context.WithCancel(ctx)
 	wake := make(chan struct{}, 1) // full means that the state will be looked at anyway
@@ -105,6 +106,7 @@ func (w *watch) run(ctx context.Context) {
 	defer cancel()
 	w.follow(ctx, &followers, wake)
 
+	defer context.AfterFunc(ctx, w.out.hurry)()
 	heartbeat := time.NewTicker(w.server.cfg.Heartbeat)
 	defer heartbeat.Stop()
 	err := w.catchUp(ctx)

@@ -29,6 +29,16 @@ type reader struct {
 	// gate is nil for a reader that takes everything at once; otherwise each write waits for a value.
 	gate chan struct{}
 	fail error
+	// aborted tells that the server has aborted the connection; it may be read once the watch has ended.
+	aborted bool
+}
+
+// aborts reports whether a handler panicked to abort its connection; any other panic goes on.
+func aborts(panicked any) bool {
+	if err, ok := panicked.(error); panicked != nil && (!ok || !errors.Is(err, http.ErrAbortHandler)) {
+		panic(panicked)
+	}
+	return panicked != nil
 }
 
 func (r *reader) Header() http.Header { return r.header }
@@ -73,6 +83,7 @@ func open(t *testing.T, s *Server, path string, r *reader, header ...string) (en
 	}
 	go func() {
 		defer close(done)
+		defer func() { r.aborted = aborts(recover()) }()
 		s.Handler().ServeHTTP(r, request)
 	}()
 	t.Cleanup(func() { cancel(); <-done })

@@ -72,6 +72,8 @@ type Config struct {
 	Advertise netip.Addr
 	// SessionTTL is how long the node counts as alive after its agent's last sign; 0 means 10 seconds.
 	SessionTTL time.Duration
+	// StopWithin bounds the time that Run takes to return once its context has ended; 0 means 5 seconds.
+	StopWithin time.Duration
 	// EnableScriptChecks lets checks run commands on this host.
 	EnableScriptChecks bool
 	// Profile serves the runtime's profiles under /debug/pprof/ of the HTTP door. They tell much about the process.
@@ -82,7 +84,17 @@ type Config struct {
 	Logger *slog.Logger
 }
 
-const defaultSessionTTL = 10 * time.Second
+const (
+	defaultSessionTTL = 10 * time.Second
+	defaultStopWithin = 5 * time.Second
+)
+
+// How StopWithin is shared, in percent: requests that were taken are finished first, then the registry ends its last
+// transaction, for which a second is kept free, and the store is closed.
+const (
+	drainShare = 40
+	closeShare = 40
+)
 
 // withDefaults fills in what was left out.
 func (c Config) withDefaults() (Config, error) {
@@ -123,6 +135,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.SessionTTL == 0 {
 		c.SessionTTL = defaultSessionTTL
+	}
+	if c.StopWithin == 0 {
+		c.StopWithin = defaultStopWithin
 	}
 	return c, nil
 }

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"os"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -101,8 +102,8 @@ func (d *Daemon) Reload() {
 	}
 }
 
-// Run opens the store, and serves until the context ends or the store fails. The doors and sources stop before the
-// registry does, and that before the store, so that nothing is acknowledged that is not kept.
+// Run opens the store, and serves until the context ends or the store fails. The listeners and sources stop before the
+// checks and the registry do, and these before the store, so that nothing is acknowledged that is not kept.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.closeQuietly()) }()
 	dir, temporary, err := d.dataDir()
@@ -113,7 +114,8 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		defer os.RemoveAll(dir) // "" with a store elsewhere, which removes nothing
 	}
 	store, err := engine.Open(ctx, engine.Config{
-		Endpoints: d.cfg.Engine, Dir: dir, Logger: d.cfg.Logger.With("part", "engine"),
+		Endpoints: d.cfg.Engine, Dir: dir, CloseTimeout: d.cfg.StopWithin * closeShare / 100,
+		Logger: d.cfg.Logger.With("part", "engine"),
 	})
 	if ctx.Err() != nil && err != nil {
 		return nil // told to stop before the store answered
@@ -145,36 +147,51 @@ func (d *Daemon) closeQuietly() error {
 	return nil
 }
 
-// runOn runs the upper parts until they end, and the registry and the store below them for that long.
+// runOn runs the parts in layers, each on the one below, and stops them from the top: what the listeners have taken is
+// finished while checks, registry and store still run.
 func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, id string) error {
-	upper, err := d.assemble(reg, id)
+	upper, middle, err := d.assemble(reg, id)
 	if err != nil {
 		return err
 	}
-	base, stopBase := context.WithCancel(context.WithoutCancel(ctx))
-	defer stopBase()
-	below, base := errgroup.WithContext(base)
-	below.Go(func() error { return store.Run(base) })
-	below.Go(func() error { return reg.Run(base) })
-
-	top, topCtx := errgroup.WithContext(ctx)
-	for _, part := range upper {
-		top.Go(func() error { return part(topCtx) })
+	layers := []*layer{begin(ctx, store.Run, reg.Run), begin(ctx, middle...), begin(ctx, upper...)}
+	select {
+	case <-ctx.Done():
+	case <-layers[0].failed: // a part that fails ends everything
+	case <-layers[1].failed:
+	case <-layers[2].failed:
 	}
-	top.Go(func() error { // a store that fails ends everything
-		select {
-		case <-base.Done():
-			return context.Cause(base)
-		case <-topCtx.Done():
-			return nil
+	var failed error
+	for _, l := range slices.Backward(layers) {
+		if err := l.end(); err != nil {
+			failed = err // the lowest one is the cause of those above it
 		}
-	})
-	err = top.Wait()
-	stopBase()
-	if failed := below.Wait(); failed != nil {
-		return failed
 	}
-	return failure(err)
+	return failed
+}
+
+// layer is parts that run, and stop, at the same time.
+type layer struct {
+	parts *errgroup.Group
+	// failed is closed when a part has returned an error.
+	failed <-chan struct{}
+	stop   context.CancelFunc
+}
+
+// begin runs parts until end is called; the end of the context is not theirs.
+func begin(ctx context.Context, parts ...func(context.Context) error) *layer {
+	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
+	group, ctx := errgroup.WithContext(ctx)
+	for _, part := range parts {
+		group.Go(func() error { return part(ctx) })
+	}
+	return &layer{parts: group, failed: ctx.Done(), stop: stop}
+}
+
+// end stops the parts, and waits for them.
+func (l *layer) end() error {
+	l.stop()
+	return failure(l.parts.Wait())
 }
 
 // failure returns what of an error is more than that a part was told to stop.
@@ -194,32 +211,33 @@ func failure(err error) error {
 	}
 }
 
-// assemble makes the parts that stand on the registry. Each runs until its context ends.
-func (d *Daemon) assemble(reg *registry.Registry, id string) (parts []func(context.Context) error, err error) {
+// assemble makes the parts that stand on the registry: above the listeners and sources, below them what these hand things
+// to. Each runs until its context ends.
+func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []func(context.Context) error, err error) {
 	checks, runChecks, err := d.newChecks(reg)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	host, err := agent.New(agent.Config{
 		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Orphans: true,
 		Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	parts = append(parts, runChecks, host.Run, d.announce)
+	upper = append(upper, d.announce)
 	if d.http != nil {
 		serve, err := d.serveHTTP(reg, checks)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		parts = append(parts, serve)
+		upper = append(upper, serve)
 	}
 	if d.dns != nil {
-		parts = append(parts, d.dns.Run)
+		upper = append(upper, d.dns.Run)
 	}
 	sources, err := d.runSources(host)
-	return append(parts, sources...), err
+	return append(upper, sources...), []func(context.Context) error{runChecks, host.Run}, err
 }
 
 // The names of the sources, in order of precedence.

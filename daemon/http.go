@@ -2,10 +2,8 @@ package daemon
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"time"
@@ -13,12 +11,11 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/koine-sd/koine/api"
-	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/health"
 	"github.com/koine-sd/koine/registry"
 )
 
-// serveHTTP makes the one mux for everything that is HTTP, and returns what serves it.
+// serveHTTP makes the one mux for everything that is HTTP, and returns the part that serves it.
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
@@ -39,7 +36,15 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	return func(ctx context.Context) error { return d.serve(ctx, mux) }, nil
+	server := &httpServer{listener: d.http, native: native, drainWithin: d.cfg.StopWithin * drainShare / 100}
+	server.http = http.Server{
+		Handler:           mux,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    32 << 10,
+		ErrorLog:          slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	}
+	return server.run, nil
 }
 
 // index tells a person who came with a browser or curl where to go on.
@@ -47,40 +52,4 @@ func (d *Daemon) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "koine %s, node %s\n\n/api/v1/services      what is registered\n/api/v1/openapi.json  the whole API\n"+
 		"/api/v1/health        is this server ready\n/metrics              for Prometheus\n", d.cfg.Version, d.cfg.Node)
-}
-
-// stopTimeout bounds how long open requests are waited for when the process is told to stop.
-const stopTimeout = time.Second
-
-// serve answers until the context ends. Watches end with it; other requests have stopTimeout to finish.
-func (d *Daemon) serve(ctx context.Context, handler http.Handler) error {
-	requests, endRequests := context.WithCancel(context.WithoutCancel(ctx))
-	requests = catalog.WithCaller(requests, catalog.Caller{Listener: "http " + d.http.Addr().String()})
-	defer endRequests()
-	server := &http.Server{
-		Handler:           handler,
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		BaseContext:       func(net.Listener) context.Context { return requests },
-		ErrorLog:          slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
-	}
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(d.http) }()
-	select {
-	case err := <-served:
-		return err
-	case <-ctx.Done():
-	}
-	endRequests()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
-	defer cancel()
-	err := server.Shutdown(stop)
-	if err != nil {
-		err = server.Close()
-	}
-	if end := <-served; !errors.Is(end, http.ErrServerClosed) {
-		return end
-	}
-	return err
 }

@@ -38,6 +38,9 @@ func (p *pusher) Push(ctx context.Context, node, check string, status catalog.St
 		select {
 		case <-again.C:
 		case <-patience.Done():
+			if ctx.Err() != nil { // "not found" would be a guess
+				return ctx.Err()
+			}
 			return err
 		}
 	}

@@ -62,3 +62,18 @@ func TestPushWaitsForAFreshCheck(t *testing.T) {
 		})
 	}
 }
+
+// A push that is cut short while it waits has not found out that its check is not there.
+func TestPushThatIsCutShort(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		session := catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(time.Second)}
+		ctx, cancel := context.WithTimeout(t.Context(), pushPatience/2)
+		defer cancel()
+		p := &pusher{
+			checks: runner{time.Now().Add(time.Hour)}, view: viewOf(catalog.Node{Name: "here", Owner: session}, "web:1"), node: "here",
+		}
+		if err := p.Push(ctx, "here", "web:1", catalog.Passing, ""); catalog.KindOf(err) == catalog.KindNotFound {
+			t.Errorf("Push = %v", err)
+		}
+	})
+}

@@ -39,6 +39,8 @@ type embedded struct {
 	lock    *os.File
 	dir     string
 	failure <-chan error
+	// within bounds how long close waits.
+	within time.Duration
 }
 
 func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
@@ -59,7 +61,7 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 		KV:       adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(server.Server)),
 		MaxOps:   embeddedMaxOps,
 		MaxBytes: embeddedMaxBytes,
-		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures},
+		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures, within: cfg.CloseTimeout},
 		logger:   cfg.Logger,
 	}, nil
 }
@@ -74,7 +76,7 @@ func startIn(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd,
 		return nil, err
 	}
 	if err := completeStore(cfg.Dir); err != nil {
-		return nil, errors.Join(err, stop(server))
+		return nil, errors.Join(err, stop(server, cfg.CloseTimeout))
 	}
 	return server, nil
 }
@@ -103,7 +105,7 @@ func start(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, e
 			return nil, o.err
 		}
 		if err := awaitReady(ctx, o.server, failures); err != nil {
-			return nil, errors.Join(err, stop(o.server))
+			return nil, errors.Join(err, stop(o.server, cfg.CloseTimeout))
 		}
 		return o.server, nil
 	case err := <-failures: // the goroutine that met it has ended
@@ -113,11 +115,11 @@ func start(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, e
 	select {
 	case o := <-started:
 		if o.err == nil {
-			return nil, errors.Join(context.Cause(ctx), stop(o.server))
+			return nil, errors.Join(context.Cause(ctx), stop(o.server, cfg.CloseTimeout))
 		}
 	case err := <-failures:
 		return nil, errors.Join(context.Cause(ctx), err)
-	case <-time.After(closeTimeout):
+	case <-time.After(cfg.CloseTimeout):
 	}
 	return nil, context.Cause(ctx)
 }
@@ -172,10 +174,10 @@ func (e *embedded) run(ctx context.Context, client maintainer, logger *slog.Logg
 	}
 }
 
-// closeTimeout bounds the stop of a server whose goroutines a fatal error may have ended.
-const closeTimeout = 2 * time.Second
+const defaultCloseTimeout = 2 * time.Second
 
-func stop(server *embed.Etcd) error {
+// stop stops a server; a fatal error may have ended the goroutines that this waits for.
+func stop(server *embed.Etcd, within time.Duration) error {
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -184,13 +186,13 @@ func stop(server *embed.Etcd) error {
 	select {
 	case <-done:
 		return nil
-	case <-time.After(closeTimeout):
-		return catalog.Errorf(catalog.KindUnavailable, "store did not stop within %v", closeTimeout)
+	case <-time.After(within):
+		return catalog.Errorf(catalog.KindUnavailable, "store did not stop within %v", within)
 	}
 }
 
 func (e *embedded) close() error {
-	if err := stop(e.server); err != nil {
+	if err := stop(e.server, e.within); err != nil {
 		return err // the directory stays locked: somebody still writes to it
 	}
 	return e.lock.Close()

@@ -29,6 +29,8 @@ type Config struct {
 	Name string
 	// DialTimeout bounds the first contact with a cluster; 0 means 5 seconds.
 	DialTimeout time.Duration
+	// CloseTimeout bounds how long Close waits for the embedded store; 0 means 2 seconds.
+	CloseTimeout time.Duration
 	// Logger receives what etcd reports from warnings on; nil discards it.
 	Logger *slog.Logger
 }
@@ -59,6 +61,9 @@ const (
 func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
+	}
+	if cfg.CloseTimeout <= 0 {
+		cfg.CloseTimeout = defaultCloseTimeout
 	}
 	switch {
 	case cfg.Endpoints == "" || cfg.Endpoints == "embedded":

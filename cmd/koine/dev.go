@@ -26,6 +26,9 @@ import (
 // stopWithin bounds the time from the signal to the end of the process.
 const stopWithin = 5 * time.Second
 
+// stopMargin is what the parts leave of it.
+const stopMargin = 500 * time.Millisecond
+
 // runFlags are the flags that every running process has.
 type runFlags struct {
 	cfg                 daemon.Config
@@ -110,6 +113,7 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	}
 	cfg.Upstreams = f.upstream
 	cfg.Version = version
+	cfg.StopWithin = stopWithin - stopMargin
 	return cfg, nil
 }
 
@@ -327,7 +331,7 @@ func whenReady(ctx context.Context, d *daemon.Daemon) <-chan struct{} {
 // come a second later: within it, it is the first one again, as timeout(1) sends it.
 func awaitEnd(ended <-chan error, signals <-chan os.Signal, log *slog.Logger) error {
 	first := time.Now()
-	timer := time.NewTimer(stopWithin - 500*time.Millisecond)
+	timer := time.NewTimer(stopWithin - stopMargin/2)
 	defer timer.Stop()
 	for {
 		select {
