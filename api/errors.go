@@ -45,6 +45,9 @@ const statusClientGone = 499
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
 	status, shown := s.describe(r, err)
 	h := w.Header()
+	if h[client.HeaderRevision] == nil { // the mark of an answer of Koine's
+		h[client.HeaderRevision] = s.revisionHeader(s.view.Revision())
+	}
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}

@@ -243,7 +243,7 @@ func validateAddresses(noun string, addresses []Address) error {
 		if a.IP.IsValid() == (a.Host != "") {
 			return Errorf(KindInvalid, "%s has an address with neither or both of ip and host", noun)
 		}
-		if a.Host != "" && !validHost(a.Host) {
+		if a.Host != "" && !ValidHost(a.Host) {
 			return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
 		}
 		if err := validateShort(noun, a.Network, a.NetworkID); err != nil {
@@ -261,14 +261,16 @@ func validateNames(noun string, names []string) error {
 		return Errorf(KindInvalid, "%s has %d names on a network: %d are allowed", noun, len(names), MaxNames)
 	}
 	for _, name := range names {
-		if !validHost(name) {
+		if !ValidHost(name) {
 			return Errorf(KindInvalid, "%s has the name %q on a network, which is not a host name", noun, name)
 		}
 	}
 	return nil
 }
 
-func validHost(host string) bool {
+// ValidHost reports whether a host name is one by its grammar: labels as ValidateName wants them, at most 253 bytes, with
+// or without a dot at the end.
+func ValidHost(host string) bool {
 	host = strings.TrimSuffix(host, ".")
 	if host == "" || len(host) > 253 {
 		return false
@@ -279,6 +281,17 @@ func validHost(host string) bool {
 		}
 	}
 	return true
+}
+
+// EndsInNumber reports whether the last label of a host name is a number, decimal or hexadecimal. No name ends so (RFC
+// 1123, section 2.1): programs take it for an IPv4 address, or for a mistake.
+func EndsInNumber(host string) bool {
+	host = strings.TrimSuffix(host, ".")
+	last := strings.ToLower(host[strings.LastIndexByte(host, '.')+1:])
+	if hex, found := strings.CutPrefix(last, "0x"); found {
+		return strings.Trim(hex, "0123456789abcdef") == ""
+	}
+	return last != "" && strings.Trim(last, "0123456789") == ""
 }
 
 func validateTags(noun string, tags []string) error {

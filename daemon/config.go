@@ -47,6 +47,10 @@ type Config struct {
 	ConfigDir string
 	// HTTP is the HTTP door's address, host:port, or Off.
 	HTTP string
+	// HTTPHosts are names by which this server is asked over HTTP, beside its own: koine.corp.example, *.corp.example.
+	HTTPHosts []string
+	// CORSOrigins are the origins whose pages may use the HTTP API: https://ui.corp.example.
+	CORSOrigins []string
 	// DNS is the DNS door's addresses by commas, host:port, Bridge and "bridge:NETWORK", or Off.
 	DNS string
 	// Docker is the engine's address, Auto, or Off; empty means Auto.

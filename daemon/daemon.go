@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/koine-sd/koine/agent"
+	"github.com/koine-sd/koine/api"
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
 	"github.com/koine-sd/koine/engine"
@@ -29,6 +30,7 @@ type Daemon struct {
 	view    *catalog.View
 	metrics *prometheus.Registry
 	http    net.Listener
+	guard   *api.Guard
 	dns     *dns.Server
 	bridges []string // the networks on whose gateways DNS listens, "" for all
 	docker  *docker.Source
@@ -44,6 +46,9 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d := &Daemon{cfg: cfg, view: catalog.NewView(), metrics: prometheus.NewRegistry(), reload: make(chan struct{}, 1)}
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if d.guard, err = cfg.guard(); err != nil {
+		return nil, err
+	}
 	if cfg.HTTP != Off {
 		if d.http, err = listenTCP("HTTP", "--http", cfg.HTTP); err != nil {
 			return nil, err

@@ -38,7 +38,7 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 	}
 	server := &httpServer{listener: d.http, native: native, drainWithin: d.cfg.StopWithin * drainShare / 100}
 	server.http = http.Server{
-		Handler:           mux,
+		Handler:           native.Front(d.guard, mux),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,

@@ -48,6 +48,8 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files: JSON, YAML or HCL")
 	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address to listen on where --http and --dns name none")
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
+	flags.StringSliceVar(&f.cfg.HTTPHosts, "http-host", nil, "names by which clients may ask over HTTP, beside this host's own: koine.corp.example, *.corp.example")
+	flags.StringSliceVar(&f.cfg.CORSOrigins, "cors-origin", nil, "origins whose web pages may use the HTTP API: https://ui.corp.example")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
 	addContainers(flags, &f.cfg, "")
