@@ -8,25 +8,26 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
+// checkParams choose checks; empty ones choose all.
+type checkParams struct {
+	reading
+	Status        catalog.Status
+	Service, Node string
+}
+
+func (p *checkParams) fields() []field {
+	return append([]field{status("status", &p.Status), text("service", &p.Service), text("node", &p.Node)}, p.reading.fields()...)
+}
+
 // listChecks answers GET /checks: the last outcome of each check, its output included. How a check is run is left out,
 // because its headers may hold secrets.
-func (s *Server) listChecks(w http.ResponseWriter, r *http.Request) error {
-	values, err := s.readParams(r, "status", "service", "node")
-	if err != nil {
-		return err
-	}
-	status := catalog.Status(values.Get("status"))
-	if status != "" && !status.Valid() {
-		return catalog.Errorf(catalog.KindInvalid, "unknown status %.20q", status).
-			WithHint("use passing, warning or critical")
-	}
-	service := values.Get("service")
+func (s *Server) listChecks(w http.ResponseWriter, _ *http.Request, p checkParams) error {
 	s.stamp(w, s.view.Revision(), 0)
 	list := client.CheckList{Checks: []client.CheckStatus{}}
-	for _, node := range s.nodesNamed(values.Get("node")) {
+	for _, node := range s.nodesNamed(p.Node) {
 		for _, shown := range checksOn(node) {
 			s.addRun(&shown, node.Name)
-			if (status == "" || shown.Status == status) && (service == "" || strings.EqualFold(shown.Service, service)) {
+			if (p.Status == "" || shown.Status == p.Status) && (p.Service == "" || strings.EqualFold(shown.Service, p.Service)) {
 				list.Checks = append(list.Checks, shown)
 			}
 		}

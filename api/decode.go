@@ -25,9 +25,6 @@ const (
 
 // readBody reads a request's whole body.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if _, err := params(r); err != nil {
-		return nil, err
-	}
 	if 0 < r.ContentLength && r.ContentLength <= min(limit, prompt) { // its length is kept to by net/http
 		body := make([]byte, r.ContentLength)
 		if _, err := io.ReadFull(r.Body, body); err != nil {

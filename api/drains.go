@@ -11,10 +11,7 @@ import (
 )
 
 // listDrains answers GET /drains: the orders in force.
-func (s *Server) listDrains(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.readParams(r); err != nil {
-		return err
-	}
+func (s *Server) listDrains(w http.ResponseWriter, _ *http.Request, _ reading) error {
 	s.stamp(w, s.view.Revision(), 0)
 	list := client.DrainList{Drains: []catalog.Drain{}}
 	for _, d := range s.view.Drains() {
@@ -56,16 +53,19 @@ func (s *Server) order(service, node, instance string) catalog.Drain {
 	return catalog.Drain{Service: service, Node: node, Instance: instance}
 }
 
+// drainParams name what an order is about.
+type drainParams struct{ Service, Node, Instance string }
+
+func (p *drainParams) fields() []field {
+	return []field{text("service", &p.Service), text("node", &p.Node), text("instance", &p.Instance)}
+}
+
 // deleteDrain answers DELETE /drains: the end of an order.
-func (s *Server) deleteDrain(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) deleteDrain(w http.ResponseWriter, r *http.Request, p drainParams) error {
 	if s.cfg.Drainer == nil {
 		return noWrites("drains")
 	}
-	values, err := params(r, "service", "node", "instance")
-	if err != nil {
-		return err
-	}
-	d := s.order(values.Get("service"), values.Get("node"), values.Get("instance"))
+	d := s.order(p.Service, p.Node, p.Instance)
 	revision, err := s.cfg.Drainer.Undrain(r.Context(), d)
 	if err != nil {
 		return err

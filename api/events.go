@@ -5,37 +5,50 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"sync"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
 )
 
-// How many events are told to who does not say, and to who wants as many as there are.
+// The default and the maximum of ?last=.
 const (
 	defaultLast = 100
 	maxLast     = 10_000
 )
 
+// eventParams choose events.
+type eventParams struct {
+	// Name is a service, an instance or a node; empty for all.
+	Name string
+	// Last is how many of the last come first, if it was given.
+	Last *uint64
+	// Revision wants all events after it; 0 means none in particular.
+	Revision uint64
+	Follow   bool
+}
+
+func (p *eventParams) fields() []field {
+	return []field{
+		text("name", &p.Name), number("revision", &p.Revision), flag("follow", &p.Follow),
+		{name: "last", set: func(value string) error {
+			last, err := parseNumber("last", value)
+			if err == nil && last > maxLast {
+				return catalog.Errorf(catalog.KindInvalid, "last=%d is above %d", last, maxLast)
+			}
+			p.Last = &last
+			return err
+		}},
+	}
+}
+
 // events answers GET /events: the last events, those after a revision, and with ?follow what happens from then on.
-func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "name", "last", "revision", "follow")
-	if err != nil {
+func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (err error) {
+	if p.Revision, err = resumed(r, p.Revision); err != nil {
 		return err
 	}
-	if id := r.Header.Get("Last-Event-ID"); id != "" { // of an EventSource that reconnects
-		values.Set("revision", id)
-	}
-	follow, err := boolOf(values, "follow")
-	if err != nil {
-		return err
-	}
-	log := &eventLog{server: s, view: s.view, name: values.Get("name")}
-	first, err := log.begin(values, follow)
-	if err != nil {
-		return err
-	}
+	log := &eventLog{server: s, view: s.view, name: p.Name}
+	first := log.begin(p)
 	log.out = newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
 	if r.Method == http.MethodHead {
 		return nil
@@ -43,7 +56,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	err = log.tell(first)
-	if err == nil && !follow {
+	if err == nil && !p.Follow {
 		unhurried(w) // the connection may serve another request
 		return nil
 	}
@@ -53,6 +66,15 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request) error {
 		log.run(ctx)
 	}
 	return log.out.cut(ctx)
+}
+
+// resumed returns the revision that a stream goes on from: an EventSource that reconnects asks for the same URL again, and
+// says in a header what it has seen since.
+func resumed(r *http.Request, revision uint64) (uint64, error) {
+	if id := r.Header.Get("Last-Event-ID"); id != "" {
+		return parseNumber("header Last-Event-ID", id)
+	}
+	return revision, nil
 }
 
 // eventLog is one reader of the events. It holds none of them: the View remembers the last, and says what is forgotten.
@@ -66,40 +88,31 @@ type eventLog struct {
 }
 
 // begin finds where to begin, and returns the events that come first.
-func (l *eventLog) begin(values url.Values, follow bool) (first []catalog.Event, err error) {
-	revision, err := numberOf(values, "revision")
-	if err != nil {
-		return nil, err
-	}
-	if revision > 0 {
-		position, known := l.view.EventPositionAfter(revision)
+func (l *eventLog) begin(p eventParams) (first []catalog.Event) {
+	if p.Revision > 0 {
+		position, known := l.view.EventPositionAfter(p.Revision)
 		if l.position = position; !known {
 			first = append(first, catalog.Event{
-				Revision: min(revision, l.view.Revision()), Time: time.Now().UTC(), Type: catalog.EventGap,
+				Revision: min(p.Revision, l.view.Revision()), Time: time.Now().UTC(), Type: catalog.EventGap,
 				Reason: "what happened next is not remembered",
 			})
 		}
-		return append(first, l.take()...), nil
+		return append(first, l.take()...)
 	}
 	last := uint64(defaultLast)
-	if follow {
+	if p.Follow {
 		last = 0
 	}
-	if values.Has("last") {
-		if last, err = numberOf(values, "last"); err != nil {
-			return nil, err
-		}
-	}
-	if last > maxLast {
-		return nil, catalog.Errorf(catalog.KindInvalid, "last=%d is above %d", last, maxLast)
+	if p.Last != nil {
+		last = *p.Last
 	}
 	if last == 0 {
 		l.position = l.view.EventPosition()
-		return nil, nil
+		return nil
 	}
 	l.position, _ = l.view.EventPositionAfter(0)
 	first = l.take()
-	return first[max(0, len(first)-int(last)):], nil
+	return first[max(0, len(first)-int(last)):]
 }
 
 // take returns the events since position that concern the name, and moves position.

@@ -13,18 +13,27 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
+// explainParams say what to explain, and to which client.
+type explainParams struct {
+	reading
+	// Name is a service, an instance or a container.
+	Name string
+	// As is the client: an instance or an IP address; empty means this host.
+	As string
+}
+
+func (p *explainParams) fields() []field {
+	return append([]field{text("name", &p.Name), text("as", &p.As)}, p.reading.fields()...)
+}
+
 // explain answers GET /explain: of each instance of a service, or with an ID, what is known and who sees it; and of what
 // is not registered, why not.
-func (s *Server) explain(w http.ResponseWriter, r *http.Request) error {
-	values, err := s.readParams(r, "name", "as")
-	if err != nil {
-		return err
-	}
-	name := values.Get("name")
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, p explainParams) error {
+	name := p.Name
 	if name == "" {
-		return catalog.Errorf(catalog.KindInvalid, "nothing to explain").WithHint("add ?name= with a service or an instance")
+		return missing("name", "a service or an instance")
 	}
-	scope, err := s.asker(values.Get("as"))
+	scope, err := s.asker(p.As)
 	if err != nil {
 		return err
 	}

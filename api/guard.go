@@ -114,8 +114,9 @@ func (g *Guard) ownHost(value string) bool {
 
 // splitPort returns the host of a Host header, without the brackets of an IPv6 address; false if it is malformed.
 func splitPort(value string) (host string, ok bool) {
-	host, port, found := value, "", false
+	host, port := value, ""
 	if rest, bracketed := strings.CutPrefix(value, "["); bracketed {
+		var found bool
 		if host, port, found = strings.Cut(rest, "]"); !found || !strings.Contains(host, ":") {
 			return "", false
 		}

@@ -16,7 +16,7 @@ var document []byte
 
 // health answers GET /health: 200 if this server may be asked. Before that it is the error that every read gets, with what
 // is known so far beside it.
-func (s *Server) health(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	state := client.Health{
 		Ready: s.view.Ready(), WaitingFor: s.view.WaitingFor(), Revision: s.view.Revision(),
 		Age: catalog.Duration(s.view.Age(time.Now())), Node: s.cfg.Node, Version: s.cfg.Version,

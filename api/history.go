@@ -7,31 +7,40 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// history answers GET /history: what happened in a service, or to an instance.
-func (s *Server) history(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "name", "since")
-	if err != nil {
-		return err
-	}
-	name := values.Get("name")
-	if name == "" {
-		return catalog.Errorf(catalog.KindInvalid, "whose history?").WithHint("add ?name= with a service or an instance")
-	}
-	if err := catalog.ValidateID("instance", name); err != nil {
-		return err
-	}
-	since := time.Duration(0)
-	if text := values.Get("since"); text != "" {
-		if since, err = time.ParseDuration(text); err != nil || since <= 0 || since > catalog.MaxHistory {
-			return catalog.Errorf(catalog.KindInvalid, "since %.20q is not a duration above zero and up to %v", text, catalog.MaxHistory).
+// historyParams say whose history, and from when on.
+type historyParams struct {
+	Name  string
+	Since time.Duration
+}
+
+func (p *historyParams) fields() []field {
+	return []field{text("name", &p.Name), {name: "since", set: func(value string) (err error) {
+		if p.Since, err = time.ParseDuration(value); err != nil || p.Since <= 0 || p.Since > catalog.MaxHistory {
+			return catalog.Errorf(catalog.KindInvalid, "since %.20q is not a duration above zero and up to %v", value, catalog.MaxHistory).
 				WithHint("write it as 90s or 30m")
 		}
+		return nil
+	}}}
+}
+
+// missing is the error for a parameter that a route cannot do without.
+func missing(name, what string) error {
+	return catalog.Errorf(catalog.KindInvalid, "missing parameter %q", name).WithHint("add ?%s= with %s", name, what)
+}
+
+// history answers GET /history: what happened in a service, or to an instance.
+func (s *Server) history(w http.ResponseWriter, r *http.Request, p historyParams) error {
+	if p.Name == "" {
+		return missing("name", "a service or an instance")
+	}
+	if err := catalog.ValidateID("instance", p.Name); err != nil {
+		return err
 	}
 	if s.cfg.Historian == nil {
 		return catalog.Errorf(catalog.KindUnavailable, "this server has no history").WithHint("ask another one")
 	}
 	unhurried(w)
-	history, err := s.cfg.Historian.History(r.Context(), name, since)
+	history, err := s.cfg.Historian.History(r.Context(), p.Name, p.Since)
 	if err != nil {
 		return err
 	}

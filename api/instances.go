@@ -11,17 +11,22 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
+// instanceParams choose instances; empty ones choose all.
+type instanceParams struct {
+	reading
+	Node, Service, Source string
+}
+
+func (p *instanceParams) fields() []field {
+	return append([]field{text("node", &p.Node), text("service", &p.Service), text("source", &p.Source)}, p.reading.fields()...)
+}
+
 // listInstances answers GET /instances. The list may be long, so it is written as it is made.
-func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
-	values, err := s.readParams(r, "node", "service", "source")
-	if err != nil {
-		return err
-	}
+func (s *Server) listInstances(w http.ResponseWriter, r *http.Request, p instanceParams) error {
 	scope, err := s.scopeOf(r, "")
 	if err != nil {
 		return err
 	}
-	node, service, source := values.Get("node"), values.Get("service"), values.Get("source")
 	s.stamp(w, s.view.Revision(), 0)
 	w.Header()["Content-Type"] = s.jsonType
 	out := bufio.NewWriterSize(w, 32<<10)
@@ -30,8 +35,8 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request) error {
 	encoder := newEncoder(&buffer)
 	_, _ = out.WriteString(`{"instances":[`)
 	separator := ""
-	for e := range s.candidates(node, service) {
-		if node != "" && !strings.EqualFold(e.Instance.Node, node) || source != "" && e.Source != source {
+	for e := range s.candidates(p.Node, p.Service) {
+		if p.Node != "" && !strings.EqualFold(e.Instance.Node, p.Node) || p.Source != "" && e.Source != p.Source {
 			continue
 		}
 		buffer.Reset()
@@ -77,10 +82,7 @@ func (s *Server) nodesNamed(name string) []*catalog.NodeSnapshot {
 }
 
 // getInstance answers GET /nodes/{node}/instances/{id} and its short form.
-func (s *Server) getInstance(w http.ResponseWriter, r *http.Request) error {
-	if _, err := s.readParams(r); err != nil {
-		return err
-	}
+func (s *Server) getInstance(w http.ResponseWriter, r *http.Request, _ reading) error {
 	node, id := s.nodeOf(r), r.PathValue("id")
 	s.stamp(w, s.view.Revision(), 0)
 	e := s.view.Instance(node, id)

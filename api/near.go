@@ -3,7 +3,6 @@ package api
 import (
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strconv"
 
 	"github.com/koine-sd/koine/catalog"
@@ -12,18 +11,17 @@ import (
 // nearSelf is the value of ?near= that means whoever asks.
 const nearSelf = "_self"
 
-// placeOf returns the place that ?near= names; nil if it is not there.
-func (s *Server) placeOf(r *http.Request, values url.Values) (*catalog.Locality, error) {
-	if !values.Has("near") {
+// placeOf returns the place that ?near= names; nil if it was not given.
+func (s *Server) placeOf(r *http.Request, near string) (*catalog.Locality, error) {
+	if near == "" {
 		return nil, nil
 	}
-	text := values.Get("near")
-	if text == nearSelf {
+	if near == nearSelf {
 		from, _ := netip.ParseAddrPort(r.RemoteAddr) // without an address it comes from this host
 		at := s.view.PlaceOf(s.cfg.Node, from.Addr())
 		return &at, nil
 	}
-	at, err := s.view.PlaceNamed(text)
+	at, err := s.view.PlaceNamed(near)
 	return &at, err
 }
 

@@ -10,12 +10,8 @@ import (
 )
 
 // listNodes answers GET /nodes.
-func (s *Server) listNodes(w http.ResponseWriter, r *http.Request) error {
-	values, err := s.readParams(r, "index", "wait")
-	if err != nil {
-		return err
-	}
-	err = s.await(w, r, values, s.view.NodesIndex, func(ctx context.Context, index uint64) (uint64, error) {
+func (s *Server) listNodes(w http.ResponseWriter, r *http.Request, p waiting) error {
+	err := s.await(w, r, p, s.view.NodesIndex, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitList(ctx, s.view.NodesIndex, index)
 	})
 	if err != nil {
@@ -46,13 +42,9 @@ func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
 }
 
 // getNode answers GET /nodes/{node}.
-func (s *Server) getNode(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getNode(w http.ResponseWriter, r *http.Request, p waiting) error {
 	name := r.PathValue("node")
-	values, err := s.readParams(r, "index", "wait")
-	if err != nil {
-		return err
-	}
-	if err := s.await(w, r, values, func() uint64 { return s.nodeIndex(name) },
+	if err := s.await(w, r, p, func() uint64 { return s.nodeIndex(name) },
 		func(ctx context.Context, index uint64) (uint64, error) { return s.view.WaitNode(ctx, name, index) }); err != nil {
 		return err
 	}

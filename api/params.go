@@ -1,8 +1,7 @@
 package api
 
 import (
-	"context"
-	"math/rand/v2"
+	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
@@ -11,162 +10,237 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/spelling"
 )
 
-// Limits of what a request may ask for.
-const (
-	defaultWait = 5 * time.Minute
-	maxWait     = 10 * time.Minute
-	// maxValues is how often one parameter may be repeated.
-	maxValues = 256
-)
+// maxValues is how often one parameter may be repeated, where it may be.
+const maxValues = 256
 
-// params reads the request's parameters. Names that the route does not know are refused: a filter that is silently left
-// out would answer more than was asked for.
-func params(r *http.Request, known ...string) (url.Values, error) {
-	if r.URL.RawQuery == "" && len(known) == 0 {
-		return nil, nil
+// parameters are those that one route takes: a struct whose fields are filled from the URL's query.
+type parameters interface{ fields() []field }
+
+// field is one parameter.
+type field struct {
+	name string
+	// many allows it to be repeated.
+	many bool
+	// set takes a value, or says what is wrong with it, in words that follow the parameter's name.
+	set func(text string) error
+}
+
+// operation is what answers the requests of a route, together with the parameters that it takes. There is no other way to
+// make one than these two, so no route can let a parameter pass that it does not know: a filter that is left out without a
+// word answers more, or removes another thing, than was asked for.
+type operation struct {
+	names  []string
+	handle func(s *Server, route *route, w http.ResponseWriter, r *http.Request) error
+}
+
+// with is an operation whose parameters are read into a P.
+func with[P any, PP interface {
+	*P
+	parameters
+}](handle func(*Server, http.ResponseWriter, *http.Request, P) error) operation {
+	names := fieldNames(PP(new(P)).fields())
+	return operation{names, func(s *Server, route *route, w http.ResponseWriter, r *http.Request) error {
+		var none P
+		if r.URL.RawQuery == "" { // nearly always, and then nothing is allocated
+			return handle(s, w, r, none)
+		}
+		p := PP(new(P))
+		if err := route.read(r, p.fields()); err != nil {
+			return err
+		}
+		if c, ok := any(p).(interface{ consistent() bool }); ok && c.consistent() {
+			if err := s.catchUp(r.Context()); err != nil {
+				return err
+			}
+		}
+		return handle(s, w, r, *p)
+	}}
+}
+
+// bare is an operation without parameters.
+func bare(handle func(*Server, http.ResponseWriter, *http.Request) error) operation {
+	return operation{nil, func(s *Server, route *route, w http.ResponseWriter, r *http.Request) error {
+		if err := route.read(r, nil); err != nil {
+			return err
+		}
+		return handle(s, w, r)
+	}}
+}
+
+func fieldNames(fields []field) (names []string) {
+	for _, f := range fields {
+		names = append(names, f.name)
+	}
+	return names
+}
+
+// read reads a request's parameters into fields.
+func (rt *route) read(r *http.Request, fields []field) error {
+	if r.URL.RawQuery == "" {
+		return nil
 	}
 	values, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
-		return nil, catalog.Errorf(catalog.KindInvalid, "query of the URL: %v", err)
+		return catalog.Errorf(catalog.KindInvalid, "query of the URL: %v", err)
 	}
 	for name, list := range values {
-		if !slices.Contains(known, name) {
-			err := catalog.Errorf(catalog.KindInvalid, "unknown parameter %.100q", name)
-			if len(known) == 0 {
-				return nil, err.WithHint("leave it out: there are none here")
-			}
-			return nil, err.WithHint("use %s", strings.Join(known, ", "))
+		i := slices.IndexFunc(fields, func(f field) bool { return f.name == name })
+		if i < 0 {
+			return rt.unknown(r, name, fieldNames(fields))
 		}
-		if len(list) > maxValues {
-			return nil, catalog.Errorf(catalog.KindInvalid, "parameter %s is there %d times: %d are allowed",
-				name, len(list), maxValues)
+		if err := fields[i].read(list); err != nil {
+			return err
 		}
 	}
-	return values, nil
+	return nil
 }
 
-// readParams reads the parameters of a read, and makes the View fresh enough where ?consistent asks for it.
-func (s *Server) readParams(r *http.Request, known ...string) (url.Values, error) {
-	values, err := params(r, append(known, "consistent")...)
-	if err != nil {
-		return nil, err
+func (f *field) read(values []string) error {
+	switch {
+	case len(values) > 1 && !f.many:
+		return catalog.Errorf(catalog.KindInvalid, "parameter %s is given %d times", f.name, len(values)).
+			WithHint("give it once")
+	case len(values) > maxValues:
+		return catalog.Errorf(catalog.KindInvalid, "parameter %s is given %d times: %d are allowed", f.name, len(values), maxValues)
 	}
-	if consistent, err := boolOf(values, "consistent"); err != nil || !consistent {
-		return values, err
-	}
-	if s.cfg.Barrier == nil {
-		return nil, catalog.Errorf(catalog.KindInvalid, "this server has no consistent reads").WithHint("leave out ?consistent")
-	}
-	revision, err := s.cfg.Barrier.Barrier(r.Context())
-	if err != nil {
-		return nil, err
-	}
-	return values, s.view.WaitRevision(r.Context(), revision)
-}
-
-// boolOf reads a parameter that is true where it stands without a value.
-func boolOf(values url.Values, name string) (bool, error) {
-	if !values.Has(name) {
-		return false, nil
-	}
-	switch text := values.Get(name); text {
-	case "", "1", "true":
-		return true, nil
-	case "0", "false":
-		return false, nil
-	default:
-		return false, catalog.Errorf(catalog.KindInvalid, "%s=%.20q is neither true nor false", name, text)
-	}
-}
-
-// queryOf reads which instances of a service are wanted.
-func queryOf(values url.Values) (catalog.Query, error) {
-	q := catalog.Query{Tags: values["tag"]}
-	switch health := values.Get("health"); health {
-	case "", "healthy":
-	case "passing":
-		q.Health = catalog.OnlyPassing
-	case "any":
-		q.Health = catalog.AnyHealth
-	default:
-		return q, catalog.Errorf(catalog.KindInvalid, "unknown health %.20q", health).
-			WithHint("use healthy, passing or any")
-	}
-	for _, pair := range values["meta"] {
-		key, value, ok := strings.Cut(pair, ":")
-		if !ok {
-			return q, catalog.Errorf(catalog.KindInvalid, "meta %.100q has no colon", pair).WithHint("write it as key:value")
+	for _, value := range values {
+		if err := f.set(value); err != nil {
+			return err
 		}
-		if q.Meta == nil {
-			q.Meta = make(map[string]string)
-		}
-		q.Meta[key] = value
 	}
-	return q, nil
+	return nil
 }
 
-// blocking tells whether a request may wait for a change.
-func blocking(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "index=") }
+// unknown is the error for a parameter that the route does not take.
+func (rt *route) unknown(r *http.Request, name string, known []string) error {
+	err := catalog.Errorf(catalog.KindInvalid, "unknown parameter %.100q", name)
+	if name == "node" && rt.ofNode {
+		node := url.PathEscape(r.URL.Query().Get(name))
+		if node == "" {
+			node = "NODE"
+		}
+		return err.WithHint("name the node in the path: %s/nodes/%s%.600s", root, node, strings.TrimPrefix(r.URL.EscapedPath(), root))
+	}
+	if len(known) == 0 {
+		return err.WithHint("this route takes no parameters")
+	}
+	hint := "this route takes " + strings.Join(known, ", ")
+	if meant := spelling.Closest(name, known); meant != "" {
+		hint = fmt.Sprintf("did you mean %s? %s", meant, hint)
+	}
+	return err.WithHint("%s", hint)
+}
 
-// await blocks a read with ?index=N while the index of what it reads is N, for the time of ?wait at most. Any other
-// index is answered at once: a higher one is the change that was waited for, and a lower one tells that the store has
-// been restored from an older state.
-func (s *Server) await(w http.ResponseWriter, r *http.Request, values url.Values, current func() uint64,
-	wait func(ctx context.Context, index uint64) (uint64, error)) error {
-	index, err := numberOf(values, "index")
-	if err != nil {
+// text is a parameter that may be any text. An empty one is a mistake, such as a variable that is not set.
+func text(name string, to *string) field {
+	return field{name: name, set: func(value string) error {
+		*to = value
+		return notEmpty(name, value)
+	}}
+}
+
+// texts is a text that may be repeated.
+func texts(name string, to *[]string) field {
+	return field{name: name, many: true, set: func(value string) error {
+		*to = append(*to, value)
+		return notEmpty(name, value)
+	}}
+}
+
+func notEmpty(name, value string) error {
+	if value == "" {
+		return catalog.Errorf(catalog.KindInvalid, "parameter %s is empty", name).WithHint("give it a value, or leave it out")
+	}
+	return nil
+}
+
+// flag is a parameter that is true where it has no value.
+func flag(name string, to *bool) field {
+	return field{name: name, set: func(value string) error {
+		switch value {
+		case "", "1", "true":
+			*to = true
+		case "0", "false":
+			*to = false
+		default:
+			return catalog.Errorf(catalog.KindInvalid, "%s=%.20q is neither true nor false", name, value)
+		}
+		return nil
+	}}
+}
+
+// number is a whole number.
+func number(name string, to *uint64) field {
+	return field{name: name, set: func(value string) (err error) {
+		*to, err = parseNumber(name, value)
 		return err
-	}
-	longest, err := waitOf(values)
-	if err != nil || index == 0 || current() != index {
-		return err
-	}
-	unhurried(w)
-	s.metrics.reads.Inc()
-	defer s.metrics.reads.Dec()
-	waiting, release := s.waiting(r)
-	defer release()
-	ctx, cancel := context.WithTimeout(waiting, longest)
-	defer cancel()
-	if _, err := wait(ctx, index); err == nil || waiting.Err() == nil {
-		return nil // it has changed, or the time is over: what there is now is the answer
-	}
-	return context.Cause(waiting)
+	}}
 }
 
-// waitOf returns how long a read may block. A little is added at random, so that those who began together do not all
-// come back together.
-func waitOf(values url.Values) (time.Duration, error) {
-	wait := defaultWait
-	if text := values.Get("wait"); text != "" {
-		parsed, err := time.ParseDuration(text)
-		if err != nil || parsed <= 0 {
-			return 0, catalog.Errorf(catalog.KindInvalid, "wait %.20q is not a duration above zero", text).
+func parseNumber(name, value string) (uint64, error) {
+	n, err := strconv.ParseUint(value, 10, 64)
+	if err != nil {
+		return 0, catalog.Errorf(catalog.KindInvalid, "%s %.30q is not a number", name, value).
+			WithHint("write it in digits, from 0 to 18446744073709551615")
+	}
+	return n, nil
+}
+
+// duration is a time above zero.
+func duration(name string, to *time.Duration) field {
+	return field{name: name, set: func(value string) (err error) {
+		if *to, err = time.ParseDuration(value); err != nil || *to <= 0 {
+			return catalog.Errorf(catalog.KindInvalid, "%s %.20q is not a duration above zero", name, value).
 				WithHint("write it as 30s or 5m")
 		}
-		wait = min(parsed, maxWait)
-	}
-	return wait + rand.N(wait/16+1), nil
+		return nil
+	}}
 }
 
-func numberOf(values url.Values, name string) (uint64, error) {
-	text := values.Get(name)
-	if text == "" {
-		return 0, nil
-	}
-	number, err := strconv.ParseUint(text, 10, 64)
-	if err != nil {
-		return 0, catalog.Errorf(catalog.KindInvalid, "%s %.30q is not a number", name, text)
-	}
-	return number, nil
+// status is the status of a check.
+func status(name string, to *catalog.Status) field {
+	return field{name: name, set: func(value string) error {
+		if *to = catalog.Status(value); !to.Valid() {
+			return catalog.Errorf(catalog.KindInvalid, "unknown status %.20q", value).WithHint("use passing, warning or critical")
+		}
+		return nil
+	}}
 }
 
-// unhurried lifts the deadlines that the HTTP server may have set for requests that are answered at once.
-func unhurried(w http.ResponseWriter) {
-	control := http.NewResponseController(w)
-	// Not every writer has deadlines, and one without needs none lifted.
-	_ = control.SetReadDeadline(time.Time{})
-	_ = control.SetWriteDeadline(time.Time{})
+// health is which instances of a service are wanted.
+func health(name string, to *catalog.Health) field {
+	return field{name: name, set: func(value string) error {
+		switch value {
+		case "healthy":
+			*to = catalog.OnlyHealthy
+		case "passing":
+			*to = catalog.OnlyPassing
+		case "any":
+			*to = catalog.AnyHealth
+		default:
+			return catalog.Errorf(catalog.KindInvalid, "unknown health %.20q", value).WithHint("use healthy, passing or any")
+		}
+		return nil
+	}}
+}
+
+// pairs are a key and a value with a colon between them; it may be repeated.
+func pairs(name string, to *map[string]string) field {
+	return field{name: name, many: true, set: func(pair string) error {
+		key, value, ok := strings.Cut(pair, ":")
+		if !ok {
+			return catalog.Errorf(catalog.KindInvalid, "%s %.100q has no colon", name, pair).WithHint("write it as key:value")
+		}
+		if other, given := (*to)[key]; given && other != value {
+			return catalog.Errorf(catalog.KindInvalid, "%s has %.100q with two values", name, key).WithHint("no instance has both")
+		}
+		if *to == nil {
+			*to = make(map[string]string)
+		}
+		(*to)[key] = value
+		return nil
+	}}
 }

@@ -149,7 +149,7 @@ func TestNotReady(t *testing.T) {
 	release := view.Hold("the containers of this host")
 	b := serveView(t, view)
 	reads := 0
-	for _, route := range b.server.routes() {
+	for _, route := range routes() {
 		if route.method != "GET" || route.path == "/openapi.json" {
 			continue
 		}
@@ -301,7 +301,7 @@ func TestLookupAllocations(t *testing.T) {
 	request := httptest.NewRequest("GET", root+"/services/web", nil)
 	request.SetPathValue("name", "web")
 	w := &discard{header: http.Header{}}
-	handle := b.server.serve(route{method: "GET", path: "/services/{name}", handle: b.server.getService})
+	handle := b.server.serve(&route{method: "GET", path: "/services/{name}", operation: with((*Server).getService)})
 	if n := testing.AllocsPerRun(100, func() { handle.ServeHTTP(w, request) }); n != 0 {
 		t.Errorf("%v allocations", n)
 	}

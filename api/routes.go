@@ -14,67 +14,67 @@ import (
 // root is where the API is mounted.
 const root = "/api/v1"
 
-// handler answers a request, or returns why it cannot; then it has written nothing.
-type handler func(w http.ResponseWriter, r *http.Request) error
-
 // route is one operation of the API.
 type route struct {
 	method, path string
-	handle       handler
+	operation
 	// unready is set where the View need not be ready.
 	unready bool
+	// ofNode is set where the path names something on the server's own node, and the same path below a node any other.
+	ofNode bool
 }
 
 // routes is the API. The document openapi.json describes each of them; a test compares the two.
-func (s *Server) routes() []route {
+func routes() []route {
 	return []route{
-		{method: "GET", path: "/services", handle: s.listServices},
-		{method: "GET", path: "/services/{name}", handle: s.getService},
-		{method: "GET", path: "/watch", handle: s.watch},
+		{method: "GET", path: "/services", operation: with((*Server).listServices)},
+		{method: "GET", path: "/services/{name}", operation: with((*Server).getService)},
+		{method: "GET", path: "/watch", operation: with((*Server).watch)},
 
-		{method: "GET", path: "/instances", handle: s.listInstances},
-		{method: "GET", path: "/instances/{id}", handle: s.getInstance},
-		{method: "PUT", path: "/instances/{id}", handle: s.putInstance, unready: true},
-		{method: "DELETE", path: "/instances/{id}", handle: s.deleteInstance, unready: true},
-		{method: "PUT", path: "/instances/{id}/renew", handle: s.renewInstance, unready: true},
-		{method: "GET", path: "/nodes/{node}/instances/{id}", handle: s.getInstance},
-		{method: "PUT", path: "/nodes/{node}/instances/{id}", handle: s.putInstance, unready: true},
-		{method: "DELETE", path: "/nodes/{node}/instances/{id}", handle: s.deleteInstance, unready: true},
-		{method: "PUT", path: "/nodes/{node}/instances/{id}/renew", handle: s.renewInstance, unready: true},
+		{method: "GET", path: "/instances", operation: with((*Server).listInstances)},
+		{method: "GET", path: "/instances/{id}", operation: with((*Server).getInstance), ofNode: true},
+		{method: "PUT", path: "/instances/{id}", operation: bare((*Server).putInstance), unready: true, ofNode: true},
+		{method: "DELETE", path: "/instances/{id}", operation: bare((*Server).deleteInstance), unready: true, ofNode: true},
+		{method: "PUT", path: "/instances/{id}/renew", operation: bare((*Server).renewInstance), unready: true, ofNode: true},
+		{method: "GET", path: "/nodes/{node}/instances/{id}", operation: with((*Server).getInstance)},
+		{method: "PUT", path: "/nodes/{node}/instances/{id}", operation: bare((*Server).putInstance), unready: true},
+		{method: "DELETE", path: "/nodes/{node}/instances/{id}", operation: bare((*Server).deleteInstance), unready: true},
+		{method: "PUT", path: "/nodes/{node}/instances/{id}/renew", operation: bare((*Server).renewInstance), unready: true},
 
-		{method: "GET", path: "/nodes", handle: s.listNodes},
-		{method: "GET", path: "/nodes/{node}", handle: s.getNode},
-		{method: "PUT", path: "/nodes/{node}", handle: s.putNode, unready: true},
-		{method: "DELETE", path: "/nodes/{node}", handle: s.deleteNode, unready: true},
-		{method: "PUT", path: "/nodes/{node}/renew", handle: s.renewNode, unready: true},
+		{method: "GET", path: "/nodes", operation: with((*Server).listNodes)},
+		{method: "GET", path: "/nodes/{node}", operation: with((*Server).getNode)},
+		{method: "PUT", path: "/nodes/{node}", operation: bare((*Server).putNode), unready: true},
+		{method: "DELETE", path: "/nodes/{node}", operation: bare((*Server).deleteNode), unready: true},
+		{method: "PUT", path: "/nodes/{node}/renew", operation: bare((*Server).renewNode), unready: true},
 
-		{method: "GET", path: "/checks", handle: s.listChecks},
-		{method: "PUT", path: "/checks/{check}", handle: s.putCheck, unready: true},
-		{method: "PUT", path: "/nodes/{node}/checks/{check}", handle: s.putCheck, unready: true},
+		{method: "GET", path: "/checks", operation: with((*Server).listChecks)},
+		{method: "PUT", path: "/checks/{check}", operation: bare((*Server).putCheck), unready: true, ofNode: true},
+		{method: "PUT", path: "/nodes/{node}/checks/{check}", operation: bare((*Server).putCheck), unready: true},
 
-		{method: "GET", path: "/drains", handle: s.listDrains},
-		{method: "PUT", path: "/drains", handle: s.putDrain, unready: true},
-		{method: "DELETE", path: "/drains", handle: s.deleteDrain, unready: true},
-		{method: "GET", path: "/explain", handle: s.explain},
-		{method: "GET", path: "/events", handle: s.events},
-		{method: "GET", path: "/history", handle: s.history},
+		{method: "GET", path: "/drains", operation: with((*Server).listDrains)},
+		{method: "PUT", path: "/drains", operation: bare((*Server).putDrain), unready: true},
+		{method: "DELETE", path: "/drains", operation: with((*Server).deleteDrain), unready: true},
+		{method: "GET", path: "/explain", operation: with((*Server).explain)},
+		{method: "GET", path: "/events", operation: with((*Server).events)},
+		{method: "GET", path: "/history", operation: with((*Server).history)},
 
-		{method: "GET", path: "/health", handle: s.health, unready: true},
-		{method: "GET", path: "/openapi.json", handle: s.openAPI, unready: true},
+		{method: "GET", path: "/health", operation: bare((*Server).health), unready: true},
+		{method: "GET", path: "/openapi.json", operation: bare((*Server).openAPI), unready: true},
 	}
 }
 
 func (s *Server) newMux() *http.ServeMux {
 	mux := http.NewServeMux()
-	for _, route := range s.routes() {
-		mux.Handle(route.method+" "+root+route.path, s.serve(route))
+	for _, route := range routes() {
+		mux.Handle(route.method+" "+root+route.path, s.serve(&route))
 	}
-	mux.Handle(root+"/", s.serve(route{path: "/", handle: s.noRoute, unready: true}))
+	// What no route matches is refused whatever its parameters are.
+	mux.Handle(root+"/", s.serve(&route{path: "/", unready: true, operation: operation{handle: (*Server).noRoute}}))
 	return mux
 }
 
 // serve wraps a route's handler with what all of them share: readiness, the revision, errors and metrics.
-func (s *Server) serve(route route) http.Handler {
+func (s *Server) serve(route *route) http.Handler {
 	metrics := s.metrics.of(strings.TrimSpace(route.method + " " + root + route.path))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		start := time.Now()
@@ -87,21 +87,21 @@ func (s *Server) serve(route route) http.Handler {
 			r, err = fromCaller(r)
 		}
 		if err == nil {
-			err = route.handle(w, r)
+			err = route.handle(s, route, w, r)
 		}
 		code := http.StatusOK
 		cut := errors.Is(err, errCut)
 		if err != nil && !cut {
 			code = s.refuse(w, r, err)
 		}
-		metrics.answered(code, time.Since(start), route.path != "/watch" && route.path != "/events" && !blocking(r))
+		metrics.answered(code, time.Since(start), route.path != "/watch" && route.path != "/events" && !blocks(r))
 		if cut {
 			panic(http.ErrAbortHandler) // net/http closes the connection without the end of the answer
 		}
 	})
 }
 
-func (s *Server) admit(route route) error {
+func (s *Server) admit(route *route) error {
 	if s.stopping() {
 		return errStopping
 	}
@@ -112,7 +112,7 @@ func (s *Server) admit(route route) error {
 }
 
 // noRoute answers what no route matches: 405 if another method would match, 404 otherwise.
-func (s *Server) noRoute(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) noRoute(_ *route, w http.ResponseWriter, r *http.Request) error {
 	if allowed := s.allowed(r); len(allowed) > 0 {
 		w.Header().Set("Allow", strings.Join(allowed, ", "))
 		return &statusError{

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"net/http"
-	"net/url"
 	"slices"
 	"strconv"
 
@@ -14,12 +13,8 @@ import (
 )
 
 // listServices answers GET /services.
-func (s *Server) listServices(w http.ResponseWriter, r *http.Request) error {
-	values, err := s.readParams(r, "index", "wait")
-	if err != nil {
-		return err
-	}
-	err = s.await(w, r, values, s.view.ListIndex, func(ctx context.Context, index uint64) (uint64, error) {
+func (s *Server) listServices(w http.ResponseWriter, r *http.Request, p waiting) error {
+	err := s.await(w, r, p, s.view.ListIndex, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitList(ctx, s.view.ListIndex, index)
 	})
 	if err != nil {
@@ -72,12 +67,35 @@ func (s *Server) writeJSON(w http.ResponseWriter, value any) error {
 	return nil
 }
 
+// selection says which instances of a service are wanted, and how they are shown.
+type selection struct {
+	catalog.Query
+	// Network is where the client is; empty means that its source address says so.
+	Network string
+	// Near is the place that the instances are ordered by; empty means none.
+	Near string
+}
+
+func (p *selection) fields() []field {
+	return []field{
+		health("health", &p.Health), texts("tag", &p.Tags), pairs("meta", &p.Meta), text("network", &p.Network), text("near", &p.Near),
+	}
+}
+
+// serviceParams are those of a lookup.
+type serviceParams struct {
+	waiting
+	selection
+}
+
+func (p *serviceParams) fields() []field { return append(p.selection.fields(), p.waiting.fields()...) }
+
 // getService answers GET /services/{name}. Without parameters, which is how nearly all come, everything but the
 // revision is ready on the snapshot.
-func (s *Server) getService(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) getService(w http.ResponseWriter, r *http.Request, p serviceParams) error {
 	name := r.PathValue("name")
 	if r.URL.RawQuery != "" {
-		return s.queryService(w, r, name)
+		return s.queryService(w, r, name, &p)
 	}
 	revision := s.view.Revision()
 	service := s.view.Service(name)
@@ -109,23 +127,15 @@ func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) 
 		WithHint("see the list of services; a request with ?index= waits for it to appear")
 }
 
-func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name string) error {
-	values, err := s.readParams(r, "index", "wait", "health", "tag", "meta", "network", "near")
+func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name string, p *serviceParams) error {
+	if err := s.awaitService(w, r, p.waiting, name); err != nil {
+		return err
+	}
+	scope, err := s.scopeOf(r, p.Network)
 	if err != nil {
 		return err
 	}
-	query, err := queryOf(values)
-	if err != nil {
-		return err
-	}
-	if err := s.awaitService(w, r, values, name); err != nil {
-		return err
-	}
-	scope, err := s.scopeOf(r, values.Get("network"))
-	if err != nil {
-		return err
-	}
-	near, err := s.placeOf(r, values)
+	near, err := s.placeOf(r, p.Near)
 	if err != nil {
 		return err
 	}
@@ -134,14 +144,14 @@ func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name strin
 	if service == nil || len(service.Endpoints) == 0 {
 		return s.noService(w, revision, name)
 	}
-	b := s.selectBody(service, &query, scope, near)
+	b := s.selectBody(service, &p.Query, scope, near)
 	s.writeBody(w, max(revision, service.Index), s.bodyOf(service, scope).index, &b)
 	return nil
 }
 
-func (s *Server) awaitService(w http.ResponseWriter, r *http.Request, values url.Values, name string) error {
+func (s *Server) awaitService(w http.ResponseWriter, r *http.Request, p waiting, name string) error {
 	current := func() uint64 { return s.view.ServiceIndex(name) }
-	return s.await(w, r, values, current, func(ctx context.Context, index uint64) (uint64, error) {
+	return s.await(w, r, p, current, func(ctx context.Context, index uint64) (uint64, error) {
 		return s.view.WaitService(ctx, name, index)
 	})
 }

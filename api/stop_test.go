@@ -43,7 +43,7 @@ func TestStopRefuses(t *testing.T) {
 			}
 			wantStopping(t, path, answers[path].Code, answers[path].Header(), answers[path].Body.String())
 		}
-		for _, route := range s.routes() {
+		for _, route := range routes() {
 			w := httptest.NewRecorder()
 			path := root + strings.NewReplacer("{", "", "}", "").Replace(route.path)
 			s.Handler().ServeHTTP(w, httptest.NewRequest(route.method, path, strings.NewReader("{}")))

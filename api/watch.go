@@ -12,29 +12,30 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
+// watchParams are those of a watch.
+type watchParams struct {
+	selection
+	// Services are the names of those wanted; none means all.
+	Services []string
+	// Revision is the one to go on from; 0 begins with all that there is.
+	Revision uint64
+}
+
+func (p *watchParams) fields() []field {
+	return append([]field{texts("service", &p.Services), number("revision", &p.Revision)}, p.selection.fields()...)
+}
+
 // watch answers GET /watch.
-func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
-	values, err := params(r, "service", "tag", "meta", "health", "revision", "network", "near")
+func (s *Server) watch(w http.ResponseWriter, r *http.Request, p watchParams) error {
+	revision, err := resumed(r, p.Revision)
 	if err != nil {
 		return err
 	}
-	query, err := queryOf(values)
+	scope, err := s.scopeOf(r, p.Network)
 	if err != nil {
 		return err
 	}
-	// An EventSource that reconnects asks for the same URL again: what it has seen since is in the header.
-	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		values.Set("revision", id)
-	}
-	revision, err := numberOf(values, "revision")
-	if err != nil {
-		return err
-	}
-	scope, err := s.scopeOf(r, values.Get("network"))
-	if err != nil {
-		return err
-	}
-	near, err := s.placeOf(r, values)
+	near, err := s.placeOf(r, p.Near)
 	if err != nil {
 		return err
 	}
@@ -42,8 +43,8 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request) error {
 	if r.Method == http.MethodHead {
 		return nil
 	}
-	watch := &watch{server: s, view: s.view, query: query, names: namesOf(values["service"]), out: out, scope: scope, near: near}
-	watch.rescope = func() (*catalog.Scope, error) { return s.scopeOf(r, values.Get("network")) }
+	watch := &watch{server: s, view: s.view, query: p.Query, names: namesOf(p.Services), out: out, scope: scope, near: near}
+	watch.rescope = func() (*catalog.Scope, error) { return s.scopeOf(r, p.Network) }
 	watch.begin(revision)
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()

@@ -1,0 +1,93 @@
+package api
+
+import (
+	"context"
+	"math/rand/v2"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+const (
+	defaultWait = 5 * time.Minute
+	maxWait     = 10 * time.Minute
+)
+
+// reading are the parameters of every read but watches.
+type reading struct {
+	// Consistent wants every write that was acknowledged before.
+	Consistent bool
+}
+
+func (p *reading) consistent() bool { return p.Consistent }
+
+func (p *reading) fields() []field { return []field{flag("consistent", &p.Consistent)} }
+
+// waiting are the parameters of a read that may wait for a change.
+type waiting struct {
+	reading
+	// Index is the one that the client has seen; 0 waits for nothing.
+	Index uint64
+	// Wait is how long it waits at most; 0 means defaultWait.
+	Wait time.Duration
+}
+
+func (p *waiting) fields() []field {
+	return append([]field{number("index", &p.Index), duration("wait", &p.Wait)}, p.reading.fields()...)
+}
+
+// longest returns how long the read may block. A little is added at random, so that those who began together do not all
+// come back together.
+func (p *waiting) longest() time.Duration {
+	wait := defaultWait
+	if p.Wait > 0 {
+		wait = min(p.Wait, maxWait)
+	}
+	return wait + rand.N(wait/16+1)
+}
+
+// catchUp makes the View as fresh as every write that has been acknowledged.
+func (s *Server) catchUp(ctx context.Context) error {
+	if s.cfg.Barrier == nil {
+		return catalog.Errorf(catalog.KindInvalid, "this server has no consistent reads").WithHint("leave out ?consistent")
+	}
+	revision, err := s.cfg.Barrier.Barrier(ctx)
+	if err != nil {
+		return err
+	}
+	return s.view.WaitRevision(ctx, revision)
+}
+
+// blocks reports whether a request may wait for a change.
+func blocks(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "index=") }
+
+// await blocks a read with ?index=N while the index of what it reads is N, for the time of ?wait at most. Any other
+// index is answered at once: a higher one is the change that was waited for, and a lower one means that the store has
+// been restored from an older state.
+func (s *Server) await(w http.ResponseWriter, r *http.Request, p waiting, current func() uint64,
+	wait func(ctx context.Context, index uint64) (uint64, error)) error {
+	if p.Index == 0 || current() != p.Index {
+		return nil
+	}
+	unhurried(w)
+	s.metrics.reads.Inc()
+	defer s.metrics.reads.Dec()
+	alive, release := s.waiting(r)
+	defer release()
+	ctx, cancel := context.WithTimeout(alive, p.longest())
+	defer cancel()
+	if _, err := wait(ctx, p.Index); err == nil || alive.Err() == nil {
+		return nil // it has changed, or the time is over: what there is now is the answer
+	}
+	return context.Cause(alive)
+}
+
+// unhurried lifts the deadlines that the HTTP server may have set for requests that are answered at once.
+func unhurried(w http.ResponseWriter) {
+	control := http.NewResponseController(w)
+	// Not every writer has deadlines, and one without needs none lifted.
+	_ = control.SetReadDeadline(time.Time{})
+	_ = control.SetWriteDeadline(time.Time{})
+}
