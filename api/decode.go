@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"net/netip"
 	"strings"
 
@@ -16,35 +15,8 @@ import (
 
 // Limits of what a request may carry.
 const (
-	maxBody     = 1 << 20  // bytes of a body
-	maxNodeBody = 16 << 20 // bytes of the body that holds a node's whole state
-	maxDepth    = 32       // objects and arrays within one another
-	// prompt is the length of a body that is made room for before any of it has come.
-	prompt = 64 << 10
+	maxDepth = 32 // objects and arrays within one another
 )
-
-// readBody reads a request's whole body.
-func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
-	if 0 < r.ContentLength && r.ContentLength <= min(limit, prompt) { // its length is kept to by net/http
-		body := make([]byte, r.ContentLength)
-		if _, err := io.ReadFull(r.Body, body); err != nil {
-			return nil, catalog.Errorf(catalog.KindInvalid, "read body: %v", err)
-		}
-		return body, nil
-	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
-	var tooLarge *http.MaxBytesError
-	if errors.As(err, &tooLarge) {
-		return nil, &statusError{
-			status: http.StatusRequestEntityTooLarge,
-			err:    catalog.Errorf(catalog.KindInvalid, "body has more than %d bytes", limit),
-		}
-	}
-	if err != nil {
-		return nil, catalog.Errorf(catalog.KindInvalid, "read body: %v", err)
-	}
-	return body, nil
-}
 
 // decodeStrict decodes one JSON value and nothing after it. Fields that the value does not have are errors: a misspelt
 // one would otherwise be lost without a word.

@@ -51,7 +51,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, err error) int {
 	if status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	if s.stopping() {
+	if s.stopping() || status == http.StatusRequestTimeout {
 		h.Set("Connection", "close")
 	}
 	h["Content-Type"] = s.jsonType

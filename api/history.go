@@ -41,6 +41,7 @@ func (s *Server) history(w http.ResponseWriter, r *http.Request, p historyParams
 	}
 	unhurried(w)
 	history, err := s.cfg.Historian.History(r.Context(), p.Name, p.Since)
+	s.hurried(w)
 	if err != nil {
 		return err
 	}

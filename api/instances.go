@@ -29,8 +29,7 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request, p instanc
 	}
 	s.stamp(w, s.view.Revision(), 0)
 	w.Header()["Content-Type"] = s.jsonType
-	out := bufio.NewWriterSize(w, 32<<10)
-	defer out.Flush()
+	out := bufio.NewWriterSize(s.paced(w), piece)
 	var buffer bytes.Buffer
 	encoder := newEncoder(&buffer)
 	_, _ = out.WriteString(`{"instances":[`)
@@ -44,10 +43,13 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request, p instanc
 		separator = ","
 		s.encodeInstance(&buffer, encoder, e, scope)
 		if _, err := out.Write(buffer.Bytes()); err != nil {
-			return nil // whom it would concern has gone
+			return errCut // the client has gone, or takes nothing
 		}
 	}
 	_, _ = out.WriteString("]}\n")
+	if out.Flush() != nil {
+		return errCut
+	}
 	return nil
 }
 

@@ -49,24 +49,6 @@ func (s *Server) summarize(service *catalog.Service) any {
 	return encoded
 }
 
-// write answers with bytes that are JSON.
-func (s *Server) write(w http.ResponseWriter, encoded []byte) {
-	h := w.Header()
-	h["Content-Type"] = s.jsonType
-	h["Content-Length"] = []string{strconv.Itoa(len(encoded))}
-	_, _ = w.Write(encoded) // whom it would concern has gone
-}
-
-// writeJSON answers with a value.
-func (s *Server) writeJSON(w http.ResponseWriter, value any) error {
-	var buffer bytes.Buffer
-	if err := newEncoder(&buffer).Encode(value); err != nil {
-		return err
-	}
-	s.write(w, buffer.Bytes())
-	return nil
-}
-
 // selection says which instances of a service are wanted, and how they are shown.
 type selection struct {
 	catalog.Query
@@ -117,7 +99,7 @@ func (s *Server) writeBody(w http.ResponseWriter, revision uint64, index []strin
 	h[client.HeaderIndex] = index
 	h["Content-Type"] = s.jsonType
 	h["Content-Length"] = b.length
-	_, _ = w.Write(b.bytes) // whom it would concern has gone
+	s.deliver(w, b.bytes)
 }
 
 // noService is the answer about a service without any instance. Its index is there, so that a client can wait for it.

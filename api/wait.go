@@ -72,6 +72,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, p waiting, curren
 		return nil
 	}
 	unhurried(w)
+	defer s.hurried(w)
 	s.metrics.reads.Inc()
 	defer s.metrics.reads.Dec()
 	alive, release := s.waiting(r)

@@ -22,7 +22,7 @@ func (r remover) Deregister(ctx context.Context, node, id string) error {
 func (d *Daemon) newChecks(reg *registry.Registry) (*health.Runner, func(context.Context) error, error) {
 	cfg := health.Config{
 		Reporter: reg, View: d.view, Deregisterer: remover{reg}, EnableScripts: d.cfg.EnableScriptChecks,
-		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
+		MaxConcurrent: d.shares.checks, Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
 	}
 	closeEngine := func() error { return nil }
 	if address, ok := d.cfg.dockerHost(); ok {

@@ -8,6 +8,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -31,6 +32,9 @@ type Daemon struct {
 	metrics *prometheus.Registry
 	http    net.Listener
 	guard   *api.Guard
+	shares  shares
+	// local are the networks of this host's Docker engine; nil until it has told of them.
+	local   atomic.Pointer[[]catalog.Network]
 	dns     *dns.Server
 	bridges []string // the networks on whose gateways DNS listens, "" for all
 	docker  *docker.Source
@@ -46,6 +50,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d := &Daemon{cfg: cfg, view: catalog.NewView(), metrics: prometheus.NewRegistry(), reload: make(chan struct{}, 1)}
 	d.metrics.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.shares = shareDescriptors(descriptorLimit())
 	if d.guard, err = cfg.guard(); err != nil {
 		return nil, err
 	}

@@ -1,12 +1,9 @@
 package daemon
 
 import (
-	"math"
 	"net/netip"
 	"slices"
 	"strings"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
@@ -27,7 +24,7 @@ func (d *Daemon) listenDNS() error {
 	}
 	server, err := dns.New(dns.Config{
 		View: d.view, Domains: d.cfg.Domains, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
-		MaxConns: dnsShare(descriptors(), 4), MaxForwards: dnsShare(descriptors(), 8),
+		MaxConns: d.shares.dns, MaxForwards: d.shares.forwards,
 		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
@@ -55,24 +52,6 @@ func (d *Daemon) listenDNS() error {
 	}
 	d.dns = server
 	return nil
-}
-
-// mostDNS bounds the TCP connections of the name server, and its queries with the upstreams, however many descriptors there are.
-const mostDNS = 1024
-
-// dnsShare returns how many descriptors the name server may use for one purpose: one part of those of the process, so that
-// enough are left for the store, the checks and HTTP.
-func dnsShare(descriptors uint64, part uint64) int {
-	return int(min(max(descriptors/part, 4), mostDNS))
-}
-
-// descriptors returns how many descriptors this process may have; the highest number if that is not known.
-func descriptors() uint64 {
-	var limit unix.Rlimit
-	if unix.Getrlimit(unix.RLIMIT_NOFILE, &limit) != nil {
-		return math.MaxUint64
-	}
-	return limit.Cur
 }
 
 // Domain returns the domain of the names that are shown to people.
@@ -109,6 +88,7 @@ func parseBridge(place string) (network string, ok bool) {
 // listens on the networks that Config.DNS names.
 func (d *Daemon) setNetworks(list []catalog.Network) {
 	d.view.SetNetworks(list)
+	d.local.Store(&list)
 	if d.dns == nil {
 		return
 	}

@@ -58,17 +58,6 @@ func TestSeveralDNSAddresses(t *testing.T) {
 	}
 }
 
-func TestDNSShare(t *testing.T) {
-	for descriptors, want := range map[uint64][2]int{0: {4, 4}, 120: {30, 15}, 4096: {1024, 512}, 65536: {1024, 1024}, ^uint64(0): {1024, 1024}} {
-		if got := [2]int{dnsShare(descriptors, 4), dnsShare(descriptors, 8)}; got != want {
-			t.Errorf("of %d descriptors: %v, want %v", descriptors, got, want)
-		}
-	}
-	if descriptors() == 0 {
-		t.Error("this process may have no descriptors")
-	}
-}
-
 // TestBridgesNeedDocker: DNS on the networks of an engine that nobody follows is a mistake.
 func TestBridgesNeedDocker(t *testing.T) {
 	_, err := New(Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,bridge", Docker: Off, Upstreams: []string{Off}})

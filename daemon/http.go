@@ -3,14 +3,15 @@ package daemon
 import (
 	"context"
 	"fmt"
-	"log/slog"
 	"net/http"
 	"net/http/pprof"
-	"time"
+	"net/netip"
+	"slices"
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/koine-sd/koine/api"
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/health"
 	"github.com/koine-sd/koine/registry"
 )
@@ -36,15 +37,22 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 		mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 		mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	}
-	server := &httpServer{listener: d.http, native: native, drainWithin: d.cfg.StopWithin * drainShare / 100}
-	server.http = http.Server{
-		Handler:           native.Front(d.guard, mux),
-		ReadHeaderTimeout: 10 * time.Second,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(d.cfg.Logger.Handler(), slog.LevelDebug),
+	server, err := newHTTPServer(httpConfig{
+		listener: d.http, native: native, handler: native.Front(d.guard, mux), most: d.shares.http, local: d.isLocal,
+		drainWithin: d.cfg.StopWithin * drainShare / 100, metrics: d.metrics, logger: d.cfg.Logger.With("part", "http"),
+	})
+	if err != nil {
+		return nil, err
 	}
 	return server.run, nil
+}
+
+// isLocal reports whether an address is on a network of this host's Docker engine.
+func (d *Daemon) isLocal(address netip.Addr) bool {
+	list := d.local.Load()
+	return list != nil && slices.ContainsFunc(*list, func(network catalog.Network) bool {
+		return slices.ContainsFunc(network.Subnets, func(subnet netip.Prefix) bool { return subnet.Contains(address) })
+	})
 }
 
 // index tells a person who came with a browser or curl where to go on.

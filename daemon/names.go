@@ -12,12 +12,9 @@ import (
 // guard returns what keeps pages of other servers from using this one.
 func (c Config) guard() (*api.Guard, error) {
 	return api.NewGuard(api.GuardConfig{
-		Names: append(hostNames(), c.Node), Zones: c.zones(), Hosts: c.HTTPHosts, Origins: c.CORSOrigins,
+		Names: append(hostNames(), c.Node), Zones: c.Domains, Hosts: c.HTTPHosts, Origins: c.CORSOrigins,
 	})
 }
-
-// zones are the domains of Koine's names.
-func (c Config) zones() []string { return []string{"koine", "consul"} }
 
 // hostNames returns this host's name, and its full name as /etc/hosts has it. No name server is asked: it would be
 // believed for as long as the process lives.

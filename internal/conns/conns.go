@@ -1,0 +1,307 @@
+// Package conns bounds the connections of an http.Server: in all, and for each client. Where a bound is met, the connection
+// that has been idle the longest makes room; where none is idle, the new one is refused.
+package conns
+
+import (
+	"errors"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync"
+	"syscall"
+	"time"
+)
+
+const (
+	// silent is how long a connection may carry no request before it counts as idle.
+	silent = time.Second
+	// Refusals are told to so many clients at a time, each within a time; beyond that connections are closed at once.
+	tellers  = 8
+	tellTime = time.Second
+	// lastChance is how long connections without a request have to send one once the server stops.
+	lastChance = 200 * time.Millisecond
+	// calm is how long an event must not have happened before it counts as one that begins.
+	calm = time.Minute
+	// The first and the longest pause after an error of accept.
+	firstPause = 5 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// Limit is a bound on connections.
+type Limit uint8
+
+// The bounds: none, on all connections, and on those of one client.
+const (
+	None Limit = iota
+	All
+	Client
+	limits
+)
+
+// spell is an event that repeats.
+type spell struct{ last time.Time }
+
+// begins records an event, and reports whether the last one was longer ago than calm.
+func (s *spell) begins(now time.Time) bool {
+	begins := now.Sub(s.last) > calm
+	s.last = now
+	return begins
+}
+
+// Config says what a Listener bounds. All of its functions are called from the goroutine that accepts, and must return soon.
+type Config struct {
+	// Most bounds all connections, PerClient those of one client.
+	Most, PerClient int
+	// Exempt reports whether the connections from an address are not bounded for their client.
+	Exempt func(netip.Addr) bool
+	// Refusal returns what a refused client is sent.
+	Refusal func() []byte
+	// Met is told of each connection that is closed or refused because of a bound, and of the client for which it is; begins is
+	// set if that has not happened for a minute.
+	Met func(limit Limit, client netip.Addr, begins bool)
+	// Failed is told of an error of accept, if there has been none for a minute; accepting is tried again.
+	Failed func(error)
+}
+
+// Listener accepts connections within bounds. Its server must report their states to State.
+type Listener struct {
+	net.Listener
+	cfg Config
+	// closed is closed by Close, to end a pause.
+	closed  chan struct{}
+	close   func() error
+	telling chan struct{}
+	tellers sync.WaitGroup
+	// failing and met belong to the goroutine that accepts.
+	failing spell
+	met     [limits]spell
+
+	mu   sync.Mutex
+	open map[*conn]struct{}
+}
+
+// New returns a Listener on top of another one, which it closes with itself.
+func New(l net.Listener, cfg Config) *Listener {
+	bounded := &Listener{
+		Listener: l, cfg: cfg, closed: make(chan struct{}), telling: make(chan struct{}, tellers), open: make(map[*conn]struct{}),
+	}
+	bounded.close = sync.OnceValue(func() error {
+		close(bounded.closed)
+		return l.Close()
+	})
+	return bounded
+}
+
+// conn is one connection. Its state is guarded by the lock of its Listener.
+type conn struct {
+	net.Conn
+	listener *Listener
+	client   netip.Addr
+	bounded  bool // for its client
+	state    http.ConnState
+	since    time.Time
+}
+
+// Close takes the connection out of those that count.
+func (c *conn) Close() error {
+	c.listener.mu.Lock()
+	delete(c.listener.open, c)
+	c.listener.mu.Unlock()
+	return c.Conn.Close()
+}
+
+// CloseWrite ends what is sent. net/http does so before it closes a connection whose client may still be sending.
+func (c *conn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// Accept returns the next connection within the bounds. It goes on after errors that pass.
+func (l *Listener) Accept() (net.Conn, error) {
+	rest, failing := firstPause, &l.failing
+	for {
+		raw, err := l.Listener.Accept()
+		if err != nil {
+			if !passes(err) {
+				return nil, err
+			}
+			if failing.begins(time.Now()) {
+				l.cfg.Failed(err)
+			}
+			select {
+			case <-l.closed:
+			case <-time.After(rest):
+			}
+			rest = min(2*rest, lastPause)
+			continue
+		}
+		rest = firstPause
+		if c := l.admit(raw); c != nil {
+			return c, nil
+		}
+	}
+}
+
+// passes reports whether accepting may succeed again: what is short may be given back.
+func passes(err error) bool {
+	for _, passing := range []error{
+		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EPERM,
+	} {
+		if errors.Is(err, passing) {
+			return true
+		}
+	}
+	return false
+}
+
+// admit returns the connection to serve; nil if it is refused.
+func (l *Listener) admit(raw net.Conn) net.Conn {
+	from := addressOf(raw)
+	c := &conn{Conn: raw, listener: l, client: clientOf(from), bounded: from.IsValid() && !l.cfg.Exempt(from), since: time.Now()}
+	met, closing := l.add(c)
+	if met != None {
+		l.cfg.Met(met, c.client, l.met[met].begins(time.Now()))
+	}
+	if closing == c {
+		l.refuse(raw)
+		return nil
+	}
+	if closing != nil {
+		_ = closing.Conn.Close() // its server sees that it has ended
+	}
+	return c
+}
+
+// add adds a connection. If a bound is met it returns that, and the connection to close: the one that has been idle the
+// longest, or the new one.
+func (l *Listener) add(c *conn) (met Limit, closing *conn) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	mine := func(other *conn) bool { return other.client == c.client }
+	switch {
+	case c.bounded && l.count(mine) >= l.cfg.PerClient:
+		met, closing = Client, l.idlest(c.since, mine)
+	case len(l.open) >= l.cfg.Most:
+		met, closing = All, l.idlest(c.since, func(*conn) bool { return true })
+	}
+	if met != None && closing == nil {
+		return met, c
+	}
+	if closing != nil {
+		delete(l.open, closing)
+	}
+	l.open[c] = struct{}{}
+	return met, closing
+}
+
+func (l *Listener) count(which func(*conn) bool) (n int) {
+	for c := range l.open {
+		if which(c) {
+			n++
+		}
+	}
+	return n
+}
+
+// idlest returns the connection that has been idle the longest; nil if none is.
+func (l *Listener) idlest(now time.Time, which func(*conn) bool) (found *conn) {
+	for c := range l.open {
+		idle := c.state == http.StateIdle || c.state == http.StateNew && now.Sub(c.since) > silent
+		if idle && which(c) && (found == nil || c.since.Before(found.since)) {
+			found = c
+		}
+	}
+	return found
+}
+
+// refuse tells a client that it is not served, and waits a little for its end: a connection that is closed while requests
+// arrive loses what was sent on it.
+func (l *Listener) refuse(raw net.Conn) {
+	select {
+	case l.telling <- struct{}{}:
+	default:
+		_ = raw.Close()
+		return
+	}
+	refusal := l.cfg.Refusal()
+	l.tellers.Go(func() {
+		defer func() { <-l.telling }()
+		tell(raw, refusal)
+	})
+}
+
+func tell(raw net.Conn, refusal []byte) {
+	defer raw.Close()
+	_ = raw.SetDeadline(time.Now().Add(tellTime))
+	if _, err := raw.Write(refusal); err != nil {
+		return
+	}
+	if half, ok := raw.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite()
+	}
+	scrap := make([]byte, 4<<10)
+	for range 64 { // a client that goes on sending is not listened to for ever
+		if _, err := raw.Read(scrap); err != nil {
+			return
+		}
+	}
+}
+
+// State takes the states of connections: it is the ConnState of the http.Server.
+func (l *Listener) State(nc net.Conn, state http.ConnState) {
+	c, ok := nc.(*conn)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if state != http.StateNew {
+		c.state, c.since = state, time.Now()
+	}
+}
+
+// Stop gives the connections that have not carried a request little time to do so. Without it a server that shuts down
+// would wait for them.
+func (l *Listener) Stop() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for c := range l.open {
+		if c.state == http.StateNew {
+			_ = c.SetReadDeadline(time.Now().Add(lastChance))
+		}
+	}
+}
+
+// Len returns how many connections are open.
+func (l *Listener) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.open)
+}
+
+// Close closes the listener. It does not close connections that were accepted.
+func (l *Listener) Close() error { return l.close() }
+
+// Wait waits for the clients that are being told that they are refused. It is called after Close.
+func (l *Listener) Wait() { l.tellers.Wait() }
+
+// addressOf returns the address that a connection comes from; invalid if it is none of IP.
+func addressOf(raw net.Conn) netip.Addr {
+	from, ok := raw.RemoteAddr().(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	return from.AddrPort().Addr().Unmap().WithZone("")
+}
+
+// clientOf returns the client that the connections from an address are counted for: the address, or of IPv6 its network of
+// 64 bits, for a host may use any address there.
+func clientOf(from netip.Addr) netip.Addr {
+	if !from.Is6() || from.IsLoopback() || from.IsLinkLocalUnicast() {
+		return from
+	}
+	network, _ := from.Prefix(64)
+	return network.Addr()
+}
