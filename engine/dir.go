@@ -183,16 +183,50 @@ func checkRoom(dir string) error {
 func explain(cfg Config, err error) error {
 	text := err.Error()
 	switch {
-	case errors.Is(err, syscall.ENOSPC) || strings.Contains(text, syscall.ENOSPC.Error()):
+	case outOfSpace(err):
 		return catalog.Errorf(catalog.KindUnavailable, "disk of data directory %s is full", cfg.Dir).
 			WithHint("free some space and start again, or choose another with --data-dir; what was acknowledged is kept")
 	case errors.Is(err, fs.ErrPermission):
 		return catalog.Errorf(catalog.KindInvalid, "data directory %s: %v", cfg.Dir, reason(err)).
 			WithHint("correct its permissions, or choose another with --data-dir")
+	case outOfFiles(err):
+		return tooManyFiles(cfg.Dir)
 	default:
 		return catalog.Errorf(catalog.KindUnavailable, "store in %s does not open: %s", cfg.Dir, firstLine(text)).
 			WithHint("put back a copy of the directory, or start empty with another --data-dir")
 	}
+}
+
+// failed is explain for a store that was open: there is nothing wrong with what it holds, and starting empty is no way out.
+func failed(dir string, err error) error {
+	switch {
+	case outOfSpace(err):
+		return explain(Config{Dir: dir}, err)
+	case outOfFiles(err):
+		return tooManyFiles(dir)
+	default:
+		return catalog.Errorf(catalog.KindUnavailable, "store in %s has failed: %s", dir, firstLine(err.Error())).
+			WithHint("look at its disk, and start again: what was acknowledged is kept")
+	}
+}
+
+// etcd tells some of its errors as texts.
+func outOfSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), syscall.ENOSPC.Error())
+}
+
+func outOfFiles(err error) bool {
+	for _, limit := range []syscall.Errno{syscall.EMFILE, syscall.ENFILE} {
+		if errors.Is(err, limit) || strings.Contains(err.Error(), limit.Error()) {
+			return true
+		}
+	}
+	return false
+}
+
+func tooManyFiles(dir string) error {
+	return catalog.Errorf(catalog.KindUnavailable, "store in %s cannot open its files: too many are open", dir).
+		WithHint("raise the limit (ulimit -n, LimitNOFILE) and start again; what was acknowledged is kept")
 }
 
 // reason returns the innermost error, without the path that the message names already.

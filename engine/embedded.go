@@ -151,6 +151,7 @@ func embedConfig(cfg Config, failures chan<- error) *embed.Config {
 	c.MaxTxnOps, c.MaxRequestBytes = embeddedMaxOps, embeddedMaxBytes
 	c.QuotaBackendBytes = quotaBytes
 	c.SnapshotCatchUpEntries, c.SnapshotCount = catchUpEntries, snapshotCount
+	c.MaxSnapFiles, c.MaxWalFiles = 0, 0 // purger looks after them
 	c.AutoCompactionMode, c.AutoCompactionRetention = embed.CompactorModePeriodic, history
 	c.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zapLogger(cfg.Logger, failures))
 	return c
@@ -160,15 +161,17 @@ func embedConfig(cfg Config, failures chan<- error) *embed.Config {
 func (e *embedded) run(ctx context.Context, client maintainer, logger *slog.Logger) error {
 	ticker := time.NewTicker(maintenanceInterval)
 	defer ticker.Stop()
+	files := purger{dir: e.dir, logger: logger}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case err := <-e.failure:
-			return explain(Config{Dir: e.dir}, err)
+			return failed(e.dir, err)
 		case err := <-e.server.Err():
-			return explain(Config{Dir: e.dir}, err)
+			return failed(e.dir, err)
 		case <-ticker.C:
+			files.purge()
 			maintain(ctx, client, logger)
 		}
 	}
