@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"runtime"
 	"slices"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -16,6 +17,16 @@ var storeMetrics = []string{
 	"etcd_server_has_leader",
 	"etcd_server_proposals_failed_total",
 	"etcd_server_quota_backend_bytes",
+}
+
+// buildInfo is the metric of what runs here.
+func buildInfo(version string) prometheus.Collector {
+	info := prometheus.NewGauge(prometheus.GaugeOpts{
+		Name: "koine_build_info", Help: "1, with the version of Koine and that of Go as labels.",
+		ConstLabels: prometheus.Labels{"version": version, "go_version": runtime.Version()},
+	})
+	info.Set(1)
+	return info
 }
 
 // gatherer returns what /metrics shows: this process's own metrics, and of an embedded store those that matter. etcd

@@ -12,6 +12,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -44,6 +45,8 @@ type koine struct {
 	http   string
 	dns    string
 	client *client.Client
+	// files is how many files the process may have open; 0 means as many as the test.
+	files int
 
 	cmd    *exec.Cmd
 	stderr *syncBuffer
@@ -90,6 +93,10 @@ func (k *koine) launch() {
 		k.t.Fatal(err)
 	}
 	k.cmd = exec.Command(path, k.args...)
+	if k.files > 0 {
+		limited := []string{"-c", `ulimit -n "$1" && shift && exec "$@"`, "sh", strconv.Itoa(k.files), path}
+		k.cmd = exec.Command("sh", append(limited, k.args...)...)
+	}
 	k.stderr = &syncBuffer{}
 	k.cmd.Stdout, k.cmd.Stderr = k.stderr, k.stderr
 	if err := k.cmd.Start(); err != nil {

@@ -216,8 +216,8 @@ func (l *Listener) idlest(now time.Time, which func(*conn) bool) (found *conn) {
 	return found
 }
 
-// refuse tells a client that it is not served, and waits a little for its end: a connection that is closed while requests
-// arrive loses what was sent on it.
+// refuse tells a client that it is not served, and waits a little for its request: a connection that is closed before what
+// arrives is read loses what was sent on it.
 func (l *Listener) refuse(raw net.Conn) {
 	select {
 	case l.telling <- struct{}{}:
@@ -241,12 +241,7 @@ func tell(raw net.Conn, refusal []byte) {
 	if half, ok := raw.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	scrap := make([]byte, 4<<10)
-	for range 64 { // a client that goes on sending is not listened to for ever
-		if _, err := raw.Read(scrap); err != nil {
-			return
-		}
-	}
+	_, _ = raw.Read(make([]byte, 32<<10)) // its request, or its end
 }
 
 // State takes the states of connections: it is the ConnState of the http.Server.
