@@ -52,7 +52,7 @@ type pacedWriter struct {
 func (p *pacedWriter) Write(b []byte) (written int, err error) {
 	for len(b) > 0 && err == nil {
 		_ = p.control.SetWriteDeadline(time.Now().Add(p.timeout)) // not every writer has deadlines
-		n := 0
+		var n int
 		n, err = p.w.Write(b[:min(len(b), piece)])
 		written, b = written+n, b[n:]
 	}

@@ -72,7 +72,7 @@ func newBed(most, perClient int) *bed {
 		Met: func(l Limit, client netip.Addr, begins bool) {
 			b.reports = append(b.reports, fmt.Sprint(l, " ", client, map[bool]string{true: " begins"}[begins]))
 		},
-		Failed:  func(err error) { b.reports = append(b.reports, err.Error()) },
+		Failed: func(err error) { b.reports = append(b.reports, err.Error()) },
 	})
 	return b
 }
@@ -108,12 +108,6 @@ func (b *bed) connect(t *testing.T, from string) (client, server net.Conn) {
 		synctest.Wait()
 		return client, nil
 	}
-}
-
-func gone(c net.Conn) bool {
-	_ = c.SetReadDeadline(time.Now().Add(time.Second))
-	_, err := c.Read(make([]byte, 1))
-	return errors.Is(err, io.EOF) || errors.Is(err, io.ErrClosedPipe)
 }
 
 func TestBounds(t *testing.T) {
