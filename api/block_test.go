@@ -171,3 +171,38 @@ func TestBlockingEndsWithItsClient(t *testing.T) {
 		}
 	})
 }
+
+func TestBlockingOnNode(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, s := newOffline(t)
+		w, answered := start(t.Context(), s, "/nodes/n2")
+		if !answered() || w.Code != 404 || w.Header().Get(client.HeaderIndex) != "10" {
+			t.Fatalf("a node that is not known: %d %v", w.Code, w.Header())
+		}
+		if w, answered := start(t.Context(), s, "/nodes/n2?index=1"); !answered() {
+			t.Fatalf("an index from before blocks: %v", w)
+		}
+		w, answered = start(t.Context(), s, "/nodes/n2?index=10")
+		if answered() {
+			t.Fatalf("does not wait for the node to appear: %d %s", w.Code, w.Body)
+		}
+		f.apply(nodeChange("n2")...)
+		if !answered() || w.Code != 200 || w.Header().Get(client.HeaderIndex) != "11" {
+			t.Fatalf("the node appears: %d %v", w.Code, w.Header())
+		}
+
+		w, answered = start(t.Context(), s, "/nodes/n2?index=11")
+		if answered() {
+			t.Fatalf("does not wait: %d %s", w.Code, w.Body)
+		}
+		f.apply(catalog.Change{Type: catalog.RecordNode, Name: "n2"}, catalog.Change{Type: catalog.RecordSession, Name: "n2"})
+		if !answered() || w.Code != 404 {
+			t.Fatalf("the node goes: %d %s", w.Code, w.Body)
+		}
+		for _, header := range []string{client.HeaderRevision, client.HeaderIndex} {
+			if got := w.Header().Get(header); got != "12" {
+				t.Errorf("%s of the 404 is %s, want 12, at which the node went", header, got)
+			}
+		}
+	})
+}

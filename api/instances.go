@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -129,15 +130,18 @@ func (s *Server) putInstance(w http.ResponseWriter, r *http.Request) error {
 	return s.written(w, revision)
 }
 
-// allowChecks refuses checks that would run commands, unless the operator wants them.
+// allowChecks refuses checks that only the operator of the host may ask for: those that run commands, unless the operator
+// accepts them from clients, and those that run so often that they are an attack on what they check.
 func (s *Server) allowChecks(checks []catalog.Check) error {
-	if s.cfg.EnableScripts {
-		return nil
-	}
 	for i := range checks {
-		if c := &checks[i]; c.Type == catalog.CheckScript || len(c.Args) > 0 {
+		c := &checks[i]
+		if (c.Type == catalog.CheckScript || len(c.Args) > 0) && !s.cfg.EnableScripts {
 			return catalog.Errorf(catalog.KindDenied, "check %.300s is a script, and scripts are not accepted over HTTP", c.ID).
 				WithHint("start the server with --enable-script-checks")
+		}
+		if interval := time.Duration(c.Interval); 0 < interval && interval < catalog.MinIntervalHTTP {
+			return catalog.Errorf(catalog.KindInvalid, "check %.300s has the interval %v: at least %v is allowed over HTTP", c.ID,
+				interval, catalog.MinIntervalHTTP).WithHint("shorter ones stand in labels and definition files")
 		}
 	}
 	return nil

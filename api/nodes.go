@@ -44,36 +44,33 @@ func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
 // getNode answers GET /nodes/{node}.
 func (s *Server) getNode(w http.ResponseWriter, r *http.Request, p waiting) error {
 	name := r.PathValue("node")
-	if err := s.await(w, r, p, func() uint64 { return s.nodeIndex(name) },
-		func(ctx context.Context, index uint64) (uint64, error) { return s.view.WaitNode(ctx, name, index) }); err != nil {
+	current := func() uint64 {
+		_, index := s.view.NodeIndex(name)
+		return index
+	}
+	err := s.await(w, r, p, current, func(ctx context.Context, index uint64) (uint64, error) {
+		return s.view.WaitNode(ctx, name, index)
+	})
+	if err != nil {
 		return err
 	}
 	revision := s.view.Revision()
-	node := s.view.Node(name)
+	node, index := s.view.NodeIndex(name)
 	if node == nil {
-		return noNode(name)
+		s.stamp(w, revision, index)
+		return catalog.Errorf(catalog.KindNotFound, "no node %.100s", name).
+			WithHint("see the list of nodes; a request with ?index= waits for it to appear")
 	}
 	scope, err := s.scopeOf(r, "")
 	if err != nil {
 		return err
 	}
-	answer := client.Node{Index: node.Index, NodeSummary: nodeOf(node, true), Instances: []client.Instance{}}
+	answer := client.Node{Index: index, NodeSummary: nodeOf(node, true), Instances: []client.Instance{}}
 	for e := range node.Endpoints.All() {
 		answer.Instances = append(answer.Instances, instanceOf(e, scope, true))
 	}
-	s.stamp(w, revision, node.Index)
+	s.stamp(w, revision, index)
 	return s.writeJSON(w, answer)
-}
-
-func (s *Server) nodeIndex(name string) uint64 {
-	if node := s.view.Node(name); node != nil {
-		return node.Index
-	}
-	return 0
-}
-
-func noNode(name string) error {
-	return catalog.Errorf(catalog.KindNotFound, "no node %.100s", name)
 }
 
 // putNode answers PUT /nodes/{node}: the whole state of a node.

@@ -212,13 +212,13 @@ func TestClientWrites(t *testing.T) {
 	b := newBed(t, func(c *Config) { c.EnableScripts = true })
 	registration := catalog.Registration{
 		Instance: catalog.Instance{
-			ID: "..", Node: "n1", Service: "web", Ports: []catalog.Port{{Name: "http", Number: 80, Protocol: "tcp", Published: 8080}},
+			ID: "../x", Node: "n1", Service: "web", Ports: []catalog.Port{{Name: "http", Number: 80, Protocol: "tcp", Published: 8080}},
 			Addresses: []catalog.Address{{Network: "a", NetworkID: "1", IP: netip.MustParseAddr("10.1.2.3")}, {Host: "h"}},
 			Tags:      []string{"x", "y"}, Meta: map[string]string{"k": "v"}, Weight: 7, Source: "consul", Drain: "soon",
 			Locality: catalog.Locality{Region: "r", Zone: "z"}, Extras: map[string]json.RawMessage{"consul": json.RawMessage(`{"a":1}`)},
 			Owner: catalog.Owner{Kind: catalog.OwnerLease, TTL: catalog.Duration(time.Minute)},
 		},
-		Checks: []catalog.Check{{ID: "s", Node: "n1", Instance: "..", Name: "n", Status: catalog.Warning, Output: "o",
+		Checks: []catalog.Check{{ID: "s", Node: "n1", Instance: "../x", Name: "n", Status: catalog.Warning, Output: "o",
 			Definition: catalog.Definition{Type: catalog.CheckScript, Args: []string{"true"}, Timeout: catalog.Duration(time.Second)}}},
 	}
 	revision, err := b.client.Register(t.Context(), registration)
@@ -233,7 +233,7 @@ func TestClientWrites(t *testing.T) {
 	if _, err := b.client.Register(t.Context(), permanent); err != nil || b.registration.Instance.Owner.Kind != catalog.OwnerPermanent {
 		t.Errorf("%v %+v", err, b.registration.Instance.Owner)
 	}
-	if i, err := b.client.Instance(t.Context(), "n1", ".."); err != nil || i.Drain != "soon" || i.Checks[0].Output != "o" {
+	if i, err := b.client.Instance(t.Context(), "n1", "../x"); err != nil || i.Drain != "soon" || i.Checks[0].Output != "o" {
 		t.Errorf("%+v %v", i, err)
 	}
 
@@ -307,4 +307,24 @@ func FuzzDecodeNode(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestFloorOfIntervals registers checks that would make this host send too much, in all three ways that they can come by HTTP.
+func TestFloorOfIntervals(t *testing.T) {
+	b := newBed(t)
+	check := `{"id":"c","http":"http://10.0.0.9/","interval":"999ms"}`
+	for path, body := range map[string]string{
+		"/instances/i":          `{"service":"w","permanent":true,"checks":[` + check + `]}`,
+		"/nodes/other":          `{"ttl":"10s","checks":[` + check + `]}`,
+		"/nodes/third":          `{"ttl":"10s","instances":[{"id":"i","service":"w","checks":[` + check + `]}]}`,
+		"/nodes/n9/instances/i": `{"service":"w","permanent":true,"checks":[` + check + `]}`,
+	} {
+		got := b.do(t, "PUT", path, body)
+		if got.code != 400 || got.problem(t).Message != "check c has the interval 999ms: at least 1s is allowed over HTTP" {
+			t.Errorf("%s: %d %s", path, got.code, got.body)
+		}
+		if got := b.do(t, "PUT", path, strings.Replace(body, "999ms", "1s", 1)); got.code != 200 {
+			t.Errorf("%s with a second: %d %s", path, got.code, got.body)
+		}
+	}
 }

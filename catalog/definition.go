@@ -1,8 +1,12 @@
 package catalog
 
 import (
+	"math"
 	"slices"
+	"time"
 	"unicode/utf8"
+
+	"golang.org/x/net/http/httpguts"
 )
 
 // Definition is how a check is run. Type decides which of the fields matter; it may be left out in a declaration if the
@@ -120,10 +124,56 @@ func (d *Definition) validate(noun string) error {
 	if bad := d.badTarget(); bad != nil {
 		return Errorf(KindInvalid, "%s: %s", noun, bad.Message).WithHint("%s", bad.Hint)
 	}
-	if d.Interval < 0 || d.Interval > 0 && d.Interval < Duration(MinInterval) || d.Timeout < 0 || d.TTL < 0 {
-		return Errorf(KindInvalid, "%s has a negative or too short interval, timeout or ttl", noun)
+	if err := d.validateRequest(noun); err != nil {
+		return err
+	}
+	if err := d.validateTimes(noun); err != nil {
+		return err
 	}
 	return d.validateThresholds(noun)
+}
+
+// validateRequest checks what an HTTP request is made of, which would otherwise fail at each run.
+func (d *Definition) validateRequest(noun string) error {
+	if d.Method != "" && !httpguts.ValidHeaderFieldName(d.Method) { // a method is a token, as a field's name is
+		return Errorf(KindInvalid, "%s has the method %.30q, which HTTP does not allow", noun, d.Method).WithHint("use GET, or another word")
+	}
+	for name, values := range d.Header {
+		if !httpguts.ValidHeaderFieldName(name) {
+			return Errorf(KindInvalid, "%s has the header %.60q, a name that HTTP does not allow", noun, name).
+				WithHint("use letters, digits and '-'")
+		}
+		if !allOf(values, httpguts.ValidHeaderFieldValue) {
+			return Errorf(KindInvalid, "%s has header %s with a control character in its value", noun, name)
+		}
+	}
+	return nil
+}
+
+func allOf(values []string, valid func(string) bool) bool {
+	return !slices.ContainsFunc(values, func(value string) bool { return !valid(value) })
+}
+
+func (d *Definition) validateTimes(noun string) error {
+	for _, t := range []struct {
+		name              string
+		is                Duration
+		shortest, longest time.Duration
+	}{
+		{"interval", d.Interval, MinInterval, math.MaxInt64},
+		{"timeout", d.Timeout, 1, MaxTimeout},
+		{"ttl", d.TTL, 1, math.MaxInt64},
+	} {
+		switch is := time.Duration(t.is); {
+		case is < 0:
+			return Errorf(KindInvalid, "%s has the %s %v, which is negative", noun, t.name, is)
+		case is != 0 && is < t.shortest:
+			return Errorf(KindInvalid, "%s has the %s %v: at least %v is allowed", noun, t.name, is, t.shortest)
+		case is > t.longest:
+			return Errorf(KindInvalid, "%s has the %s %v: at most %v is allowed", noun, t.name, is, t.longest)
+		}
+	}
+	return nil
 }
 
 func (d *Definition) validateThresholds(noun string) error {

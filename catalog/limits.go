@@ -29,6 +29,8 @@ const (
 	DefaultTimeout    = 5 * time.Second  // of one run of a check
 	DefaultPurgeAfter = 10 * time.Minute // from the end of a node's session to the removal of its records
 	MinInterval       = 10 * time.Millisecond
+	MinIntervalHTTP   = time.Second // of a check that comes over HTTP: it makes this host send what a client chose
+	MaxTimeout        = time.Hour   // of one run of a check
 	MinTTL            = time.Second
 	MaxTTL            = 24 * time.Hour
 	DefaultHistory    = time.Hour // back from now

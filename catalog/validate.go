@@ -1,8 +1,12 @@
 package catalog
 
 import (
+	"cmp"
 	"encoding/json"
+	"net/netip"
+	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -18,9 +22,9 @@ func ValidateName(noun, name string) error {
 	if name[0] == '-' || name[len(name)-1] == '-' {
 		return Errorf(KindInvalid, "%s name %q begins or ends with '-'", noun, name)
 	}
-	for i := range len(name) {
+	for i, letter := range name {
 		if !nameByte(name[i]) {
-			return Errorf(KindInvalid, "%s name %q has %q at byte %d", noun, name, name[i], i).
+			return Errorf(KindInvalid, "%s name %q has %q at byte %d", noun, name, letter, i).
 				WithHint("use letters, digits, '-' and '_'")
 		}
 	}
@@ -47,12 +51,22 @@ func SanitizeName(text string) string {
 	return strings.Trim(b.String(), "-")
 }
 
-// ValidateID tells whether an instance's or a check's ID is UTF-8 without control characters and of at most MaxID bytes.
+// ValidateID checks the ID of an instance or a check: UTF-8 of at most MaxID bytes, without characters that cannot be seen.
+// "." and ".." are refused because clients remove them from URLs. A slash is allowed: IDs of other registries have it.
 func ValidateID(noun, id string) error {
-	if id == "" {
+	switch id {
+	case "":
 		return Errorf(KindInvalid, "%s has no id", noun)
+	case ".", "..":
+		return Errorf(KindInvalid, "%s id %q has another meaning in URLs", noun, id)
 	}
-	return validateText(noun, " id", id, MaxID)
+	if err := validateText(noun, " id", id, MaxID); err != nil {
+		return err
+	}
+	if i := strings.IndexFunc(id, func(r rune) bool { return unicode.Is(unicode.Cf, r) }); i >= 0 {
+		return Errorf(KindInvalid, "%s id %q has an invisible character at byte %d", noun, id, i)
+	}
+	return nil
 }
 
 // validateText checks what a noun has under a word; both are put together only for an error.
@@ -63,10 +77,16 @@ func validateText(noun, word, text string, limit int) error {
 	if !utf8.ValidString(text) {
 		return Errorf(KindInvalid, "%s%s %q is not UTF-8", noun, word, text)
 	}
-	if i := strings.IndexFunc(text, func(r rune) bool { return r < ' ' || r == 0x7f }); i >= 0 {
+	if i := strings.IndexFunc(text, control); i >= 0 {
 		return Errorf(KindInvalid, "%s%s %q has a control character at byte %d", noun, word, text, i)
 	}
 	return nil
+}
+
+// control reports whether a rune is a control character, ends a line, or changes the direction of the text around it, which
+// makes people read something else than is there.
+func control(r rune) bool {
+	return unicode.IsControl(r) || '\u2028' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
 // Validate checks a registration against the grammar and the limits. Every error is of KindInvalid.
@@ -216,9 +236,9 @@ func validatePorts(noun string, ports []Port) error {
 	if len(ports) > MaxPorts {
 		return Errorf(KindInvalid, "%s has %d ports: %d are allowed", noun, len(ports), MaxPorts)
 	}
-	for _, p := range ports {
+	for i, p := range ports {
 		if p.Number == 0 {
-			return Errorf(KindInvalid, "%s has port %q with number 0", noun, p.Name)
+			return portWithoutNumber(noun, p.Name)
 		}
 		switch p.Protocol {
 		case "", "tcp", "udp", "sctp":
@@ -231,8 +251,26 @@ func validatePorts(noun string, ports []Port) error {
 				return err
 			}
 		}
+		if slices.ContainsFunc(ports[:i], p.sameName) {
+			return Errorf(KindInvalid, "%s has two ports named %s", noun, p.Name).WithHint("give each a name of its own")
+		}
 	}
 	return nil
+}
+
+func portWithoutNumber(noun, name string) error {
+	if name != "" {
+		noun += " has port " + name
+	} else {
+		noun += " has a port"
+	}
+	return Errorf(KindInvalid, "%s without a number", noun).WithHint("give one from 1 to 65535")
+}
+
+// sameName reports whether two ports cannot be told apart by their names: those of one name differ by protocol, as DNS over
+// TCP and UDP do.
+func (p Port) sameName(q Port) bool {
+	return p.Name != "" && strings.EqualFold(p.Name, q.Name) && cmp.Or(p.Protocol, "tcp") == cmp.Or(q.Protocol, "tcp")
 }
 
 func validateAddresses(noun string, addresses []Address) error {
@@ -243,8 +281,8 @@ func validateAddresses(noun string, addresses []Address) error {
 		if a.IP.IsValid() == (a.Host != "") {
 			return Errorf(KindInvalid, "%s has an address with neither or both of ip and host", noun)
 		}
-		if a.Host != "" && !ValidHost(a.Host) {
-			return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
+		if err := validateReachable(noun, a); err != nil {
+			return err
 		}
 		if err := validateShort(noun, a.Network, a.NetworkID); err != nil {
 			return err
@@ -252,6 +290,25 @@ func validateAddresses(noun string, addresses []Address) error {
 		if err := validateNames(noun, a.Names); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// validateReachable refuses addresses at which no client can reach anything.
+func validateReachable(noun string, a Address) error {
+	ip := a.IP.Unmap()
+	switch {
+	case a.Host != "" && EndsInNumber(a.Host):
+		return Errorf(KindInvalid, "%s has address %q, which is neither an IP address nor a host name", noun, a.Host)
+	case a.Host != "" && !ValidHost(a.Host):
+		return Errorf(KindInvalid, "%s has address %q, which is not a host name", noun, a.Host)
+	case ip.Zone() != "":
+		return Errorf(KindInvalid, "%s has address %v, whose zone %s means something on one host only", noun, a.IP, ip.Zone())
+	case ip.IsValid() && ip.IsUnspecified():
+		return Errorf(KindInvalid, "%s has address %v, which no client can reach", noun, a.IP).
+			WithHint("give the address of one interface, or none for that of the node")
+	case ip.IsMulticast() || ip == netip.AddrFrom4([4]byte{255, 255, 255, 255}):
+		return Errorf(KindInvalid, "%s has address %v, which is not that of one host", noun, a.IP)
 	}
 	return nil
 }
@@ -298,7 +355,13 @@ func validateTags(noun string, tags []string) error {
 	if len(tags) > MaxTags {
 		return Errorf(KindInvalid, "%s has %d tags: %d are allowed", noun, len(tags), MaxTags)
 	}
-	for _, tag := range tags {
+	for i, tag := range tags {
+		if tag == "" {
+			return Errorf(KindInvalid, "%s has an empty tag", noun)
+		}
+		if slices.Contains(tags[:i], tag) {
+			return Errorf(KindInvalid, "%s has tag %q twice", noun, tag)
+		}
 		if err := validateText(noun, " tag", tag, MaxTag); err != nil {
 			return err
 		}
@@ -317,8 +380,11 @@ func validateMeta(noun string, meta map[string]string) error {
 		if err := validateText(noun, " meta key", key, MaxMetaKey); err != nil {
 			return err
 		}
-		if len(value) > MaxMetaValue || !utf8.ValidString(value) {
-			return Errorf(KindInvalid, "%s has meta %s that is not UTF-8 of at most %d bytes", noun, key, MaxMetaValue)
+		if len(value) > MaxMetaValue {
+			return Errorf(KindInvalid, "%s has meta %s of %d bytes: %d are allowed", noun, key, len(value), MaxMetaValue)
+		}
+		if !utf8.ValidString(value) {
+			return Errorf(KindInvalid, "%s has meta %s that is not UTF-8", noun, key)
 		}
 	}
 	return nil

@@ -177,7 +177,7 @@ func endpointsOf(states iter.Seq[*instanceState]) iter.Seq[*Endpoint] {
 	}
 }
 
-// absentIndex is the index of a service that has no snapshot.
+// absentIndex is the index of a service or a node that has no snapshot.
 func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 
 // holds is what the View waits for beside its first load.

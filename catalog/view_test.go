@@ -277,7 +277,7 @@ func TestWaitEndsWithItsContext(t *testing.T) {
 		if index, err := v.WaitService(ctx, "web", 10); !errors.Is(err, context.DeadlineExceeded) || index != 10 {
 			t.Errorf("waited to %d, %v", index, err)
 		}
-		if _, err := v.WaitNode(ctx, "n9", 0); !errors.Is(err, context.DeadlineExceeded) {
+		if _, err := v.WaitNode(ctx, "n9", 10); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("waited: %v", err)
 		}
 		if err := v.WaitRevision(ctx, 99); !errors.Is(err, context.DeadlineExceeded) {
@@ -390,8 +390,8 @@ func TestWaitersAreToldThatANodeWent(t *testing.T) {
 		}()
 		synctest.Wait()
 		v.Apply(11, []Change{{Type: RecordNode, Name: "n1"}, session("n1", "")})
-		if got := <-gone; got != 0 {
-			t.Errorf("told %d, want 0 for a node that is not known", got)
+		if got := <-gone; got != 11 {
+			t.Errorf("index %d, want 11, at which the node went", got)
 		}
 	})
 }

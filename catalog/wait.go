@@ -104,14 +104,23 @@ func (v *View) WaitService(ctx context.Context, name string, index uint64) (uint
 	return v.waitFor(ctx, index, key, func() uint64 { return v.ServiceIndex(name) })
 }
 
-// WaitNode blocks until the node's index is not index, and returns the index then; 0 if the node is not known, or not any
-// more.
+// NodeIndex returns the index of a node, whether the View knows it or not, together with its snapshot, which is nil if not.
+// The index of such a node is that of the list of nodes, and so at least the revision at which the node went.
+func (v *View) NodeIndex(name string) (*NodeSnapshot, uint64) {
+	// Read before the node: a batch that brings the node must not lend its revision to the time without it.
+	absent := max(v.NodesIndex(), v.absentIndex(name))
+	if node := v.Node(name); node != nil {
+		return node, node.Index
+	}
+	return nil, absent
+}
+
+// WaitNode blocks until the node's index, as NodeIndex returns it, is not index, and returns it then. It returns the
+// context's error when that ends first.
 func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64, error) {
 	return v.waitFor(ctx, index, nodeKey(fold(name)), func() uint64 {
-		if node := v.Node(name); node != nil {
-			return node.Index
-		}
-		return 0
+		_, now := v.NodeIndex(name)
+		return now
 	})
 }
 

@@ -29,7 +29,7 @@ func (c *Client) State(ctx context.Context) (Health, error) {
 	}
 	decoded := c.decode(answer, &body)
 	notReady := response.StatusCode == http.StatusServiceUnavailable && body.Error.Code == catalog.KindNotReady.String()
-	if response.StatusCode != http.StatusOK && !(notReady && ours(header)) {
+	if response.StatusCode != http.StatusOK && (!notReady || !ours(header)) {
 		return Health{}, refusal(response.StatusCode, header, answer)
 	}
 	if decoded != nil {

@@ -27,7 +27,8 @@ func TestState(t *testing.T) {
 		{name: "away", status: 503, body: `{"error": {"code": "unavailable", "message": "stopping"}}`, err: "stopping"},
 		{name: "denied", status: 403, body: `{"error": {"code": "denied", "message": "no right"}}`, err: "no right"},
 		{name: "a proxy", status: 503, body: "<html>", err: "answer 503 Service Unavailable: is this the address of a Koine server?"},
-		{name: "cut short", status: 200, body: `{"ready": true`, err: "decode answer of BASE: unexpected end of JSON input"},
+		{name: "cut short", status: 200, body: `{"ready": true`, err: "answer of SERVER is not the JSON that was expected: unexpected end of JSON input: " +
+			"is this the address of a Koine server, and of this version?"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -48,7 +49,7 @@ func TestState(t *testing.T) {
 			if err != nil {
 				text = err.Error()
 			}
-			if want := strings.ReplaceAll(test.err, "BASE", c.base); text != want {
+			if want := strings.ReplaceAll(test.err, "SERVER", c.server()); text != want {
 				t.Errorf("error %q, want %q", text, want)
 			}
 		})
