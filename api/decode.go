@@ -1,82 +1,12 @@
 package api
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"net/netip"
-	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
-
-// Limits of what a request may carry.
-const (
-	maxDepth = 32 // objects and arrays within one another
-)
-
-// decodeStrict decodes one JSON value and nothing after it. Fields that the value does not have are errors: a misspelt
-// one would otherwise be lost without a word.
-func decodeStrict(body []byte, into any) error {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return catalog.Errorf(catalog.KindInvalid, "the body is empty").WithHint("send a JSON object")
-	}
-	if err := checkDepth(body); err != nil {
-		return err
-	}
-	decoder := json.NewDecoder(bytes.NewReader(body))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(into); err != nil {
-		return badJSON(err)
-	}
-	if rest := body[decoder.InputOffset():]; len(bytes.TrimSpace(rest)) > 0 {
-		return catalog.Errorf(catalog.KindInvalid, "the body goes on after its JSON object")
-	}
-	return nil
-}
-
-// checkDepth refuses JSON that is nested too deep, before a decoder descends into it.
-func checkDepth(body []byte) error {
-	depth, quoted := 0, false
-	for i := 0; i < len(body); i++ {
-		switch c := body[i]; {
-		case quoted && c == '\\':
-			i++
-		case c == '"':
-			quoted = !quoted
-		case quoted:
-		case c == '{' || c == '[':
-			depth++
-		case c == '}' || c == ']':
-			depth--
-		}
-		if depth > maxDepth {
-			return catalog.Errorf(catalog.KindInvalid, "the body is nested more than %d deep", maxDepth)
-		}
-	}
-	return nil
-}
-
-// badJSON puts a decoder's error into words for whoever wrote the JSON.
-func badJSON(err error) error {
-	var syntax *json.SyntaxError
-	var wrongType *json.UnmarshalTypeError
-	switch {
-	case errors.As(err, &syntax):
-		return catalog.Errorf(catalog.KindInvalid, "the body is not JSON: %v at byte %d", syntax, syntax.Offset)
-	case errors.As(err, &wrongType) && wrongType.Field == "":
-		return catalog.Errorf(catalog.KindInvalid, "the body is a JSON %s", wrongType.Value).WithHint("send a JSON object")
-	case errors.As(err, &wrongType):
-		return catalog.Errorf(catalog.KindInvalid, "field %s is a JSON %s", wrongType.Field, wrongType.Value)
-	case errors.Is(err, io.ErrUnexpectedEOF):
-		return catalog.Errorf(catalog.KindInvalid, "the body ends within its JSON")
-	default:
-		return catalog.Errorf(catalog.KindInvalid, "the body: %s", strings.TrimPrefix(err.Error(), "json: "))
-	}
-}
 
 // decodeRegistration decodes the declaration of one instance.
 func decodeRegistration(body []byte, node, id string) (catalog.Registration, error) {
@@ -113,7 +43,7 @@ func ownerOf(noun string, kind catalog.OwnerKind, ttl catalog.Duration, permanen
 	case ttl > 0:
 		return catalog.Owner{Kind: kind, TTL: ttl}, nil
 	default:
-		return catalog.Owner{}, catalog.Errorf(catalog.KindInvalid, "%s does not say how long it lives", noun).
+		return catalog.Owner{}, catalog.Errorf(catalog.KindInvalid, "%s has neither ttl nor permanent", noun).
 			WithHint(`add "ttl": "30s" and renew it, or "permanent": true`)
 	}
 }

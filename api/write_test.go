@@ -59,7 +59,7 @@ func TestPutInstanceRefuses(t *testing.T) {
 		says   string
 	}{
 		{"", 400, "the body is empty"},
-		{"null", 400, "does not say how long it lives"},
+		{"null", 400, "the body is null"},
 		{"[]", 400, "the body is a JSON array"},
 		{"{", 400, "ends within its JSON"},
 		{"}", 400, "not JSON"},
@@ -68,6 +68,18 @@ func TestPutInstanceRefuses(t *testing.T) {
 		{`{"service":"w","servis":"x"}`, 400, `unknown field "servis"`},
 		{`{"service":"w","checks":[{"interva":"1s"}]}`, 400, `unknown field "interva"`},
 		{`{"service":1}`, 400, "field service is a JSON number"},
+		{`{"Service":"w"}`, 400, `unknown field "Service"`},
+		{`{"service":"a","service":"b"}`, 400, "field service is given twice"},
+		{`{"service":"a","meta":{"k":"1","k":"2"}}`, 400, "field meta.k is given twice"},
+		{`{"service":"w","checks":[{"http":"http://a/"},{"id":"c","id":"d"}]}`, 400, "field checks[1].id is given twice"},
+		{`{"service":"w","port":70000}`, 400, "field port is a JSON number, 70000"},
+		{`{"service":"w","port":-1}`, 400, "field port is a JSON number, -1"},
+		{`{"service":"w","port":"80"}`, 400, "field port is a JSON string"},
+		{`{"service":"w","ports":[{"name":"a","number":1.5}]}`, 400, "field ports[0].number is a JSON number, 1.5"},
+		{`{"service":"w","ttl":"soon"}`, 400, "field ttl"},
+		{`{"service":"w","ttl":30}`, 400, "field ttl"},
+		{`{"service":"w","addresses":[{"ip":"10.0.0.256"}]}`, 400, "field addresses[0].ip"},
+		{"{\"service\":\"\xff\"}", 400, "invalid UTF-8"},
 		{`{"service":"w","ttl":"soon"}`, 400, `"soon" is not a duration`},
 		{`{"service":"w","ttl":"-1s"}`, 400, "negative ttl"},
 		{`{"service":"w"}`, 400, `add "ttl": "30s" and renew it, or "permanent": true`},
@@ -134,7 +146,7 @@ func TestPutNode(t *testing.T) {
 		t.Errorf("large state: %d %.200s", got.code, got.body)
 	}
 	for body, says := range map[string]string{
-		`{}`:                         "does not say how long it lives",
+		`{}`:                         "has neither ttl nor permanent",
 		`{"name":"n3","ttl":"9s"}`:   `about node \"n3\", the path about \"n2\"`,
 		`{"ttl":"9s","instances":1}`: "field instances",
 		`{"ttl":"9s","instances":[{"id":"a","service":"w","ttl":"9s"}]}`:                   "lives with its node",
@@ -325,6 +337,27 @@ func TestFloorOfIntervals(t *testing.T) {
 		}
 		if got := b.do(t, "PUT", path, strings.Replace(body, "999ms", "1s", 1)); got.code != 200 {
 			t.Errorf("%s with a second: %d %s", path, got.code, got.body)
+		}
+	}
+}
+
+func TestHintsOfBadFields(t *testing.T) {
+	b := newBed(t)
+	for body, want := range map[string]string{
+		`{"servce":"w"}`:                           `did you mean "service"?`,
+		`{"Service":"w"}`:                          `did you mean "service"?`,
+		`{"checks":[{"intervall":"1s"}]}`:          `did you mean "interval"?`,
+		`{"checks":[{"initial_staus":"passing"}]}`: `did you mean "initial_status"?`,
+		`{"nothing_like_it":1}`:                    "",
+		`{"port":70000}`:                           "it takes a whole number up to 65535",
+		`{"port":"80"}`:                            "it takes a whole number up to 65535",
+		`{"service":true}`:                         "it takes text",
+		`{"tags":"a"}`:                             "it takes a list",
+		`{"meta":["a"]}`:                           "it takes an object",
+		`{"permanent":"yes"}`:                      "it takes true or false",
+	} {
+		if got := b.do(t, "PUT", "/instances/i", body); got.code != 400 || got.problem(t).Hint != want {
+			t.Errorf("%s: %d %s, want the hint %q", body, got.code, got.body, want)
 		}
 	}
 }
