@@ -38,7 +38,10 @@ type openAPI struct {
 	Paths   map[string]map[string]struct {
 		OperationID string      `json:"operationId"`
 		Parameters  []parameter `json:"parameters"`
+		RequestBody any         `json:"requestBody"`
+		Responses   map[string]any
 	} `json:"paths"`
+	Servers    []struct{ URL string }
 	Components struct {
 		Schemas    map[string]schema `json:"schemas"`
 		Parameters map[string]parameter
@@ -83,6 +86,33 @@ func TestDocumentHasEveryRoute(t *testing.T) {
 	slices.Sort(documented)
 	if diff := cmp.Diff(served, documented); diff != "" {
 		t.Errorf("served (-) and documented (+) routes: %s", diff)
+	}
+}
+
+// TestDocumentHasTheCodes holds those that follow from an operation's form; each also says of 404 and 409 what it does.
+func TestDocumentHasTheCodes(t *testing.T) {
+	doc := readDocument(t)
+	if len(doc.Servers) != 1 || doc.Servers[0].URL != "/" {
+		t.Errorf("servers %v", doc.Servers)
+	}
+	for path, methods := range doc.Paths {
+		for method, operation := range methods {
+			var want []string
+			if path != root+"/openapi.json" {
+				want = append(want, "400", "403", "default")
+			}
+			if operation.RequestBody != nil {
+				want = append(want, "408", "413", "415")
+			}
+			if strings.HasSuffix(path, "/renew") || method != "put" && strings.Contains(path, "{") {
+				want = append(want, "404")
+			}
+			for _, code := range want {
+				if operation.Responses[code] == nil {
+					t.Errorf("%s %s does not say %s", method, path, code)
+				}
+			}
+		}
 	}
 }
 

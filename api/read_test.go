@@ -139,8 +139,31 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s %s: revision %q", test.method, test.path, got.header.Get(client.HeaderRevision))
 		}
 	}
-	if got := b.do(t, "POST", "/nodes/n1", ""); got.header.Get("Allow") != "GET, PUT, DELETE" {
+	if got := b.do(t, "POST", "/nodes/n1", ""); got.header.Get("Allow") != "GET, HEAD, PUT, DELETE" {
 		t.Errorf("Allow: %q", got.header.Get("Allow"))
+	}
+}
+
+func TestPathsThatAreNoRoutes(t *testing.T) {
+	b := newBed(t)
+	for path, want := range map[string]string{
+		"/services/":        "leave out the slash at the end: /api/v1/services",
+		"/instances/a%2Fb/": "leave out the slash at the end: /api/v1/instances/a%2Fb",
+		"/nope/":            "see /api/v1/openapi.json",
+		"":                  "see /api/v1/openapi.json",
+		"/":                 "see /api/v1/openapi.json",
+	} {
+		w := httptest.NewRecorder()
+		b.server.Handler().ServeHTTP(w, httptest.NewRequest("GET", root+path, nil))
+		if got := (answer{w.Code, w.Header(), w.Body.String()}); got.code != 404 || got.problem(t).Hint != want {
+			t.Errorf("%q: %d %s, want the hint %q", path, got.code, got.body, want)
+		}
+	}
+	w := httptest.NewRecorder()
+	b.server.Foreign().ServeHTTP(w, httptest.NewRequest("GET", "/v1/agent/self", nil))
+	got := answer{w.Code, w.Header(), w.Body.String()}
+	if got.code != 404 || !strings.Contains(got.problem(t).Message, "Consul's API is planned") || w.Header().Get(client.HeaderRevision) == "" {
+		t.Errorf("Consul's API: %d %v %s", got.code, got.header, got.body)
 	}
 }
 

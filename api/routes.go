@@ -3,6 +3,8 @@ package api
 import (
 	"errors"
 	"net/http"
+	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,6 +24,8 @@ type route struct {
 	unready bool
 	// ofNode is set where the path names something on the server's own node, and the same path below a node any other.
 	ofNode bool
+	// stream is set where the answer may go on for as long as the client wants.
+	stream bool
 }
 
 // routes is the API. The document openapi.json describes each of them; a test compares the two.
@@ -29,7 +33,7 @@ func routes() []route {
 	return []route{
 		{method: "GET", path: "/services", operation: with((*Server).listServices)},
 		{method: "GET", path: "/services/{name}", operation: with((*Server).getService)},
-		{method: "GET", path: "/watch", operation: with((*Server).watch)},
+		{method: "GET", path: "/watch", operation: with((*Server).watch), stream: true},
 
 		{method: "GET", path: "/instances", operation: with((*Server).listInstances)},
 		{method: "GET", path: "/instances/{id}", operation: with((*Server).getInstance), ofNode: true},
@@ -55,7 +59,7 @@ func routes() []route {
 		{method: "PUT", path: "/drains", operation: bare((*Server).putDrain), unready: true},
 		{method: "DELETE", path: "/drains", operation: with((*Server).deleteDrain), unready: true},
 		{method: "GET", path: "/explain", operation: with((*Server).explain)},
-		{method: "GET", path: "/events", operation: with((*Server).events)},
+		{method: "GET", path: "/events", operation: with((*Server).events), stream: true},
 		{method: "GET", path: "/history", operation: with((*Server).history)},
 
 		{method: "GET", path: "/health", operation: bare((*Server).health), unready: true},
@@ -63,14 +67,23 @@ func routes() []route {
 	}
 }
 
-func (s *Server) newMux() *http.ServeMux {
+func (s *Server) newMux() (*http.ServeMux, error) {
 	mux := http.NewServeMux()
 	for _, route := range routes() {
-		mux.Handle(route.method+" "+root+route.path, s.serve(&route))
+		handler := s.serve(&route)
+		if route.method == http.MethodGet && !route.stream {
+			var err error
+			if handler, err = compressed(handler); err != nil {
+				return nil, err
+			}
+		}
+		mux.Handle(route.method+" "+root+route.path, handler)
 	}
 	// What no route matches is refused whatever its parameters are.
-	mux.Handle(root+"/", s.serve(&route{path: "/", unready: true, operation: operation{handle: (*Server).noRoute}}))
-	return mux
+	noRoute := s.serve(&route{path: "/", unready: true, operation: operation{handle: (*Server).noRoute}})
+	mux.Handle(root, noRoute)
+	mux.Handle(root+"/", noRoute)
+	return mux, nil
 }
 
 // serve wraps a route's handler with what all of them share: readiness, the revision, errors and metrics.
@@ -94,7 +107,7 @@ func (s *Server) serve(route *route) http.Handler {
 		if err != nil && !cut {
 			code = s.refuse(w, r, err)
 		}
-		metrics.answered(code, time.Since(start), route.path != "/watch" && route.path != "/events" && !blocks(r))
+		metrics.answered(code, time.Since(start), !route.stream && !blocks(r))
 		if cut {
 			panic(http.ErrAbortHandler) // net/http closes the connection without the end of the answer
 		}
@@ -121,8 +134,20 @@ func (s *Server) noRoute(_ *route, w http.ResponseWriter, r *http.Request) error
 				WithHint("use %s", strings.Join(allowed, " or ")),
 		}
 	}
-	return catalog.Errorf(catalog.KindNotFound, "no route %.200q", r.URL.Path).
-		WithHint("see %s/openapi.json", root)
+	unknown := catalog.Errorf(catalog.KindNotFound, "no route %.200q", r.URL.Path)
+	if path := strings.TrimRight(r.URL.EscapedPath(), "/"); path != r.URL.EscapedPath() && len(s.allowed(at(r, path))) > 0 {
+		return unknown.WithHint("leave out the slash at the end: %.600s", path)
+	}
+	return unknown.WithHint("see %s/openapi.json", root)
+}
+
+// at returns the request with another path.
+func at(r *http.Request, path string) *http.Request {
+	other := r.Clone(r.Context())
+	if decoded, err := url.PathUnescape(path); err == nil {
+		other.URL.Path, other.URL.RawPath = decoded, path
+	}
+	return other
 }
 
 // allowed returns the methods that a route matches the request's path with.
@@ -134,6 +159,9 @@ func (s *Server) allowed(r *http.Request) []string {
 		if _, pattern := s.mux.Handler(probe); strings.HasPrefix(pattern, method+" ") {
 			methods = append(methods, method)
 		}
+	}
+	if slices.Contains(methods, http.MethodGet) { // whose patterns match HEAD, too
+		methods = slices.Insert(methods, 1, http.MethodHead)
 	}
 	return methods
 }

@@ -152,12 +152,24 @@ func New(cfg Config) (*Server, error) {
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.deriveSummary = s.summarize
 	s.revision.Store(&revisionText{header: []string{"0"}})
-	s.mux = s.newMux()
+	if s.mux, err = s.newMux(); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
-// Handler returns the handler of everything under /api/v1/, to be mounted there.
+// Handler returns the handler of /api/v1 and everything below it, to be mounted there.
 func (s *Server) Handler() http.Handler { return s.mux }
+
+// Foreign returns the handler of /v1/, where Consul has its API: its clients must not take a bare 404 for an answer.
+func (s *Server) Foreign() http.Handler {
+	return s.serve(&route{path: "/v1/", unready: true, operation: operation{
+		handle: func(s *Server, _ *route, _ http.ResponseWriter, r *http.Request) error {
+			return catalog.Errorf(catalog.KindNotFound, "no route %.200q: Consul's API is planned, and not there yet", r.URL.Path).
+				WithHint("see %s/openapi.json for Koine's own", root)
+		},
+	}})
+}
 
 // revisionHeader returns the header's value for a revision. Most requests see the revision that the one before saw.
 func (s *Server) revisionHeader(revision uint64) []string {

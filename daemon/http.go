@@ -29,7 +29,9 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 		return nil, err
 	}
 	mux := http.NewServeMux()
+	mux.Handle("/api/v1", native.Handler())
 	mux.Handle("/api/v1/", native.Handler())
+	mux.Handle("/v1/", native.Foreign())
 	mux.Handle("GET /metrics", promhttp.HandlerFor(d.gatherer(), promhttp.HandlerOpts{}))
 	mux.HandleFunc("GET /{$}", d.index)
 	if d.cfg.Profile {
