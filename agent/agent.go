@@ -299,7 +299,11 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 // followNode has the node compared again when anything of it changes in the catalog: what somebody else changed there
 // is put right, and a change of our own costs a comparison that finds nothing.
 func (a *Agent) followNode(ctx context.Context) {
-	for index := uint64(0); ; {
+	index := uint64(0)
+	if node, absent := a.cfg.View.NodeIndex(a.cfg.Node.Name); node == nil {
+		index = absent
+	}
+	for {
 		reached, err := a.cfg.View.WaitNode(ctx, a.cfg.Node.Name, index)
 		if err != nil {
 			return

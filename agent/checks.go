@@ -19,13 +19,9 @@ const (
 func (a *Agent) feedChecks(ctx context.Context) {
 	for ctx.Err() == nil {
 		revision := a.cfg.View.Revision()
-		node := a.cfg.View.Node(a.cfg.Node.Name)
+		node, index := a.cfg.View.NodeIndex(a.cfg.Node.Name)
 		a.cfg.Checks.Set(a.checks(node))
 		pause.For(ctx, feedPause)
-		index := uint64(0)
-		if node != nil {
-			index = node.Index
-		}
 		a.awaitChecks(ctx, index, revision)
 	}
 }

@@ -35,7 +35,7 @@ func TestChecksThatLookAtTheCatalog(t *testing.T) {
 		}
 	}
 	register("db", catalog.Definition{
-		TCP: listener.Addr().String(), Interval: catalog.Duration(20 * time.Millisecond), DeregisterAfter: catalog.Duration(time.Second),
+		TCP: listener.Addr().String(), Interval: catalog.Duration(time.Second), DeregisterAfter: catalog.Duration(time.Second),
 	})
 	register("web", catalog.Definition{AliasService: "db"})
 	status := func(service string) catalog.Status {

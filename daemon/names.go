@@ -18,8 +18,6 @@ func (c Config) guard() (*api.Guard, error) {
 
 // hostNames returns this host's name, and its full name as /etc/hosts has it. No name server is asked: it would be
 // believed for as long as the process lives.
-//
-//nolint:contextcheck // a file is read
 func hostNames() (names []string) {
 	name, err := os.Hostname()
 	if err != nil {

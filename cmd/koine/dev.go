@@ -283,7 +283,7 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 		debug.SetGCPercent(gcPercent)
 	}
 	trustBuiltInRoots()
-	d, err := daemon.New(cfg)
+	d, err := daemon.New(cfg) //nolint:contextcheck // only files are read
 	if err != nil {
 		return err
 	}

@@ -187,7 +187,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"bool", "a.yaml", `check: {name: c, http: "http://a", tls_skip_verify: sometimes}`, "1:53: tls_skip_verify: must be true or false"},
 		{"duration without a unit", "a.json", `{"check": {"name": "c", "ttl": 10}}`, `1:32: ttl: "10" is not a duration: write it as 10s`},
 		{"negative duration", "a.json", `{"check": {"name": "c", "ttl": "-10s"}}`, `1:32: ttl: "-10s" is negative`},
-		{"interval too short", "a.json", `{"check": {"name": "c", "tcp": "a:1", "interval": "1ms"}}`, `1:11: check c has a negative or too short interval`},
+		{"interval too short", "a.json", `{"check": {"name": "c", "tcp": "a:1", "interval": "1ms"}}`, `1:11: check c has the interval 1ms: at least 10ms is allowed`},
 		{"no target", "a.json", `{"check": {"name": "c"}}`, "1:11: check does not say what to check: add one of http, tcp, udp"},
 		{"two targets", "a.json", `{"check": {"name": "c", "ttl": "1s", "tcp": "a:1"}}`, "1:11: check names tcp and ttl: make a check of each"},
 		{"script and args", "a.json", `{"check": {"name": "c", "script": "x", "args": ["y"]}}`, "1:11: check has both script and args"},
