@@ -3,10 +3,9 @@ package catalog
 import (
 	"math"
 	"slices"
+	"strings"
 	"time"
 	"unicode/utf8"
-
-	"golang.org/x/net/http/httpguts"
 )
 
 // Definition is how a check is run. Type decides which of the fields matter; it may be left out in a declaration if the
@@ -135,23 +134,31 @@ func (d *Definition) validate(noun string) error {
 
 // validateRequest checks what an HTTP request is made of, which would otherwise fail at each run.
 func (d *Definition) validateRequest(noun string) error {
-	if d.Method != "" && !httpguts.ValidHeaderFieldName(d.Method) { // a method is a token, as a field's name is
+	if d.Method != "" && !isToken(d.Method) {
 		return Errorf(KindInvalid, "%s has the method %.30q, which HTTP does not allow", noun, d.Method).WithHint("use GET, or another word")
 	}
 	for name, values := range d.Header {
-		if !httpguts.ValidHeaderFieldName(name) {
+		if !isToken(name) {
 			return Errorf(KindInvalid, "%s has the header %.60q, a name that HTTP does not allow", noun, name).
 				WithHint("use letters, digits and '-'")
 		}
-		if !allOf(values, httpguts.ValidHeaderFieldValue) {
+		if slices.ContainsFunc(values, hasControl) {
 			return Errorf(KindInvalid, "%s has header %s with a control character in its value", noun, name)
 		}
 	}
 	return nil
 }
 
-func allOf(values []string, valid func(string) bool) bool {
-	return !slices.ContainsFunc(values, func(value string) bool { return !valid(value) })
+// isToken reports whether text is a token, which methods and names of fields are (RFC 9110, section 5.6.2).
+func isToken(text string) bool {
+	return text != "" && strings.IndexFunc(text, func(r rune) bool {
+		return r > '~' || !nameByte(byte(r)) && !strings.ContainsRune("!#$%&'*+.^`|~", r)
+	}) < 0
+}
+
+// hasControl reports whether the value of a field has a control character other than a tab (RFC 9110, section 5.5).
+func hasControl(value string) bool {
+	return strings.ContainsFunc(value, func(r rune) bool { return r < ' ' && r != '\t' || r == 0x7f })
 }
 
 func (d *Definition) validateTimes(noun string) error {

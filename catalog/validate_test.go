@@ -98,6 +98,8 @@ func TestValidate(t *testing.T) {
 		{"tag twice", func(_ *NodeState, i *Instance, _ *Check) { i.Tags = []string{"a", "b", "a"} }, `tag "a" twice`},
 		{"method", func(_ *NodeState, _ *Instance, c *Check) { c.Method = "A B" }, `method "A B"`},
 		{"method of WebDAV", func(_ *NodeState, _ *Instance, c *Check) { c.Method = "M-SEARCH" }, ""},
+		{"method beyond ASCII", func(_ *NodeState, _ *Instance, c *Check) { c.Method = "GÉT" }, "which HTTP does not allow"},
+		{"header value with a tab", func(_ *NodeState, _ *Instance, c *Check) { c.Header = map[string][]string{"X-A_b.c": {"é\tb"}} }, ""},
 		{"header name", func(_ *NodeState, _ *Instance, c *Check) { c.Header = map[string][]string{"A\r\nB": {"c"}} }, "a name that HTTP does not allow"},
 		{"empty header name", func(_ *NodeState, _ *Instance, c *Check) { c.Header = map[string][]string{"": {"c"}} }, "a name that HTTP does not allow"},
 		{"header value", func(_ *NodeState, _ *Instance, c *Check) { c.Header = map[string][]string{"A": {"b", "c\r\nd"}} }, "header A with a control character"},
