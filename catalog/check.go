@@ -56,6 +56,10 @@ const (
 // if the status stays.
 const OutputStarting = "starting"
 
+// OutputChanged is the output of a check that has not run since what it probes was declared otherwise. Like
+// OutputStarting it gives way to the first real output.
+const OutputChanged = "not run since its definition changed"
+
 // MinDeregisterAfter is the shortest time after which a critical check deregisters its instance.
 const MinDeregisterAfter = time.Second
 

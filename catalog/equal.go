@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"maps"
 	"slices"
+	"strings"
 )
 
 // Equal reports whether two instances are the same in every field but their origin.
@@ -37,9 +38,24 @@ func (d *Definition) Equal(e *Definition) bool {
 		maps.EqualFunc(d.Header, e.Header, slices.Equal[[]string])
 }
 
-// SameDeclaration tells whether two checks are declared alike, whatever their outcomes.
+// probe returns the part of a definition that says what is probed and how. What is left out says when that is done, and
+// what is made of the results.
+func (d *Definition) probe() *Definition {
+	p := *d
+	p.TTL, p.Interval, p.Timeout, p.InitialStatus = 0, 0, 0, ""
+	p.SuccessBeforePassing, p.FailuresBeforeWarning, p.FailuresBeforeCritical = 0, 0, 0
+	p.FlapThreshold, p.DeregisterAfter = 0, 0
+	return &p
+}
+
+// SameTarget reports whether two checks probe the same thing in the same way, so that the outcome of one is the other's.
+func (c *Check) SameTarget(d *Check) bool {
+	return c.Instance == d.Instance && c.probe().Equal(d.probe())
+}
+
+// SameDeclaration reports whether two checks are declared alike, whatever their outcomes.
 func (c *Check) SameDeclaration(d *Check) bool {
-	return c.ID == d.ID && c.Node == d.Node && c.Instance == d.Instance && c.Name == d.Name &&
+	return c.ID == d.ID && strings.EqualFold(c.Node, d.Node) && c.Instance == d.Instance && c.Name == d.Name &&
 		c.Definition.Equal(&d.Definition)
 }
 

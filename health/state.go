@@ -36,12 +36,12 @@ type State struct {
 }
 
 // Begin returns the state in which a check starts: its stored status if it has one, else its initial status. A stored
-// status other than passing that does not say why is not settled.
+// status other than passing without an output is not settled, nor is one of before the definition changed.
 func Begin(check *catalog.Check, now time.Time) State {
 	if check.Status.Valid() {
 		return State{
 			Status: check.Status, Output: check.Output, Since: check.Since, Begun: now,
-			Settled: check.Status == catalog.Passing || check.Output != "",
+			Settled: check.Output != catalog.OutputChanged && (check.Status == catalog.Passing || check.Output != ""),
 		}
 	}
 	status := check.InitialStatus

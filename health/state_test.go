@@ -95,6 +95,8 @@ func TestBegin(t *testing.T) {
 			State{Status: catalog.Passing, Output: "ok", Since: then, Begun: now, Settled: true}},
 		{"stored without a reason", catalog.Check{Status: catalog.Critical, Since: then},
 			State{Status: catalog.Critical, Since: then, Begun: now}},
+		{"stored for another definition", catalog.Check{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then},
+			State{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then, Begun: now}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

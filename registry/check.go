@@ -7,8 +7,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// SetCheck writes the outcome of a check if its status differs from the one kept. The output is cut to
-// catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
+// SetCheck writes the outcome of a check if its status differs from the one kept, or if it is the first of which an
+// output is kept. The output is cut to catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
 func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
 	if !status.Valid() {
 		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
@@ -25,11 +25,14 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		if before == nil {
 			return nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
 		}
-		if before.Status == status {
+		if before.Status == status && !firstOutcome(before, output) {
 			return nil, nil
 		}
 		after := *before
-		after.Status, after.Output, after.Since = status, output[:min(len(output), catalog.MaxOutput)], time.Now().UTC()
+		after.Output = output[:min(len(output), catalog.MaxOutput)]
+		if after.Status != status {
+			after.Status, after.Since = status, time.Now().UTC()
+		}
 		w := &write{}
 		key := checkKey(node, id)
 		w.stillThere(key, revision)
@@ -37,4 +40,10 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		return w, nil
 	})
 	return err
+}
+
+// firstOutcome reports whether an output is the first of a check: what is kept says nothing of why the check has its
+// status, or only that it has not run.
+func firstOutcome(before *catalog.Check, output string) bool {
+	return before.Output == catalog.OutputChanged || before.Output == "" && output != ""
 }

@@ -135,12 +135,14 @@ func (d *difference) compareChecks(existing []*catalog.Check, declared []catalog
 }
 
 // nextCheck returns a check as it is to be kept, given how it was, nil if it is new, and how it is declared. The last
-// outcome stays unless the declaration has one of its own.
+// outcome stays unless the declaration has one of its own, or the check probes something else now.
 func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Check, changed bool) {
 	after = *declared
-	if before == nil {
-		after.Status = firstStatus(declared)
-		after.Since = now
+	if before == nil || !before.SameTarget(declared) {
+		after.Status, after.Since = firstStatus(declared), now
+		if before != nil && declared.Status == "" {
+			after.Output = catalog.OutputChanged
+		}
 		return after, true
 	}
 	status := before.Status
