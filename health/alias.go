@@ -143,7 +143,7 @@ func instancesOf(service *catalog.Service, check *catalog.Check) (list []*catalo
 		return nil
 	}
 	for _, e := range service.Endpoints {
-		own := e.Node == check.Node && e.ID == check.Instance
+		own := strings.EqualFold(e.Node, check.Node) && e.ID == check.Instance
 		if !own && (check.AliasNode == "" || strings.EqualFold(e.Node, check.AliasNode)) {
 			list = append(list, e)
 		}

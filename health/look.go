@@ -15,7 +15,7 @@ const shownOutput = 512
 func (r *Runner) Check(node, id string) (catalog.CheckRun, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := key{node, id}
+	k := keyOf(node, id)
 	e, ok := r.entries[k]
 	if !ok {
 		return catalog.CheckRun{}, false

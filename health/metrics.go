@@ -82,7 +82,7 @@ func resultOf(err error) string {
 }
 
 // flap notes a check's flap score. Checks that never flap and set no threshold have no series: there may be many.
-func (m *metrics) flap(k key, e *entry) {
+func (m *metrics) flap(e *entry) {
 	if e.state.Damped != e.counted {
 		e.counted = e.state.Damped
 		if e.counted {
@@ -92,16 +92,17 @@ func (m *metrics) flap(k key, e *entry) {
 		}
 	}
 	if e.state.Flaps == 0 && e.check.FlapThreshold == 0 {
-		m.score.DeleteLabelValues(k.node, k.id)
+		m.score.DeleteLabelValues(e.check.Node, e.check.ID)
 		return
 	}
-	m.score.WithLabelValues(k.node, k.id).Set(e.state.Flaps.Score())
+	m.score.WithLabelValues(e.check.Node, e.check.ID).Set(e.state.Flaps.Score())
 }
 
-// forget takes back what flap has noted; e may be nil.
-func (m *metrics) forget(k key, e *entry) {
-	m.score.DeleteLabelValues(k.node, k.id)
-	if e != nil && e.counted {
+// forget takes back what flap has noted.
+func (m *metrics) forget(e *entry) {
+	m.score.DeleteLabelValues(e.check.Node, e.check.ID)
+	if e.counted {
 		m.damped.Dec()
+		e.counted = false
 	}
 }

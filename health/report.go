@@ -29,12 +29,12 @@ func (r *Runner) report(ctx context.Context, k key) time.Time {
 		r.mu.Unlock()
 		return time.Time{}
 	}
-	sent := e.pending
+	sent, check := e.pending, e.check
 	r.mu.Unlock()
 
 	sendCtx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	err := r.cfg.Reporter.SetCheck(sendCtx, k.node, k.id, sent.status, sent.output)
+	err := r.cfg.Reporter.SetCheck(sendCtx, check.Node, check.ID, sent.status, sent.output)
 	if ctx.Err() != nil {
 		return time.Time{}
 	}
@@ -56,7 +56,7 @@ func (r *Runner) reported(k key, e *entry, sent *outcome, err error) time.Time {
 	delay := retryDelay(e.attempts)
 	e.attempts++
 	if e.attempts == 1 {
-		r.log.Warn("report check", "node", k.node, "check", k.id, "status", sent.status, "error", err)
+		r.log.Warn("report check", "node", e.check.Node, "check", k.id, "status", sent.status, "error", err)
 	}
 	return time.Now().Add(delay)
 }

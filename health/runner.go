@@ -144,8 +144,8 @@ func (r *Runner) Run(ctx context.Context) error {
 }
 
 // Set makes checks the set that is run. A check that is declared as before keeps its state and its timetable; one that
-// is declared otherwise starts anew; one that is missing stops. Docker's checks are ignored. The checks must not be
-// changed afterwards.
+// probes the same under other times, thresholds or another name keeps its state; one that probes something else begins
+// again; one that is missing stops. Docker's checks are ignored. The checks must not be changed afterwards.
 //
 // A check's stored Status is where it begins. If it differs from what a running check has come to, the outcome is
 // reported once more, so that a check whose record was made anew does not stay at its initial status.
@@ -158,14 +158,18 @@ func (r *Runner) Set(checks []*catalog.Check) {
 		if check.Type == catalog.CheckDocker {
 			continue
 		}
-		k := key{check.Node, check.ID}
+		k := keyOf(check.Node, check.ID)
 		desired[k] = true
-		if e, ok := r.entries[k]; ok && e.check.SameDeclaration(check) {
+		e, ok := r.entries[k]
+		switch {
+		case ok && e.check.SameDeclaration(check):
 			r.repair(k, e, check.Status)
-			continue
+		case ok && e.check.SameTarget(check):
+			r.adjust(k, e, check, now)
+		default:
+			r.stop(k)
+			r.start(k, check, now)
 		}
-		r.stop(k)
-		r.start(k, check, now)
 	}
 	for k := range r.entries {
 		if !desired[k] {
@@ -179,7 +183,25 @@ func (r *Runner) Set(checks []*catalog.Check) {
 func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
 	e := &entry{check: check, state: Begin(check, now)}
 	r.entries[k] = e
-	r.metrics.flap(k, e)
+	r.begin(k, e, now)
+}
+
+// adjust gives a running check other times or thresholds. A run that is under way ends without a result. It is called
+// with mu held.
+func (r *Runner) adjust(k key, e *entry, check *catalog.Check, now time.Time) {
+	r.probes.remove(k)
+	r.removals.remove(k)
+	r.metrics.forget(e)
+	e.check, e.removing, e.refused = check, false, 0
+	r.begin(k, e, now)
+	r.repair(k, e, check.Status)
+	r.plan(k, e)
+}
+
+// begin enters a check in its timetable. It is called with mu held.
+func (r *Runner) begin(k key, e *entry, now time.Time) {
+	check := e.check
+	r.metrics.flap(e)
 	switch check.Type {
 	case catalog.CheckTTL:
 		e.deadline = now.Add(time.Duration(check.TTL))
@@ -212,7 +234,9 @@ func (r *Runner) stop(k key) {
 	r.expiries.remove(k)
 	r.reports.remove(k)
 	r.removals.remove(k)
-	r.metrics.forget(k, r.entries[k])
+	if e, ok := r.entries[k]; ok {
+		r.metrics.forget(e)
+	}
 	delete(r.entries, k)
 	delete(r.aliases, k)
 }
@@ -238,7 +262,7 @@ func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Statu
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	k := key{node, id}
+	k := keyOf(node, id)
 	e, ok := r.entries[k]
 	if !ok {
 		return catalog.Errorf(catalog.KindNotFound, "node %s runs no check %s", node, id)
@@ -258,22 +282,24 @@ func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Statu
 func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	r.mu.Lock()
 	e, ok := r.entries[k]
-	r.mu.Unlock()
 	if !ok {
+		r.mu.Unlock()
 		return time.Time{}
 	}
+	check := e.check
+	r.mu.Unlock()
 	started := time.Now()
-	result := r.probeOnce(ctx, e.check)
+	result := r.probeOnce(ctx, check)
 	now := time.Now()
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ctx.Err() != nil || r.entries[k] != e {
 		return time.Time{} // stopped while it ran: the result is nobody's
 	}
-	r.metrics.ran(e.check.Type, now.Sub(started))
+	r.metrics.ran(check.Type, now.Sub(started))
 	r.step(k, e, result, now)
 	var at time.Time
-	e.slot, at = nextRun(e.slot, interval(e.check), now, 2*rand.Float64()-1)
+	e.slot, at = nextRun(e.slot, interval(check), now, 2*rand.Float64()-1)
 	return at
 }
 
@@ -310,13 +336,13 @@ func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
 	if before.Flaps != state.Flaps {
-		r.metrics.flap(k, e)
+		r.metrics.flap(e)
 	}
 	r.plan(k, e)
 	if !changed {
 		return
 	}
-	log := r.log.With("node", k.node, "check", k.id, "instance", e.check.Instance)
+	log := r.log.With("node", e.check.Node, "check", k.id, "instance", e.check.Instance)
 	if state.Status == before.Status && state.Damped == before.Damped {
 		log.Info("check has its first outcome", "status", state.Status)
 	} else {

@@ -3,11 +3,14 @@ package health
 import (
 	"container/heap"
 	"context"
+	"strings"
 	"time"
 )
 
-// key names a check.
+// key names a check. Names of nodes compare without regard to letter case, so the node is in lower case.
 type key struct{ node, id string }
+
+func keyOf(node, id string) key { return key{strings.ToLower(node), id} }
 
 // job is one key's place in a dispatcher: in its timetable, or running, or both none.
 type job struct {
