@@ -49,6 +49,8 @@ type writer struct {
 	gone   []string
 	// drains are the orders in force, by what they drain.
 	drains map[drained]*Drain
+	// takers are the nodes that take duties, by name in lower case.
+	takers map[string]candidate
 	// batch is used again from one Apply to the next.
 	batch batch
 }
@@ -136,6 +138,9 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	v.publishIndices(b)
 	if b.drains {
 		v.publishDrains()
+	}
+	if b.duties {
+		v.publishDuties()
 	}
 	v.log.add(revision, b.changed)
 	if b.list {

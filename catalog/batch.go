@@ -29,6 +29,7 @@ type batch struct {
 	list   bool
 	hosts  bool
 	drains bool
+	duties bool
 }
 
 // maxBatch is how large a batch may have been for its memory to be kept for the next.

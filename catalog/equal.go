@@ -21,7 +21,8 @@ func (i *Instance) Equal(j *Instance) bool {
 // Equal reports whether two nodes are the same in every field but their origin.
 func (n *Node) Equal(m *Node) bool {
 	return n.Name == m.Name && n.ID == m.ID && n.Locality == m.Locality && n.Owner == m.Owner &&
-		n.PurgeAfter == m.PurgeAfter && slices.EqualFunc(n.Addresses, m.Addresses, Address.Equal) && maps.Equal(n.Meta, m.Meta)
+		n.PurgeAfter == m.PurgeAfter && n.RunsChecks == m.RunsChecks &&
+		slices.EqualFunc(n.Addresses, m.Addresses, Address.Equal) && maps.Equal(n.Meta, m.Meta)
 }
 
 // Equal tells whether two definitions run the same check.

@@ -21,6 +21,9 @@ type Node struct {
 	Origin *Origin `json:"origin,omitempty"`
 	// PurgeAfter is how long the node's records are kept after its session has ended; 0 means DefaultPurgeAfter.
 	PurgeAfter Duration `json:"purge_after,omitzero"`
+	// RunsChecks says that the node's agent runs the checks of nodes that have none, and takes the other duties that one
+	// process has for all: see View.Holder. Only a node with a session has it.
+	RunsChecks bool `json:"runs_checks,omitempty"`
 }
 
 // NodeState is the whole of what one provider declares of a node. What the node's session owns and is not named here

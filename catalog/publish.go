@@ -12,7 +12,9 @@ func (v *View) publishNodes(b *batch) {
 	for _, n := range b.nodes {
 		first := n.host == nil
 		if n.hostTouched || first {
+			before := n.host
 			n.rebuildHost(b)
+			v.writer.recordTaker(b, n, before)
 		}
 		b.endpoints = emptied(b.endpoints)
 		for _, d := range n.dirty {

@@ -71,6 +71,9 @@ type Host struct {
 	CreateRevision, ModRevision uint64
 }
 
+// Agentless reports whether no agent looks after the node, so that one of the living nodes runs its checks.
+func (h *Host) Agentless() bool { return h.Node != nil && h.Node.Owner.Kind == OwnerPermanent }
+
 // NodeSnapshot is a node and everything on it as they stood at one revision. It is immutable.
 type NodeSnapshot struct {
 	// Name is the node's name.

@@ -220,6 +220,9 @@ func (n *Node) Validate() error {
 	default:
 		return Errorf(KindInvalid, "%s has owner %q: only a session or permanent can own a node", noun, n.Owner.Kind)
 	}
+	if n.RunsChecks && n.Owner.Kind != OwnerSession {
+		return Errorf(KindInvalid, "%s has no session but runs checks of other nodes", noun)
+	}
 	if n.PurgeAfter < 0 {
 		return Errorf(KindInvalid, "%s has a purge_after of %v", noun, n.PurgeAfter).WithHint("leave it out, or give a time above zero")
 	}

@@ -25,6 +25,8 @@ type View struct {
 	places places
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
+	// duties are given to the nodes that take any.
+	duties atomic.Pointer[duties]
 	// networks are those of this host.
 	networks atomic.Pointer[networks]
 
@@ -60,6 +62,7 @@ func NewView() *View {
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)
+	v.writer.takers = make(map[string]candidate)
 	v.writer.nodes = make(map[string]*nodeState)
 	v.writer.batch = newBatch()
 	v.wake.byName = make(map[waitKey]*waitGroup)
