@@ -19,7 +19,8 @@ var document []byte
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	state := client.Health{
 		Ready: s.view.Ready(), WaitingFor: s.view.WaitingFor(), Revision: s.view.Revision(),
-		Age: catalog.Duration(s.view.Age(time.Now())), Node: s.cfg.Node, Version: s.cfg.Version,
+		Problems: s.view.Problems(),
+		Age:      catalog.Duration(s.view.Age(time.Now())), Node: s.cfg.Node, Version: s.cfg.Version,
 	}
 	if !state.Ready {
 		return &unready{err: s.view.NotReady(), state: state}

@@ -222,6 +222,14 @@ func TestListsAndHealth(t *testing.T) {
 			t.Errorf("%s: %s", test.path, diff)
 		}
 	}
+	withdraw := b.view.Problem("the name is taken")
+	if got := b.get(t, "/health"); got.code != http.StatusOK || !strings.Contains(got.body, `"ready":true,"problems":["the name is taken"]`) {
+		t.Errorf("/health with a problem: %d %s", got.code, got.body)
+	}
+	withdraw()
+	if got := b.get(t, "/health"); strings.Contains(got.body, "problems") {
+		t.Errorf("/health without a problem: %s", got.body)
+	}
 	var one client.Instance
 	got := b.get(t, "/instances/b")
 	if err := json.Unmarshal([]byte(got.body), &one); err != nil {

@@ -5,7 +5,6 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 )
 
@@ -42,11 +41,12 @@ type View struct {
 
 	loaded atomic.Bool
 	ready  atomic.Bool
-	hold   holds
-	wake   waiters
-	log    changeLog
-	recent recent
-	slots  atomic.Int32
+	// hold is what the View waits for beside its first load; problems are what is wrong though it is ready.
+	hold, problems reasons
+	wake           waiters
+	log            changeLog
+	recent         recent
+	slots          atomic.Int32
 
 	writer writer
 }
@@ -183,30 +183,13 @@ func endpointsOf(states iter.Seq[*instanceState]) iter.Seq[*Endpoint] {
 // absentIndex is the index of a service or a node that has no snapshot.
 func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 
-// holds is what the View waits for beside its first load.
-type holds struct {
-	mu   sync.Mutex
-	open []string
-}
-
 // Hold keeps the View from becoming ready until release is called: what it would answer is not yet known to be true.
 // The reason names what is waited for.
-func (v *View) Hold(reason string) (release func()) {
-	v.hold.mu.Lock()
-	defer v.hold.mu.Unlock()
-	v.hold.open = append(v.hold.open, reason)
-	return sync.OnceFunc(func() {
-		v.hold.mu.Lock()
-		defer v.hold.mu.Unlock()
-		i := slices.Index(v.hold.open, reason)
-		v.hold.open = slices.Delete(v.hold.open, i, i+1)
-		v.settleReady()
-	})
-}
+func (v *View) Hold(reason string) (release func()) { return v.hold.add(reason, v.settleReady) }
 
 // settleReady is called with hold.mu held.
 func (v *View) settleReady() {
-	if !v.ready.Load() && v.loaded.Load() && len(v.hold.open) == 0 {
+	if !v.ready.Load() && v.loaded.Load() && len(v.hold.list) == 0 {
 		v.ready.Store(true)
 		v.wake.fire(nil)
 	}
@@ -228,7 +211,7 @@ func (v *View) WaitingFor() []string {
 	if v.ready.Load() {
 		return nil
 	}
-	waiting := slices.Clone(v.hold.open)
+	waiting := slices.Clone(v.hold.list)
 	if !v.loaded.Load() {
 		waiting = append(waiting, "the catalog's first load")
 	}

@@ -167,6 +167,8 @@ type Health struct {
 	Ready bool `json:"ready"`
 	// WaitingFor is what keeps the server from being ready.
 	WaitingFor []string `json:"waiting_for,omitempty"`
+	// Problems are what is wrong with the server though it answers.
+	Problems []string `json:"problems,omitempty"`
 	// Revision is the store's that the answers have reached.
 	Revision uint64 `json:"revision"`
 	// Age is for how long the server has not been in touch with its store; 0 while it is.

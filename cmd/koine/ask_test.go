@@ -53,6 +53,10 @@ func TestStatus(t *testing.T) {
 		{"on its own", http.StatusOK, client.Health{Ready: true, Revision: 7, Age: 5e9, Node: "host", Version: "1"},
 			"  node       host\n  ready      yes\n  revision   7\n" +
 				"  store      not heard of for 5s: answers are the last that was known\n  version    1\n", 0},
+		{"under a name that is taken", http.StatusOK,
+			client.Health{Ready: true, Revision: 7, Problems: []string{"node host is alive under another id"}, Node: "host", Version: "1"},
+			"  node       host\n  ready      yes\n  revision   7\n  store      in touch\n" +
+				"  problem    node host is alive under another id\n  version    1\n", 0},
 	} {
 		server := serveAnswers(t, func(*http.Request) (int, any) { return test.status, test.state })
 		stdout, stderr, code := koine("status", "--http", server.URL)

@@ -1,0 +1,38 @@
+package catalog
+
+import (
+	"slices"
+	"sync"
+)
+
+// reasons are texts that each hold until they are taken back.
+type reasons struct {
+	mu   sync.Mutex
+	list []string
+}
+
+// add adds a reason until remove is called. After that it calls then, if that is not nil, with mu held.
+func (r *reasons) add(reason string, then func()) (remove func()) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.list = append(r.list, reason)
+	return sync.OnceFunc(func() {
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		i := slices.Index(r.list, reason)
+		r.list = slices.Delete(r.list, i, i+1)
+		if then != nil {
+			then()
+		}
+	})
+}
+
+// Problem reports what is wrong with this process, though it answers, until withdraw is called.
+func (v *View) Problem(what string) (withdraw func()) { return v.problems.add(what, nil) }
+
+// Problems returns what is wrong with this process, though it answers.
+func (v *View) Problems() []string {
+	v.problems.mu.Lock()
+	defer v.problems.mu.Unlock()
+	return slices.Clone(v.problems.list)
+}
