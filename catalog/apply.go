@@ -17,14 +17,15 @@ const (
 	RecordInstance
 	RecordCheck
 	RecordDrain
+	RecordPush
 )
 
 // Change is one record as it stands after a write. For RecordSession an empty Session means that the record was deleted;
 // for all others the value is in the field of that name and nil means that.
 type Change struct {
 	Type RecordType
-	// Name is the node's name, ID that of the instance or the check on it. A drain of a service has no Name, and the
-	// service as its ID.
+	// Name is the node's name, ID that of the instance or the check on it; a push has those of its check. A drain of a
+	// service has no Name, and the service as its ID.
 	Name, ID string
 
 	Node     *Node
@@ -32,10 +33,19 @@ type Change struct {
 	Instance *Instance
 	Check    *Check
 	Drain    *Drain
+	Push     *Push
 
 	CreateRevision, ModRevision uint64
 	// Why says for what reason an instance was deleted, if that is known.
 	Why string
+}
+
+// At sets the revisions of the record, and of the check that it holds.
+func (c *Change) At(create, mod uint64) {
+	c.CreateRevision, c.ModRevision = create, mod
+	if c.Check != nil {
+		c.Check.CreateRevision = create
+	}
 }
 
 // maxGone is how many services without instances are remembered, for those who still watch them.
@@ -127,12 +137,15 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	b := &v.writer.batch
 	b.revision = revision
 	for i := range changes {
-		if changes[i].Type == RecordDrain {
+		switch changes[i].Type {
+		case RecordDrain:
 			v.writer.recordDrain(v, b, &changes[i])
-		} else {
+		case RecordPush: // below, all at once
+		default:
 			v.record(b, &changes[i])
 		}
 	}
+	v.recordPushes(changes)
 	v.publishNodes(b)
 	v.publishServices(b)
 	v.publishIndices(b)

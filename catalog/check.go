@@ -99,4 +99,7 @@ type Check struct {
 	Output string `json:"output,omitempty"`
 	// Since is when Status last changed.
 	Since time.Time `json:"since,omitzero"`
+
+	// CreateRevision is the revision at which the check's record came; 0 in a declaration.
+	CreateRevision uint64 `json:"-"`
 }

@@ -31,7 +31,7 @@ func (v *View) Load(revision uint64, records []Change) {
 
 // vanished returns deletions of all that the View holds and a whole catalog does not.
 func (v *View) vanished(records []Change) []Change {
-	if len(v.writer.nodes) == 0 && len(v.writer.drains) == 0 {
+	if len(v.writer.nodes) == 0 && len(v.writer.drains) == 0 && v.pushes.len() == 0 {
 		return nil
 	}
 	type key struct {
@@ -54,6 +54,9 @@ func (v *View) vanished(records []Change) []Change {
 		} else {
 			missing(RecordDrain, target.node, target.instance)
 		}
+	}
+	for p := range v.Pushes() {
+		missing(RecordPush, fold(p.Node), p.Check)
 	}
 	for name, n := range v.writer.nodes {
 		missing(RecordNode, name, "")

@@ -22,6 +22,8 @@ type View struct {
 	nodesByIP index[ipKey, *nodeState]
 	// places are where nodes and instances are.
 	places places
+	// pushes are what applications have pushed for checks of nodes without an agent.
+	pushes *shardMap[pushKey, *Push]
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
 	// duties are given to the nodes that take any.
@@ -59,6 +61,7 @@ func NewView() *View {
 		nodes:    newShardMap[string, *nodeState](manyShards),
 		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byID: newIndex[string](byNodeName),
 		nodesByIP: newIndex[ipKey](func(a, b *nodeState) int { return strings.Compare(a.key, b.key) }),
+		pushes:    newShardMap[pushKey, *Push](fewShards),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)

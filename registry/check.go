@@ -8,7 +8,8 @@ import (
 )
 
 // SetCheck writes the outcome of a check if its status differs from the one kept, or if it is the first of which an
-// output is kept. The output is cut to catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check.
+// output is kept. The output is cut to catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check,
+// and of KindConflict if another process runs it: the node's own, or the one that has the duty for a node without an agent.
 func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
 	if !status.Valid() {
 		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
@@ -17,26 +18,17 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		return err
 	}
 	_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
-		snapshot := r.view.Node(node)
-		if snapshot == nil {
-			return nil, noNode(node)
-		}
-		before := snapshot.Check(id)
-		if before == nil {
-			return nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
-		}
-		if before.Status == status && !firstOutcome(before, output) {
-			return nil, nil
+		w := &write{}
+		before, err := r.ownCheck(w, node, id, revision)
+		if err != nil || before.Status == status && !firstOutcome(before, output) {
+			return nil, err
 		}
 		after := *before
 		after.Output = output[:min(len(output), catalog.MaxOutput)]
 		if after.Status != status {
 			after.Status, after.Since = status, time.Now().UTC()
 		}
-		w := &write{}
-		key := checkKey(node, id)
-		w.stillThere(key, revision)
-		w.replace(key, encode(checkRecord{V: format, Check: &after}))
+		w.replace(checkKey(node, id), encode(checkRecord{V: format, Check: &after}))
 		return w, nil
 	})
 	return err
@@ -46,4 +38,79 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 // status, or only that it has not run.
 func firstOutcome(before *catalog.Check, output string) bool {
 	return before.Output == catalog.OutputChanged || before.Output == "" && output != ""
+}
+
+// ownCheck returns a check that this process may write of, and adds the conditions for that: the check's record is as the
+// View has it at a revision, and this process still runs the check.
+func (r *Registry) ownCheck(w *write, node, id string, revision uint64) (*catalog.Check, error) {
+	snapshot, check, err := r.findCheck(node, id)
+	if err != nil {
+		return nil, err
+	}
+	switch duty, self := catalog.ChecksDuty(node), r.self.Load(); {
+	case snapshot.Agentless() && !r.holds(duty):
+		return nil, r.others(duty)
+	case snapshot.Agentless():
+		r.asHolder(w, revision)
+	case self != nil && snapshot.Node != nil && !snapshot.Node.Is(self):
+		return nil, catalog.Errorf(catalog.KindConflict, "check %s is run by node %s itself", id, snapshot.Name)
+	}
+	w.stillThere(checkKey(node, id), revision)
+	return check, nil
+}
+
+// findCheck returns a check and its node.
+func (r *Registry) findCheck(node, id string) (*catalog.NodeSnapshot, *catalog.Check, error) {
+	snapshot := r.view.Node(node)
+	if snapshot == nil {
+		return nil, nil, noNode(node)
+	}
+	check := snapshot.Check(id)
+	if check == nil {
+		return nil, nil, catalog.Errorf(catalog.KindNotFound, "no check %s on node %s", id, node)
+	}
+	return snapshot, check, nil
+}
+
+// DeregisterCritical removes the instance of a check that has been critical for its deregister_after, by the catalog and
+// by the caller, which has run the check since begun. The errors are those of Deregister; the error is of KindNotReady
+// while the catalog says otherwise, or another process has the duty to run the check.
+func (r *Registry) DeregisterCritical(ctx context.Context, node, check string, begun time.Time) (uint64, error) {
+	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	return r.attempt(ctx, func(revision uint64) (*write, error) {
+		w := &write{}
+		c, err := r.ownCheck(w, node, check, revision)
+		if catalog.KindOf(err) == catalog.KindConflict { // the duty may come back
+			return nil, catalog.Errorf(catalog.KindNotReady, "%v", err)
+		}
+		if err != nil {
+			return nil, err
+		}
+		now := time.Now()
+		if err := stays(c, begun, now); err != nil {
+			return nil, err
+		}
+		return r.planDeregister(ctx, w, node, c.Instance, whyCritical(c, now), revision)
+	})
+}
+
+// stays returns why a check does not remove its instance, by what the catalog holds of it; nil if it does. The time
+// before begun does not count, for nobody ran the check here.
+func stays(c *catalog.Check, begun, now time.Time) error {
+	if c.DeregisterAfter <= 0 || c.Instance == "" {
+		return catalog.Errorf(catalog.KindConflict, "check %s deregisters nothing", c.ID)
+	}
+	if c.Status != catalog.Critical {
+		return catalog.Errorf(catalog.KindNotReady, "check %s is %s in the catalog", c.ID, c.Status)
+	}
+	from := c.Since
+	if from.Before(begun) {
+		from = begun
+	}
+	if left := time.Duration(c.DeregisterAfter) - now.Sub(from); left > 0 {
+		return catalog.Errorf(catalog.KindNotReady, "check %s deregisters its instance in %v", c.ID, left)
+	}
+	return nil
 }

@@ -4,26 +4,21 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
 	"slices"
 	"time"
 
 	pb "go.etcd.io/etcd/api/v3/etcdserverpb"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/pause"
 )
 
 // clockKey holds the time of the last change. The store's revisions have no times; the versions of this key give them one.
 const clockKey = Root + "clock"
 
-const (
-	// clockSpread is how long a process waits at most before it writes the time of a revision that came without one:
-	// all that follow the store see it at once, and one of them is enough.
-	clockSpread = 200 * time.Millisecond
-	// clockInterval is the shortest time between two such writes of one process.
-	clockInterval = time.Second
-)
+// clockInterval is the shortest time between two writes of times of revisions that came without one.
+const clockInterval = time.Second
 
 // clockRecord dates its own revision and every revision since the previous clockRecord.
 type clockRecord struct {
@@ -79,7 +74,7 @@ func (r *Registry) noteClock(events []*clientv3.Event) {
 			r.clocked.Store(revision)
 			return
 		}
-		if recorded(event.Kv.Key) {
+		if remarkable(event.Kv.Key) {
 			records++
 		}
 	}
@@ -93,16 +88,18 @@ func (r *Registry) noteClock(events []*clientv3.Event) {
 	r.unclocked <- moment{revision, time.Now()} // only the feed sends, so there is room
 }
 
-// keepClock writes the time of revisions that came without one, until the context ends.
+// keepClock writes the time of revisions that came without one, until the context ends. All processes that follow the
+// store see such a revision; the one that has the duty writes its time, and the others remember it until that is done, in
+// case the duty becomes theirs.
 func (r *Registry) keepClock(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case m := <-r.unclocked:
-			pause.For(ctx, rand.N(clockSpread))
-			if r.clocked.Load() > m.revision {
-				continue // somebody else was quicker
+			m, mine := r.awaitClock(ctx, m)
+			if !mine {
+				continue
 			}
 			if err := r.writeClock(ctx, m); err != nil && ctx.Err() == nil {
 				r.logger.Debug("time of a revision is not known", "revision", m.revision, "error", err)
@@ -112,13 +109,33 @@ func (r *Registry) keepClock(ctx context.Context) {
 	}
 }
 
-// writeClock writes when a revision was seen, unless a time at or after it is there.
+// awaitClock waits until a revision has a time, or it is this process's duty to write one. It returns the revision to
+// write then: that, or a later one that came without a time meanwhile.
+func (r *Registry) awaitClock(ctx context.Context, m moment) (latest moment, mine bool) {
+	for {
+		seen := r.view.Revision()
+		select {
+		case m = <-r.unclocked:
+		default:
+		}
+		if r.clocked.Load() > m.revision {
+			return m, false
+		}
+		if r.holds(catalog.ClockDuty) {
+			return m, true
+		}
+		if _, err := r.view.WaitList(ctx, r.view.Revision, seen); err != nil {
+			return m, false
+		}
+	}
+}
+
+// writeClock writes when a revision was seen, unless a time at or after it is there, or this process has lost its duties.
 func (r *Registry) writeClock(ctx context.Context, m moment) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
-	_, err := r.writes.kv.Txn(ctx, &pb.TxnRequest{
-		Compare: []*pb.Compare{modRevision(clockKey, pb.Compare_LESS, uint64(m.revision))},
-		Success: []*pb.RequestOp{putClock(m.time, nil)},
-	})
+	w := &write{conditions: []*pb.Compare{modRevision(clockKey, pb.Compare_LESS, uint64(m.revision))}}
+	r.asHolder(w, r.view.Revision())
+	_, err := r.writes.kv.Txn(ctx, &pb.TxnRequest{Compare: w.conditions, Success: []*pb.RequestOp{putClock(m.time, nil)}})
 	return err
 }

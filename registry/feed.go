@@ -130,7 +130,7 @@ func (r *Registry) decodePage(records []catalog.Change, kvs []*mvccpb.KeyValue) 
 		wg.Go(func() {
 			for i := from; i < min(from+share, len(kvs)); i++ {
 				decoded[i], readable[i] = r.decode(kvs[i].Key, kvs[i].Value)
-				decoded[i].CreateRevision, decoded[i].ModRevision = uint64(kvs[i].CreateRevision), uint64(kvs[i].ModRevision)
+				decoded[i].At(uint64(kvs[i].CreateRevision), uint64(kvs[i].ModRevision))
 			}
 		})
 	}
@@ -143,11 +143,14 @@ func (r *Registry) decodePage(records []catalog.Change, kvs []*mvccpb.KeyValue) 
 	return records
 }
 
-// recorded tells whether a key holds a record of the catalog. The marks of syncs are for conditions only, and the clock is
-// for history.
+// recorded reports whether a key holds a record of the catalog. The marks of syncs are for conditions only, and the clock
+// is for history.
 func recorded(key []byte) bool {
 	return string(key) != clockKey && !bytes.HasPrefix(key, []byte(syncPrefix))
 }
+
+// remarkable reports whether a key holds a record that history tells of. What was pushed for a check shows in its status.
+func remarkable(key []byte) bool { return recorded(key) && !bytes.HasPrefix(key, []byte(pushPrefix)) }
 
 // decode decodes a record; one that cannot be read is reported and left out.
 func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
@@ -250,7 +253,7 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	if !ok {
 		change, ok = r.decode(event.Kv.Key, value)
 	}
-	change.CreateRevision, change.ModRevision = uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision)
+	change.At(uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision))
 	return change, ok
 }
 

@@ -64,6 +64,7 @@ func TestKeysRoundTrip(t *testing.T) {
 	node := &catalog.Node{Name: "n_1"}
 	instance := &catalog.Instance{ID: "a/b c%é", Node: "n_1"}
 	check := &catalog.Check{ID: "a/b c%é:1", Node: "n_1"}
+	push := &catalog.Push{Status: catalog.Warning, Output: "busy", TTL: catalog.Duration(time.Second), Lease: "7b", CheckRevision: 12}
 	for _, tt := range []struct {
 		key   string
 		value any
@@ -75,6 +76,7 @@ func TestKeysRoundTrip(t *testing.T) {
 			catalog.Change{Type: catalog.RecordInstance, Name: "n_1", ID: instance.ID, Instance: instance}},
 		{checkKey("n_1", check.ID), checkRecord{format, check},
 			catalog.Change{Type: catalog.RecordCheck, Name: "n_1", ID: check.ID, Check: check}},
+		{pushKey("N_1", check.ID), pushRecord{format, push}, catalog.Change{Type: catalog.RecordPush, Name: "n_1", ID: check.ID, Push: push}},
 	} {
 		got, err := decode(tt.key, encode(tt.value))
 		if err != nil {
@@ -93,6 +95,7 @@ func TestUnreadableRecordsAreErrors(t *testing.T) {
 		{"koine/node/a", "not json"}, {"koine/node/a", `{"v":2,"name":"a"}`}, {"koine/node/a", `{"v":1,"name":"b"}`},
 		{"koine/node/a", `null`}, {"koine/alive/a", `{"v":1}`}, {"koine/instance/a/b", `{"v":1,"id":"c","node":"a"}`},
 		{"koine/check/a/b", `{"v":1,"id":"b","node":"c"}`}, {"koine/check/a/b", `{"v":1,"id":"b","ttl":5}`},
+		{"koine/push/a", `{"v":1,"status":"passing"}`}, {"koine/push/a/b", `{"v":1,"status":"odd"}`}, {"koine/push/a/b", `{"v":2,"status":"passing"}`},
 	} {
 		if got, err := decode(tt.key, []byte(tt.value)); err == nil {
 			t.Errorf("%s = %s decodes to %+v", tt.key, tt.value, got)
@@ -103,6 +106,7 @@ func TestUnreadableRecordsAreErrors(t *testing.T) {
 func FuzzDecode(f *testing.F) {
 	f.Add("koine/instance/n/i", []byte(`{"v":1,"id":"i","node":"n","ports":[{"number":80}],"addresses":[{"ip":"::1"}]}`))
 	f.Add("koine/check/n/c", []byte(`{"v":1,"id":"c","node":"n","interval":"1s","since":"2020-01-01T00:00:00Z"}`))
+	f.Add("koine/push/n/c", []byte(`{"v":1,"status":"passing","time":"2020-01-01T00:00:00Z","ttl":"1s","lease":"7b","check_revision":3}`))
 	f.Add(clockKey, []byte(`{"v":1,"t":"2026-01-02T03:04:05Z"}`))
 	f.Fuzz(func(t *testing.T, key string, value []byte) {
 		if at, err := decodeClock(value); err == nil && at.Time.IsZero() {

@@ -7,24 +7,35 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// reapInterval is how often dead nodes are looked for.
-const reapInterval = 5 * time.Second
+const (
+	// reapInterval is how often dead nodes are looked for.
+	reapInterval = 5 * time.Second
+	// reapGap is how long ago the last look may be before this process counts as having stood still.
+	reapGap = 4 * reapInterval
+)
 
 // reap purges the nodes whose session ended longer ago than they asked to be kept. The clock starts when this process
-// first sees a node dead, so a restart keeps a dead node a little longer, never shorter.
+// first sees a node dead, so a restart keeps a dead node a little longer, never shorter. Each process keeps that clock,
+// and the one that has the duty for a node purges it.
 func (r *Registry) reap(ctx context.Context) {
 	ticker := time.NewTicker(reapInterval)
 	defer ticker.Stop()
 	deadSince := make(map[string]time.Time)
-	for {
+	for last := time.Now(); ; {
 		select {
 		case <-ctx.Done():
 			return
-		case now := <-ticker.C:
-			for _, node := range overdue(r.view.Nodes(), deadSince, now) {
-				r.reapNode(ctx, node)
-			}
+		case <-ticker.C:
 		}
+		now := time.Now()
+		if now.Sub(last) > reapGap {
+			clear(deadSince) // nobody looked: a node may have lived meanwhile
+		}
+		last = now
+		for _, node := range overdue(r.view.Nodes(), deadSince, now) {
+			r.reapNode(ctx, node)
+		}
+		r.sweepPushes(ctx)
 	}
 }
 

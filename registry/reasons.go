@@ -100,6 +100,12 @@ func whyDeregistered(ctx context.Context) string {
 	return ""
 }
 
+// whyCritical says which check removes its instance: for how long it has been critical, and how long it may be.
+func whyCritical(c *catalog.Check, now time.Time) string {
+	critical := catalog.Duration(now.Sub(c.Since).Round(time.Second))
+	return "check " + c.ID + " was critical for " + critical.String() + " (deregister_after " + c.DeregisterAfter.String() + ")"
+}
+
 // whyUndeclared says why a sync deletes an instance: by what its source knows, or else by where it was declared.
 func whyUndeclared(state *catalog.NodeState, i *catalog.Instance) string {
 	if why := state.Gone[i.ID]; why != "" {

@@ -200,3 +200,12 @@ func TestReasonsAreBounded(t *testing.T) {
 		t.Errorf("%d bytes of reasons, want at most %d", size, maxReasons)
 	}
 }
+
+func TestWhyCritical(t *testing.T) {
+	now := time.Unix(1000, 0)
+	c := &catalog.Check{ID: "c", Since: now.Add(-90*time.Second - 400*time.Millisecond)}
+	c.DeregisterAfter = catalog.Duration(time.Minute)
+	if got, want := whyCritical(c, now), "check c was critical for 1m30s (deregister_after 1m0s)"; got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}

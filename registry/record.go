@@ -22,6 +22,7 @@ const (
 	checkPrefix    = Root + "check/"
 	syncPrefix     = Root + "sync/"
 	drainPrefix    = Root + "drain/"
+	pushPrefix     = Root + "push/"
 )
 
 // format is the version of the values written. A reader refuses what it does not know.
@@ -30,13 +31,16 @@ const format = 1
 // place is a node's part of a key: names compare without regard to letter case, and so do keys.
 func place(node string) string { return url.PathEscape(strings.ToLower(node)) }
 
-func nodeKey(node string) string           { return nodePrefix + place(node) }
-func aliveKey(node string) string          { return alivePrefix + place(node) }
-func syncKey(node string) string           { return syncPrefix + place(node) }
-func instancesOf(node string) string       { return instancePrefix + place(node) + "/" }
-func checksOf(node string) string          { return checkPrefix + place(node) + "/" }
-func instanceKey(node, id string) string   { return instancesOf(node) + url.PathEscape(id) }
-func checkKey(node, check string) string   { return checksOf(node) + url.PathEscape(check) }
+func nodeKey(node string) string         { return nodePrefix + place(node) }
+func aliveKey(node string) string        { return alivePrefix + place(node) }
+func syncKey(node string) string         { return syncPrefix + place(node) }
+func instancesOf(node string) string     { return instancePrefix + place(node) + "/" }
+func checksOf(node string) string        { return checkPrefix + place(node) + "/" }
+func instanceKey(node, id string) string { return instancesOf(node) + url.PathEscape(id) }
+func checkKey(node, check string) string { return checksOf(node) + url.PathEscape(check) }
+func pushKey(node, check string) string {
+	return pushPrefix + place(node) + "/" + url.PathEscape(check)
+}
 func sessionID(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id), 16) }
 
 // leaseID is the inverse of sessionID; 0 if text is none.
@@ -72,6 +76,10 @@ type (
 	drainRecord struct {
 		V int `json:"v"`
 		*catalog.Drain
+	}
+	pushRecord struct {
+		V int `json:"v"`
+		*catalog.Push
 	}
 )
 
@@ -111,10 +119,10 @@ func keyOf(key string) (catalog.Change, error) {
 	name, id, nested := strings.Cut(rest, "/")
 	types := map[string]catalog.RecordType{
 		"node": catalog.RecordNode, "alive": catalog.RecordSession,
-		"instance": catalog.RecordInstance, "check": catalog.RecordCheck,
+		"instance": catalog.RecordInstance, "check": catalog.RecordCheck, "push": catalog.RecordPush,
 	}
 	c.Type, ok = types[kind]
-	if !ok || nested != (c.Type == catalog.RecordInstance || c.Type == catalog.RecordCheck) {
+	if !ok || nested == (c.Type == catalog.RecordNode || c.Type == catalog.RecordSession) {
 		return c, fmt.Errorf("key %q names no record", key)
 	}
 	var err error
@@ -155,6 +163,10 @@ func decode(key string, value []byte) (catalog.Change, error) {
 		r := drainRecord{Drain: new(catalog.Drain)}
 		err = json.Unmarshal(value, &r)
 		version, c.Drain = r.V, r.Drain
+	case catalog.RecordPush:
+		r := pushRecord{Push: new(catalog.Push)}
+		err = json.Unmarshal(value, &r)
+		version, c.Push = r.V, r.Push
 	}
 	if err != nil {
 		return c, fmt.Errorf("value of %q: %w", key, err)
@@ -179,6 +191,8 @@ func consistent(key string, c *catalog.Change) error {
 		ok = c.Check != nil && strings.EqualFold(c.Check.Node, c.Name) && c.Check.ID == c.ID
 	case catalog.RecordDrain:
 		ok = c.Drain != nil && drainKey(c.Drain) == key
+	case catalog.RecordPush:
+		ok = c.Push != nil && c.Push.Status.Valid() // only its key says of which check
 	}
 	if !ok {
 		return fmt.Errorf("value of %q belongs to another key", key)

@@ -181,29 +181,33 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
-		e := r.view.Instance(node, id)
-		if e == nil {
-			return nil, noInstance(node, id)
-		}
-		if e.Owner.Declared() && e.Host.Session != "" {
-			return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
-				WithHint("%s", howToRemove(e.Instance))
-		}
-		if err := ownedBy(ctx, e.Instance); err != nil {
-			return nil, err
-		}
-		w := &write{}
-		w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here
-		for _, c := range e.Checks {                  // they may belong to another instance by now
-			w.unchangedSince(checkKey(node, c.ID), revision)
-		}
-		w.deleteInstance(e, whyDeregistered(ctx))
-		if e.Owner.Declared() {
-			w.unchangedSince(syncKey(node), revision)
-			w.touch(node)
-		}
-		return w, nil
+		return r.planDeregister(ctx, &write{}, node, id, whyDeregistered(ctx), revision)
 	})
+}
+
+// planDeregister adds the removal of an instance to a write, for a reason.
+func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why string, revision uint64) (*write, error) {
+	e := r.view.Instance(node, id)
+	if e == nil {
+		return nil, noInstance(node, id)
+	}
+	if e.Owner.Declared() && e.Host.Session != "" {
+		return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
+			WithHint("%s", howToRemove(e.Instance))
+	}
+	if err := ownedBy(ctx, e.Instance); err != nil {
+		return nil, err
+	}
+	w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here
+	for _, c := range e.Checks {                  // they may belong to another instance by now
+		w.unchangedSince(checkKey(node, c.ID), revision)
+	}
+	w.deleteInstance(e, why)
+	if e.Owner.Declared() {
+		w.unchangedSince(syncKey(node), revision)
+		w.touch(node)
+	}
+	return w, nil
 }
 
 // ownedBy refuses a caller whose registration another registrant has replaced. A caller without a name may touch any.

@@ -40,6 +40,8 @@ type Registry struct {
 	writes   *committer
 	memo     *memo
 	barriers *barriers
+	// self is the node that this process acts for; nil if none.
+	self atomic.Pointer[catalog.Node]
 	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token when the store was seen to
 	// be another one, or at a revision below the View's.
 	store    atomic.Uint64

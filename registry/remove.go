@@ -52,7 +52,10 @@ func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
 	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
 		w := planPurge(r.view.Node(node), revision, r.writes.maxBytes)
-		purged = w != nil
+		if purged = w != nil && r.holds(catalog.PurgeDuty(node)); !purged {
+			return nil, nil
+		}
+		r.asHolder(w, revision)
 		return w, nil
 	})
 	return purged, err

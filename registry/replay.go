@@ -261,7 +261,7 @@ func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.E
 	for _, event := range events {
 		switch key := event.Kv.Key; {
 		case bytes.HasPrefix(key, []byte(instancePrefix)):
-		case recorded(key):
+		case remarkable(key):
 			if change, ok := p.beside(event.Kv); ok {
 				changes = append(changes, change)
 			}
