@@ -24,6 +24,11 @@ type Registry interface {
 	RenewNode(ctx context.Context, node string) error
 }
 
+// Actor is a Registry that does for all what only one process does (purging, say), and must know for which node.
+type Actor interface {
+	ActFor(node catalog.Node)
+}
+
 // Checks runs checks. Set hands over all that are to run; those that ran before go on undisturbed.
 type Checks interface {
 	Set(checks []*catalog.Check)
@@ -44,7 +49,8 @@ type Config struct {
 	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
 	// what the catalog holds of that source is kept but drained: nobody knows whether it is still true.
 	Grace time.Duration
-	// Orphans says that the agent also runs the checks of nodes that have no agent of their own.
+	// Orphans says that the agent takes its share of the checks of nodes that have no agent of their own, and of the other
+	// duties that one process has for all.
 	Orphans bool
 	// Logger is told what was left out and what failed; nil discards it.
 	Logger *slog.Logger
@@ -94,6 +100,10 @@ func New(cfg Config) (*Agent, error) {
 	}
 	if cfg.Grace == 0 {
 		cfg.Grace = defaultGrace
+	}
+	cfg.Node.RunsChecks = cfg.Orphans
+	if actor, ok := cfg.Registry.(Actor); ok {
+		actor.ActFor(cfg.Node)
 	}
 	return &Agent{
 		cfg:      cfg,

@@ -30,7 +30,11 @@ type registry struct {
 	expired  bool
 	// hang keeps syncs from returning until it is closed.
 	hang chan struct{}
+	// actsFor is the node that it was given.
+	actsFor string
 }
+
+func (r *registry) ActFor(node catalog.Node) { r.actsFor = node.Name }
 
 func (r *registry) SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
 	r.mu.Lock()
@@ -293,28 +297,6 @@ func (r *recorder) want(t *testing.T, want ...string) {
 	if diff := cmp.Diff(want, r.ids); diff != "" {
 		t.Errorf("checks handed over:\n%s", diff)
 	}
-}
-
-func TestChecksOfOwnAndOrphanedNodes(t *testing.T) {
-	checks := &recorder{}
-	run(t, Config{Checks: checks, Orphans: true}, nil, func(t *testing.T, _ *Agent, r *registry) {
-		external := catalog.Node{Name: "rds", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}}
-		other := catalog.Node{Name: "n2", Owner: node.Owner}
-		check := func(node, id string) catalog.Change {
-			return catalog.Change{Type: catalog.RecordCheck, Name: node, ID: id, Check: &catalog.Check{ID: id, Node: node}}
-		}
-		r.view.Apply(6, []catalog.Change{
-			{Type: catalog.RecordNode, Name: "n1", Node: &node}, check("n1", "own"),
-			{Type: catalog.RecordNode, Name: "n2", Node: &other}, check("n2", "other"),
-		})
-		time.Sleep(feedPause)
-		synctest.Wait()
-		checks.want(t, "own")
-		r.view.Apply(7, []catalog.Change{{Type: catalog.RecordNode, Name: "rds", Node: &external}, check("rds", "orphan")})
-		time.Sleep(orphanPause + feedPause)
-		synctest.Wait()
-		checks.want(t, "orphan", "own")
-	})
 }
 
 func TestMergeLeavesOutWhatCannotStand(t *testing.T) {

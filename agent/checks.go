@@ -11,7 +11,7 @@ import (
 const (
 	// feedPause spaces the hand-overs of checks, so that a storm of registrations costs a few and not one each.
 	feedPause = 10 * time.Millisecond
-	// orphanPause is how late the checks of nodes without an agent may be noticed.
+	// orphanPause is how often the nodes without an agent are looked at.
 	orphanPause = time.Second
 )
 
@@ -41,7 +41,8 @@ func (a *Agent) awaitChecks(ctx context.Context, index, revision uint64) {
 	}
 }
 
-// checks returns the checks of the agent's own node, and with Orphans those of nodes that nobody else looks after.
+// checks returns the checks of the agent's own node, and with Orphans those of the nodes without an agent of which the
+// View gives it the duty.
 func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
 	var list []*catalog.Check
 	if own != nil {
@@ -53,7 +54,7 @@ func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
 		return list
 	}
 	for _, n := range a.cfg.View.Nodes() {
-		if n == own || n.Node == nil || n.Node.Owner.Kind != catalog.OwnerPermanent {
+		if n == own || !n.Agentless() || !a.cfg.View.Holds(&a.cfg.Node, catalog.ChecksDuty(n.Name)) {
 			continue
 		}
 		for c := range n.AllChecks() {

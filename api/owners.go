@@ -89,8 +89,9 @@ func (o *owners) ask(ctx context.Context, question func(context.Context, Keeper)
 	}
 }
 
-// addRun says of a check on a node what is known of its runs.
+// addRun adds to a check on a node the node that runs it, and what is known of its runs.
 func (s *Server) addRun(c *client.CheckStatus, node string) {
+	c.Runner = s.view.Runner(node)
 	if s.cfg.Runs == nil {
 		return
 	}

@@ -213,7 +213,7 @@ func TestListsAndHealth(t *testing.T) {
 			`{"network":"host","ip":"10.0.0.1"}],"owner":{"kind":"session","ttl":"10s"},"checks":[{"id":"disk","name":"ping",` +
 			`"type":"tcp","status":"passing","since":"2026-01-02T03:04:05Z"}],"instance_count":3}]}`},
 		{"/checks?status=critical", `{"checks":[{"id":"b:1","node":"n1","instance":"b","service":"Web","name":"ping",` +
-			`"type":"tcp","status":"critical","output":"out of b:1","since":"2026-01-02T03:04:05Z"}]}`},
+			`"type":"tcp","status":"critical","output":"out of b:1","since":"2026-01-02T03:04:05Z","runner":"n1"}]}`},
 		{"/checks?service=nope", `{"checks":[]}`},
 		{"/checks?node=n2", `{"checks":[]}`},
 		{"/health", `{"ready":true,"revision":10,"age":"0s","node":"n1","version":"v0"}`},

@@ -56,6 +56,8 @@ type CheckStatus struct {
 	Output string `json:"output,omitempty"`
 	// Since is when the status last changed.
 	Since time.Time `json:"since,omitzero"`
+	// Runner is the node whose Koine runs it, or knows its outcome; empty if none does, and in answers about services.
+	Runner string `json:"runner,omitempty"`
 	// Run is what is known of its runs; nil where the server that answers does not run it, and in answers about services.
 	Run *catalog.CheckRun `json:"run,omitempty"`
 }

@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/koine-sd/koine/health"
 	"github.com/koine-sd/koine/registry"
@@ -12,9 +13,9 @@ import (
 // remover lets checks deregister what has been critical for too long.
 type remover struct{ registry *registry.Registry }
 
-// Deregister implements health.Deregisterer.
-func (r remover) Deregister(ctx context.Context, node, id string) error {
-	_, err := r.registry.Deregister(ctx, node, id)
+// DeregisterCritical implements health.Deregisterer.
+func (r remover) DeregisterCritical(ctx context.Context, node, check string, begun time.Time) error {
+	_, err := r.registry.DeregisterCritical(ctx, node, check, begun)
 	return err
 }
 

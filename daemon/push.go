@@ -2,55 +2,59 @@ package daemon
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/koine-sd/koine/api"
 	"github.com/koine-sd/koine/catalog"
 )
 
-const (
-	// pushPatience is how long a push waits for its check to be run: longer than the agent takes to notice the checks of
-	// a node that has no agent of its own.
-	pushPatience = 3 * time.Second
-	pushRetry    = 2 * time.Millisecond
-)
+// pushPatience bounds how long a push waits for its check to be run here. The agent hands it over some milliseconds after
+// the View has it.
+const pushPatience = 3 * time.Second
 
-// pusher hands pushed outcomes to whoever runs the checks. A registration is acknowledged when the View has it, and its
-// checks are run a moment later: an application that registers and pushes at once must not be told that its check is
-// not there.
+// checkRunner is the part of a health.Runner that takes pushes. Await waits until a check is run here.
+type checkRunner interface {
+	api.Pusher
+	Await(ctx context.Context, node, check string) error
+}
+
+// pusher hands pushed outcomes to the runner of checks. A registration is acknowledged when the View has it, and its checks
+// are run a moment later: an application that registers and pushes at once, to this process or to another, must not get
+// the answer that its check is not there.
 type pusher struct {
-	checks api.Pusher
-	view   *catalog.View
-	node   string
+	checks  checkRunner
+	barrier api.Barrier
+	view    *catalog.View
+	// node is the name of this host.
+	node string
 }
 
 // Push implements api.Pusher.
 func (p *pusher) Push(ctx context.Context, node, check string, status catalog.Status, output string) error {
-	patience, cancel := context.WithTimeout(ctx, pushPatience)
-	defer cancel()
-	again := time.NewTicker(pushRetry)
-	defer again.Stop()
-	for {
-		err := p.checks.Push(ctx, node, check, status, output)
-		if catalog.KindOf(err) != catalog.KindNotFound || !p.runsSoon(node, check) {
-			return err
-		}
-		select {
-		case <-again.C:
-		case <-patience.Done():
+	err := p.checks.Push(ctx, node, check, status, output)
+	if catalog.KindOf(err) != catalog.KindNotFound {
+		return err
+	}
+	if _, err := p.barrier.Barrier(ctx); err != nil { // another process may have registered it
+		return err
+	}
+	switch n := p.view.Node(node); {
+	case n == nil || n.Check(check) == nil:
+		return err
+	case n.Agentless(): // taken by the store, now that the View knows the check
+	case !strings.EqualFold(node, p.node):
+		return catalog.Errorf(catalog.KindConflict, "check %s is run by node %s itself", check, n.Name).
+			WithHint("push to the Koine of that node")
+	default:
+		patience, cancel := context.WithTimeout(ctx, pushPatience)
+		defer cancel()
+		if p.checks.Await(patience, node, check) != nil {
 			if ctx.Err() != nil { // "not found" would be a guess
 				return ctx.Err()
 			}
 			return err
 		}
 	}
-}
-
-// runsSoon tells whether a check is one that this process is about to run.
-func (p *pusher) runsSoon(node, check string) bool {
-	n := p.view.Node(node)
-	if n == nil || n.Check(check) == nil {
-		return false
-	}
-	return node == p.node || n.Node != nil && n.Node.Owner.Kind == catalog.OwnerPermanent
+	return p.checks.Push(ctx, node, check, status, output)
 }

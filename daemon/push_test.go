@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// runner takes pushes only some time after it was made, as one that has not been told of the checks yet.
+// runner takes pushes only some time after it was made, as one that has not been given the checks yet.
 type runner struct{ ready time.Time }
 
 func (r runner) Push(context.Context, string, string, catalog.Status, string) error {
@@ -19,15 +19,35 @@ func (r runner) Push(context.Context, string, string, catalog.Status, string) er
 	return nil
 }
 
-func viewOf(node catalog.Node, check string) *catalog.View {
+func (r runner) Await(ctx context.Context, _, _ string) error {
+	select {
+	case <-time.After(time.Until(r.ready)):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// lateView is a View that is behind until its barrier is waited for.
+type lateView struct {
+	view    *catalog.View
+	changes []catalog.Change
+}
+
+func (l lateView) Barrier(context.Context) (uint64, error) {
+	l.view.Apply(2, l.changes)
+	return 2, nil
+}
+
+func lateViewOf(node catalog.Node, check string) lateView {
 	view := catalog.NewView()
-	view.Load(1, []catalog.Change{
+	view.Load(1, nil)
+	return lateView{view, []catalog.Change{
 		{Type: catalog.RecordNode, Name: node.Name, Node: &node},
 		{Type: catalog.RecordCheck, Name: node.Name, ID: check, Check: &catalog.Check{
 			ID: check, Node: node.Name, Definition: catalog.Definition{Type: catalog.CheckTTL, TTL: catalog.Duration(time.Minute)},
 		}},
-	})
-	return view
+	}}
 }
 
 func TestPushWaitsForAFreshCheck(t *testing.T) {
@@ -36,24 +56,32 @@ func TestPushWaitsForAFreshCheck(t *testing.T) {
 		name, node, check string
 		owner             catalog.Owner
 		late, waits       time.Duration
-		found             bool
+		want              catalog.Kind // KindInternal for none
 	}{
-		{"run already", "here", "web:1", session, 0, 0, true},
-		{"run a moment later", "here", "web:1", session, 20 * time.Millisecond, 20 * time.Millisecond, true},
-		{"run late on a node without an agent", "away", "web:1", catalog.Owner{Kind: catalog.OwnerPermanent}, time.Second, time.Second, true},
-		{"never run", "here", "web:1", session, time.Hour, pushPatience, false},
-		{"no such check", "here", "web:2", session, time.Hour, 0, false},
-		{"run by another", "away", "web:1", session, time.Hour, 0, false},
+		{"run already", "here", "web:1", session, 0, 0, 0},
+		{"run a moment later", "here", "web:1", session, 20 * time.Millisecond, 20 * time.Millisecond, 0},
+		{"run a moment later, in other letters", "HERE", "web:1", session, 20 * time.Millisecond, 20 * time.Millisecond, 0},
+		{"never run", "here", "web:1", session, time.Hour, pushPatience, catalog.KindNotFound},
+		{"no such check", "here", "web:2", session, time.Hour, 0, catalog.KindNotFound},
+		{"no such node", "nowhere", "web:1", session, time.Hour, 0, catalog.KindNotFound},
+		{"run by another", "away", "web:1", session, time.Hour, 0, catalog.KindConflict},
+		{"of a node without an agent", "ext", "web:1", catalog.Owner{Kind: catalog.OwnerPermanent}, time.Hour, 0, catalog.KindNotFound},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				began := time.Now()
-				p := &pusher{
-					checks: runner{began.Add(tt.late)}, view: viewOf(catalog.Node{Name: tt.node, Owner: tt.owner}, "web:1"), node: "here",
+				node := tt.node
+				switch node {
+				case "HERE":
+					node = "here"
+				case "nowhere":
+					node = "elsewhere"
 				}
+				late := lateViewOf(catalog.Node{Name: node, Owner: tt.owner}, "web:1")
+				p := &pusher{checks: runner{began.Add(tt.late)}, barrier: late, view: late.view, node: "here"}
 				err := p.Push(t.Context(), tt.node, tt.check, catalog.Passing, "")
-				if (err == nil) != tt.found || err != nil && catalog.KindOf(err) != catalog.KindNotFound {
-					t.Errorf("Push = %v, found %v wanted", err, tt.found)
+				if (err == nil) != (tt.want == 0) || catalog.KindOf(err) != tt.want {
+					t.Errorf("Push = %v, want kind %v", err, tt.want)
 				}
 				if took := time.Since(began); took != tt.waits {
 					t.Errorf("Push took %v, want %v", took, tt.waits)

@@ -15,16 +15,18 @@ type View interface {
 	Node(name string) *catalog.NodeSnapshot
 	Service(name string) *catalog.Service
 	Instance(node, id string) *catalog.Endpoint
+	// Push returns what was pushed for a TTL check of a node without an agent.
+	Push(node, check string) *catalog.Push
 	Revision() uint64
 	// WaitList blocks until current does not return index.
 	WaitList(ctx context.Context, current func() uint64, index uint64) (uint64, error)
 }
 
-// aliasPause spaces the looks at the View, so that a storm of changes costs a few looks and not one each.
-const aliasPause = 10 * time.Millisecond
+// lookPause spaces the looks at the View, so that a storm of changes costs a few looks and not one each.
+const lookPause = 10 * time.Millisecond
 
-// followAliases brings the alias checks up to date whenever the View has changed.
-func (r *Runner) followAliases(ctx context.Context) {
+// followView brings the checks that follow the View up to date whenever it has changed.
+func (r *Runner) followView(ctx context.Context) {
 	if r.cfg.View == nil {
 		return
 	}
@@ -32,8 +34,8 @@ func (r *Runner) followAliases(ctx context.Context) {
 	defer timer.Stop()
 	for {
 		revision := r.cfg.View.Revision()
-		r.lookAtAliases(time.Now())
-		timer.Reset(aliasPause)
+		r.look(time.Now())
+		timer.Reset(lookPause)
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -45,11 +47,15 @@ func (r *Runner) followAliases(ctx context.Context) {
 	}
 }
 
-func (r *Runner) lookAtAliases(now time.Time) {
+func (r *Runner) look(now time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	for k, e := range r.aliases {
-		r.lookAtAlias(k, e, now)
+	for k, e := range r.followed {
+		if e.check.Type == catalog.CheckAlias {
+			r.lookAtAlias(k, e, now)
+		} else {
+			r.lookAtPush(k, e, now)
+		}
 	}
 }
 

@@ -22,7 +22,7 @@ func (r *Runner) Check(node, id string) (catalog.CheckRun, bool) {
 	}
 	return catalog.CheckRun{
 		FlapScore: e.state.Flaps.Score(), Damped: e.state.Damped,
-		Status: e.last.Status, Output: e.last.Output, Last: e.ran, Next: r.next(k, e),
+		Status: e.last.Status, Output: e.last.Output, Last: e.state.Ran, Next: r.next(k, e),
 	}, true
 }
 
@@ -32,6 +32,9 @@ func (r *Runner) next(k key, e *entry) time.Time {
 	case catalog.CheckAlias:
 		return time.Time{}
 	case catalog.CheckTTL:
+		if e.push != nil { // the store knows when it ends
+			return time.Time{}
+		}
 		if e.deadline.Before(time.Now()) { // it has turned critical already
 			return time.Time{}
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"math/rand/v2"
 	"time"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 const (
@@ -53,12 +55,30 @@ func (r *Runner) reported(k key, e *entry, sent *outcome, err error) time.Time {
 		e.pending, e.attempts = nil, 0
 		return time.Time{}
 	}
+	if catalog.KindOf(err) == catalog.KindConflict {
+		r.yield(k, e)
+		return time.Time{}
+	}
 	delay := retryDelay(e.attempts)
 	e.attempts++
 	if e.attempts == 1 {
 		r.log.Warn("report check", "node", e.check.Node, "check", k.id, "status", sent.status, "error", err)
 	}
 	return time.Now().Add(delay)
+}
+
+// yield forgets what a check has come to here while another process ran it. It goes on from what that one stored, until
+// Set takes it away or this process is the one that runs it. It is called with mu held.
+func (r *Runner) yield(k key, e *entry) {
+	r.log.Debug("check is run by another process", "node", e.check.Node, "check", e.check.ID)
+	check := e.check
+	if n := r.viewed(check.Node); n != nil {
+		if stored := n.Check(check.ID); stored != nil {
+			check = stored
+		}
+	}
+	r.stop(k)
+	r.start(k, check, time.Now())
 }
 
 // retryDelay returns the delay after a number of attempts, the last part of it by chance so that the checks of a node

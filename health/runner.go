@@ -26,7 +26,9 @@ const (
 )
 
 // Reporter is told of changes of status. A Runner calls it for many checks at once, for one check never twice at once,
-// and again with a growing delay after an error, until it succeeds or the check has a newer outcome.
+// and again with a growing delay after an error, until it succeeds or the check has a newer outcome. An error of
+// catalog.KindConflict says that another process runs the check: the outcome is dropped, and the check begins again from
+// what the View holds of it.
 type Reporter interface {
 	SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error
 }
@@ -72,8 +74,10 @@ type Runner struct {
 	// mu guards entries and what they point at. It is taken before a dispatcher's own lock, never after.
 	mu      sync.Mutex
 	entries map[key]*entry
-	// aliases are those of the entries that are alias checks.
-	aliases map[key]*entry
+	// followed are those of the entries that follow the View: aliases, and TTL checks whose pushes show there.
+	followed map[key]*entry
+	// added is closed, and made again, when a check is entered.
+	added chan struct{}
 }
 
 // entry is a check of the desired set.
@@ -82,17 +86,18 @@ type entry struct {
 	state State
 	// slot is when the latest run was due, jitter not counted.
 	slot time.Time
-	// deadline is when a TTL check turns critical.
+	// deadline is when a TTL check turns critical, or when its push counts as another run.
 	deadline time.Time
+	// push is the last push that was seen in the View; nil if there is none, or pushes come to the Runner itself.
+	push *catalog.Push
 	// pending is the newest outcome that the Reporter has not taken; attempts is how often it has refused it.
 	pending  *outcome
 	attempts int
 	// removing tells that the instance's deregistration is planned; refused is how often it has failed.
 	removing bool
 	refused  int
-	// last is the last result, its output cut to shownOutput, and ran when it came.
+	// last is the last result, its output cut to shownOutput.
 	last Result
-	ran  time.Time
 	// counted tells that the entry is counted among the damped checks.
 	counted bool
 }
@@ -119,7 +124,7 @@ func New(cfg Config) (*Runner, error) {
 	}
 	r := &Runner{
 		cfg: cfg, log: cfg.Logger, metrics: m, entries: make(map[key]*entry),
-		aliases: make(map[key]*entry), prober: &probers{scripts: cfg.EnableScripts, containers: cfg.Execer},
+		followed: make(map[key]*entry), added: make(chan struct{}), prober: &probers{scripts: cfg.EnableScripts, containers: cfg.Execer},
 	}
 	r.probes = newDispatcher(cfg.MaxConcurrent, r.runProbe)
 	r.probes.late = m.lateness
@@ -132,13 +137,13 @@ func New(cfg Config) (*Runner, error) {
 }
 
 // Run runs the checks until ctx ends and waits for the probes and reports that are under way. Outcomes that were not
-// reported by then are forgotten: whoever runs the checks next comes to its own. Run may be called once. It returns nil.
+// reported by then are forgotten: the next runner reports its own. Run may be called once. It returns nil.
 func (r *Runner) Run(ctx context.Context) error {
 	var loops sync.WaitGroup
 	for _, d := range []*dispatcher{r.probes, r.expiries, r.reports, r.removals} {
 		loops.Go(func() { d.run(ctx) })
 	}
-	loops.Go(func() { r.followAliases(ctx) })
+	loops.Go(func() { r.followView(ctx) })
 	loops.Wait()
 	return nil
 }
@@ -162,13 +167,13 @@ func (r *Runner) Set(checks []*catalog.Check) {
 		desired[k] = true
 		e, ok := r.entries[k]
 		switch {
-		case ok && e.check.SameDeclaration(check):
-			r.repair(k, e, check.Status)
-		case ok && e.check.SameTarget(check):
-			r.adjust(k, e, check, now)
-		default:
+		case !ok || !e.check.SameTarget(check) || e.outlived(check):
 			r.stop(k)
 			r.start(k, check, now)
+		case e.check.SameDeclaration(check):
+			r.repair(k, e, check.Status)
+		default:
+			r.adjust(k, e, check, now)
 		}
 	}
 	for k := range r.entries {
@@ -179,10 +184,17 @@ func (r *Runner) Set(checks []*catalog.Check) {
 	r.metrics.checks.Set(float64(len(r.entries)))
 }
 
+// outlived reports whether the check was registered again since a status was pushed for it.
+func (e *entry) outlived(check *catalog.Check) bool {
+	return e.push != nil && e.check.CreateRevision != check.CreateRevision
+}
+
 // start enters a check. It is called with mu held.
 func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
 	e := &entry{check: check, state: Begin(check, now)}
 	r.entries[k] = e
+	close(r.added)
+	r.added = make(chan struct{})
 	r.begin(k, e, now)
 }
 
@@ -192,7 +204,7 @@ func (r *Runner) adjust(k key, e *entry, check *catalog.Check, now time.Time) {
 	r.probes.remove(k)
 	r.removals.remove(k)
 	r.metrics.forget(e)
-	e.check, e.removing, e.refused = check, false, 0
+	e.check, e.push, e.removing, e.refused = check, nil, false, 0
 	r.begin(k, e, now)
 	r.repair(k, e, check.Status)
 	r.plan(k, e)
@@ -206,13 +218,17 @@ func (r *Runner) begin(k key, e *entry, now time.Time) {
 	case catalog.CheckTTL:
 		e.deadline = now.Add(time.Duration(check.TTL))
 		r.expiries.schedule(k, e.deadline)
+		if _, shared := r.shares(check.Node); shared {
+			r.followed[k] = e
+			r.lookAtPush(k, e, now)
+		}
 		return
 	case catalog.CheckAlias:
-		r.aliases[k] = e
+		r.followed[k] = e
 		r.lookAtAlias(k, e, now)
 		return
 	}
-	first, slot := firstRun(now, interval(check), rand.Float64(), rand.Float64())
+	first, slot := firstRun(now, interval(&check.Definition), rand.Float64(), rand.Float64())
 	e.slot = slot
 	r.probes.schedule(k, first)
 }
@@ -238,7 +254,7 @@ func (r *Runner) stop(k key) {
 		r.metrics.forget(e)
 	}
 	delete(r.entries, k)
-	delete(r.aliases, k)
+	delete(r.followed, k)
 }
 
 // repair reports a running check's outcome again if the store holds another one. It is called with mu held.
@@ -247,35 +263,6 @@ func (r *Runner) repair(k key, e *entry, stored catalog.Status) {
 		return
 	}
 	r.tell(k, e)
-}
-
-// Push takes the status of a TTL check from its application; it holds until the check's TTL has passed without another
-// push. A change is reported in the background. The error is of KindNotFound if there is no such check, of KindInvalid
-// if it is not a TTL check or status is none.
-func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Status, output string) error {
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	if !status.Valid() {
-		return catalog.Errorf(catalog.KindInvalid, "check %s cannot be %q", id, status).
-			WithHint("use passing, warning or critical")
-	}
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	k := keyOf(node, id)
-	e, ok := r.entries[k]
-	if !ok {
-		return catalog.Errorf(catalog.KindNotFound, "node %s runs no check %s", node, id)
-	}
-	if e.check.Type != catalog.CheckTTL {
-		return catalog.Errorf(catalog.KindInvalid, "check %s is of type %s", id, e.check.Type).
-			WithHint("only the status of a ttl check can be pushed")
-	}
-	now := time.Now()
-	e.deadline = now.Add(time.Duration(e.check.TTL))
-	r.expiries.schedule(k, e.deadline)
-	r.step(k, e, Result{Status: status, Output: output}, now)
-	return nil
 }
 
 // runProbe runs a check once and returns when it runs next.
@@ -299,7 +286,7 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	r.metrics.ran(check.Type, now.Sub(started))
 	r.step(k, e, result, now)
 	var at time.Time
-	e.slot, at = nextRun(e.slot, interval(check), now, 2*rand.Float64()-1)
+	e.slot, at = nextRun(e.slot, interval(&check.Definition), now, 2*rand.Float64()-1)
 	return at
 }
 
@@ -312,26 +299,10 @@ func (r *Runner) probeOnce(ctx context.Context, check *catalog.Check) Result {
 	return r.prober.probe(ctx, &check.Definition)
 }
 
-// expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not.
-func (r *Runner) expire(_ context.Context, k key) time.Time {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	e, ok := r.entries[k]
-	if !ok {
-		return time.Time{}
-	}
-	now := time.Now()
-	if now.Before(e.deadline) {
-		return e.deadline
-	}
-	r.step(k, e, Result{Status: catalog.Critical, Output: "no status was pushed within " + e.check.TTL.String()}, now)
-	return time.Time{}
-}
-
 // step applies a result to a check and has a change reported. It is called with mu held.
 func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	before := e.state
-	e.last, e.ran = Result{result.Status, cut(result.Output, shownOutput)}, now
+	e.last = Result{result.Status, cut(result.Output, shownOutput)}
 	r.metrics.came(e.check.Type, result.Status)
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
@@ -352,8 +323,8 @@ func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 }
 
 // interval returns the time between two runs of a check, which is never 0.
-func interval(check *catalog.Check) time.Duration {
-	return max(check.Interval.Or(catalog.DefaultInterval), catalog.MinInterval)
+func interval(def *catalog.Definition) time.Duration {
+	return max(def.Interval.Or(catalog.DefaultInterval), catalog.MinInterval)
 }
 
 // nextRun returns the first slot of the timetable after now that is not the given one, and when the run of that slot

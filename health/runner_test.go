@@ -23,7 +23,9 @@ type recorder struct {
 	reports []string
 	// refuse makes that many calls fail.
 	refuse int
-	calls  int
+	// refusal is what every call gets; nil for none.
+	refusal error
+	calls   int
 }
 
 func (r *recorder) SetCheck(_ context.Context, node, id string, status catalog.Status, output string) error {
@@ -34,8 +36,24 @@ func (r *recorder) SetCheck(_ context.Context, node, id string, status catalog.S
 		r.refuse--
 		return errors.New("store is away")
 	}
+	if r.refusal != nil {
+		return r.refusal
+	}
 	r.reports = append(r.reports, fmt.Sprintf("%s/%s %s %s", node, id, status, output))
 	return nil
+}
+
+// answer sets what every call gets from now on; called returns how many calls there were.
+func (r *recorder) answer(refusal error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.refusal = refusal
+}
+
+func (r *recorder) called() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.calls
 }
 
 func (r *recorder) take() []string {

@@ -21,8 +21,9 @@ type State struct {
 	Output string
 	// Since is when Status last changed.
 	Since time.Time
-	// Begun is when the check was begun here: what it was before is hearsay.
-	Begun time.Time
+	// Begun is when this process started the check, or went on after it stood still. DeregisterAt never counts the time
+	// before it. Ran is when the last result came; zero before the first.
+	Begun, Ran time.Time
 	// Successes counts the results in a row that were not critical, Failures those that were. One of them is 0.
 	Successes, Failures int
 	// Settled tells that an outcome is stored for the check. The first outcome of a check that is not settled counts
@@ -71,6 +72,10 @@ func (s State) Step(def *catalog.Definition, r Result, now time.Time) (State, bo
 		r.Status = catalog.Critical
 	}
 	next := s.count(r.Status)
+	if s.idle(def, now) {
+		next.Begun = now
+	}
+	next.Ran = now
 	status := next.judge(def, r.Status)
 	ran := s.Successes+s.Failures > 0 // the status before the first run was no outcome of a run
 	next.Flaps = s.Flaps.Next(ran && flips(s.undamped(), status))
@@ -119,6 +124,17 @@ func (s State) DeregisterAt(def *catalog.Definition) (time.Time, bool) {
 		from = s.Begun
 	}
 	return from.Add(time.Duration(def.DeregisterAfter)), true
+}
+
+// idleGrace is added to the time within which a polled check must run, for a process that is busy.
+const idleGrace = 10 * time.Second
+
+// idle reports whether the last result is so long ago that nobody has looked meanwhile: the process stood still.
+func (s State) idle(def *catalog.Definition, now time.Time) bool {
+	if s.Ran.IsZero() || def.Type == catalog.CheckTTL || def.Type == catalog.CheckAlias {
+		return false
+	}
+	return now.Sub(s.Ran) > 3*interval(def)+def.Timeout.Or(catalog.DefaultTimeout)+idleGrace
 }
 
 // maxCount keeps the counters of a check that runs for years from overflowing.

@@ -69,12 +69,12 @@ func TestStepKeepsOutputAndTimeOfTheChange(t *testing.T) {
 	s := State{Status: catalog.Critical, Settled: true}
 	s, _ = s.Step(def, Result{catalog.Passing, "first"}, t1)
 	s, changed := s.Step(def, Result{catalog.Passing, "second"}, t2)
-	want := State{Status: catalog.Passing, Output: "first", Since: t1, Successes: 2, Settled: true}
+	want := State{Status: catalog.Passing, Output: "first", Since: t1, Ran: t2, Successes: 2, Settled: true}
 	if diff := cmp.Diff(want, s); changed || diff != "" {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
 	}
 	s, changed = s.Step(def, Result{"odd", "third"}, t3)
-	want = State{Status: catalog.Critical, Output: "third", Since: t3, Failures: 1, Settled: true, Flaps: 1}
+	want = State{Status: catalog.Critical, Output: "third", Since: t3, Ran: t3, Failures: 1, Settled: true, Flaps: 1}
 	if diff := cmp.Diff(want, s); !changed || diff != "" {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
 	}

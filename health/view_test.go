@@ -119,6 +119,7 @@ type lateView struct{ at **catalog.View }
 func (v lateView) Node(name string) *catalog.NodeSnapshot     { return (*v.at).Node(name) }
 func (v lateView) Service(name string) *catalog.Service       { return (*v.at).Service(name) }
 func (v lateView) Instance(node, id string) *catalog.Endpoint { return (*v.at).Instance(node, id) }
+func (v lateView) Push(node, check string) *catalog.Push      { return (*v.at).Push(node, check) }
 func (v lateView) Revision() uint64                           { return (*v.at).Revision() }
 func (v lateView) WaitList(ctx context.Context, current func() uint64, index uint64) (uint64, error) {
 	return (*v.at).WaitList(ctx, current, index)
@@ -167,7 +168,7 @@ type remover struct {
 	refuse error
 }
 
-func (r *remover) Deregister(_ context.Context, node, id string) error {
+func (r *remover) DeregisterCritical(_ context.Context, node, id string, _ time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls++
@@ -204,16 +205,16 @@ func TestDeregister(t *testing.T) {
 		h.after(55 * time.Second)
 		rm.expect(t, 0, "")
 		h.after(time.Hour)
-		rm.expect(t, 1, "n1/web-1")
+		rm.expect(t, 1, "n1/web")
 		h.prober.set("ok", catalog.Critical, "")
 		h.after(50 * time.Second)
 		h.prober.set("ok", catalog.Passing, "") // just in time
 		h.after(50 * time.Second)
 		h.prober.set("ok", catalog.Critical, "")
 		h.after(50 * time.Second)
-		rm.expect(t, 1, "n1/web-1")
+		rm.expect(t, 1, "n1/web")
 		h.after(20 * time.Second)
-		rm.expect(t, 2, "n1/web-1 n1/ok-1")
+		rm.expect(t, 2, "n1/web n1/ok")
 	}, func() { *w = *newWorld() })
 }
 
@@ -231,7 +232,7 @@ func TestDeregisterIsTriedAgain(t *testing.T) {
 		rm.refuse = nil
 		rm.mu.Unlock()
 		h.after(20 * time.Second)
-		rm.expect(t, -1, "n1/web-1")
+		rm.expect(t, -1, "n1/web")
 		if got, _ := gathered(t, registry, "koine_health_deregistrations_total", "ok"); got != 1 {
 			t.Errorf("%v deregistrations are counted", got)
 		}
@@ -242,7 +243,7 @@ func TestDeregisterIsTriedAgain(t *testing.T) {
 			h.Set(nil)
 			h.Set([]*catalog.Check{deregistering("db", "db-1")})
 			h.after(time.Hour)
-			rm.expect(t, 1, "n1/web-1")
+			rm.expect(t, 1, "n1/web")
 		}
 	}, func() { *w = *newWorld() })
 }

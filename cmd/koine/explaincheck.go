@@ -22,6 +22,9 @@ func describeCheck(line func(what, format string, args ...any), c *client.CheckS
 	}
 	more(c.Output)
 	if c.Run == nil {
+		if c.Runner != "" {
+			more("run by the Koine of node " + c.Runner)
+		}
 		return
 	}
 	more(runsOf(c))

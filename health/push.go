@@ -1,0 +1,131 @@
+package health
+
+import (
+	"context"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// Sharer is a Reporter that takes pushes for the checks of nodes without an agent: any process may be pushed to, and the
+// one that runs the check sees what was pushed in the View. Where the Reporter is no Sharer, or there is no View, each
+// Runner takes the pushes for the checks that it runs.
+type Sharer interface {
+	PushCheck(ctx context.Context, node, id string, status catalog.Status, output string) error
+}
+
+// Push takes the status of a TTL check from its application; it holds until the check's TTL has passed without another
+// push. A change is reported in the background. The error is of KindNotFound if there is no such check here, of KindInvalid
+// if it is not a TTL check or status is none, and otherwise the Sharer's.
+func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Status, output string) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if !status.Valid() {
+		return (&catalog.Check{ID: id}).AcceptsPush(status)
+	}
+	if sharer, ok := r.shares(node); ok {
+		return sharer.PushCheck(ctx, node, id, status, CutOutput(output))
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	k := keyOf(node, id)
+	e, ok := r.entries[k]
+	if !ok {
+		return catalog.Errorf(catalog.KindNotFound, "node %s runs no check %s", node, id)
+	}
+	if err := e.check.AcceptsPush(status); err != nil {
+		return err
+	}
+	r.take(k, e, Result{Status: status, Output: output}, time.Now())
+	return nil
+}
+
+// Await waits until a check is run here.
+func (r *Runner) Await(ctx context.Context, node, id string) error {
+	for {
+		r.mu.Lock()
+		_, ok := r.entries[keyOf(node, id)]
+		added := r.added
+		r.mu.Unlock()
+		if ok {
+			return nil
+		}
+		select {
+		case <-added:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// take takes a pushed status, which holds for the check's TTL. It is called with mu held.
+func (r *Runner) take(k key, e *entry, pushed Result, now time.Time) {
+	e.deadline = now.Add(time.Duration(e.check.TTL))
+	r.expiries.schedule(k, e.deadline)
+	r.step(k, e, pushed, now)
+}
+
+// shares returns the Sharer that takes the pushes for a node's checks; false if they are the Runner's own.
+func (r *Runner) shares(node string) (Sharer, bool) {
+	sharer, ok := r.cfg.Reporter.(Sharer)
+	if !ok {
+		return nil, false
+	}
+	n := r.viewed(node)
+	return sharer, n != nil && n.Agentless()
+}
+
+// viewed returns a node as the View has it, or nil.
+func (r *Runner) viewed(node string) *catalog.NodeSnapshot {
+	if r.cfg.View == nil {
+		return nil
+	}
+	return r.cfg.View.Node(node)
+}
+
+// lookAtPush brings a check up to date with what was pushed for it to any process. It is called with mu held.
+func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
+	push := r.cfg.View.Push(e.check.Node, e.check.ID)
+	if push != nil && !push.For(e.check) {
+		push = nil
+	}
+	switch before := e.push; {
+	case push == nil && before == nil: // nothing was pushed since the check was begun: its deadline counts
+	case push == nil:
+		e.push = nil
+		r.expiries.remove(k)
+		r.step(k, e, silent(e.check), now)
+	case before == nil || push.ModRevision != before.ModRevision:
+		e.push = push
+		r.take(k, e, Result{push.Status, push.Output}, now)
+	}
+}
+
+// silent is the result of a TTL check to which nothing was pushed in time.
+func silent(check *catalog.Check) Result {
+	return critical("no status was pushed within %s", check.TTL)
+}
+
+// expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not. Where what was
+// pushed shows in the View, it has a deadline only until the first push: the View shows the end of what was pushed. Then
+// each TTL counts as a run.
+func (r *Runner) expire(_ context.Context, k key) time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	e, ok := r.entries[k]
+	if !ok {
+		return time.Time{}
+	}
+	now := time.Now()
+	switch {
+	case now.Before(e.deadline):
+		return e.deadline
+	case e.push != nil:
+		e.deadline = now.Add(time.Duration(e.check.TTL))
+		r.step(k, e, Result{e.push.Status, e.push.Output}, now)
+		return e.deadline
+	}
+	r.step(k, e, silent(e.check), now)
+	return time.Time{}
+}
