@@ -60,8 +60,12 @@ type Config struct {
 
 // Agent looks after one host.
 type Agent struct {
-	cfg     Config
+	cfg Config
+	// release takes back what keeps the View from being ready; ready says that this was done. Only the goroutine that
+	// declares the node touches them, and rivalry.
 	release func()
+	ready   bool
+	rivalry rivalry
 	// synced is the stage from a declaration to its handing over to the registry.
 	synced prometheus.Histogram
 
@@ -108,11 +112,16 @@ func New(cfg Config) (*Agent, error) {
 	return &Agent{
 		cfg:      cfg,
 		synced:   meter.Stage(cfg.Metrics, "sync"),
-		release:  cfg.View.Hold("the first look at this host (" + strings.Join(cfg.Sources, ", ") + ")"),
+		release:  cfg.View.Hold(cfg.firstLook()),
 		declared: make(map[string]declaration),
 		gone:     make(map[string]map[string]string),
 		changed:  make(chan struct{}, 1),
 	}, nil
+}
+
+// firstLook is what the View waits for until the first sync.
+func (c *Config) firstLook() string {
+	return "the first look at this host (" + strings.Join(c.Sources, ", ") + ")"
 }
 
 // Declare replaces what a source has found. It never blocks.
@@ -177,11 +186,14 @@ func (a *Agent) Held(source string) []catalog.Registration {
 }
 
 // Run looks after the host until the context ends. The node's session is left to run out: an agent that comes back soon
-// finds everything in place.
+// finds everything in place. The error is of catalog.KindConflict if another host has the node's name, and is alive for
+// longer than a former session of this host could be.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.cfg.View.WaitLoaded(ctx); err != nil {
 		return nil // stopped before there was anything to look after
 	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
 	var wg sync.WaitGroup
 	wg.Go(func() { a.followNode(ctx) })
 	if a.cfg.Checks != nil {
@@ -189,9 +201,10 @@ func (a *Agent) Run(ctx context.Context) error {
 	}
 	a.awaitSources(ctx)
 	wg.Go(func() { a.keepAlive(ctx) })
-	a.keepSynced(ctx)
+	err := a.keepSynced(ctx)
+	cancel()
 	wg.Wait()
-	return nil
+	return err
 }
 
 // awaitSources waits until every source has declared something, or the grace is over.
@@ -220,16 +233,19 @@ func (a *Agent) silent() []string {
 	})
 }
 
-// keepSynced declares the node at once, and after every change.
-func (a *Agent) keepSynced(ctx context.Context) {
+// keepSynced declares the node at once, and after every change. It returns an error if another host has its name.
+func (a *Agent) keepSynced(ctx context.Context) error {
 	last := &outcome{logger: a.cfg.Logger}
 	for ctx.Err() == nil {
-		a.syncUntilDone(ctx, last)
+		if err := a.syncUntilDone(ctx, last); err != nil {
+			return err
+		}
 		select {
 		case <-ctx.Done():
 		case <-a.changed:
 		}
 	}
+	return nil
 }
 
 // keepAlive renews the node's session, however long a sync takes. Where that fails the node is declared, which opens a
@@ -244,6 +260,10 @@ func (a *Agent) keepAlive(ctx context.Context) {
 			return
 		case <-ticker.C:
 		}
+		if a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)) != nil { // the session under this name is another host's
+			a.wake()
+			continue
+		}
 		renewal, cancel := context.WithTimeout(ctx, interval)
 		err := a.cfg.Registry.RenewNode(renewal, a.cfg.Node.Name)
 		cancel()
@@ -253,8 +273,8 @@ func (a *Agent) keepAlive(ctx context.Context) {
 	}
 }
 
-// syncUntilDone declares the node until the catalog has taken it.
-func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) {
+// syncUntilDone declares the node until the catalog has taken it. It returns an error if another host has its name.
+func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) error {
 	var fresh news
 	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
 		fresh.join(a.takeNews())
@@ -263,14 +283,18 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) {
 		begun := time.Now()
 		result, err := a.cfg.Registry.SyncNode(ctx, state)
 		last.report(append(complaints, result.Conflicts...), err)
+		if given := a.noteRival(err); given != nil {
+			return given
+		}
 		if err == nil {
 			if !fresh.declared.IsZero() {
 				a.synced.Observe(begun.Sub(fresh.declared).Seconds())
 			}
 			if a.cfg.View.WaitRevision(ctx, result.Revision) == nil {
 				a.release()
+				a.ready = true
 			}
-			return
+			return nil
 		}
 		timer := time.NewTimer(delay)
 		select {
@@ -280,6 +304,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) {
 		}
 		timer.Stop()
 	}
+	return nil
 }
 
 // state returns what the node is declared to be now.

@@ -45,7 +45,7 @@ func (a *Agent) awaitChecks(ctx context.Context, index, revision uint64) {
 // View gives it the duty.
 func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
 	var list []*catalog.Check
-	if own != nil {
+	if own != nil && a.rivalIn(own) == nil {
 		for c := range own.AllChecks() {
 			list = append(list, c)
 		}

@@ -204,3 +204,71 @@ func TestOneRunnerEach(t *testing.T) {
 		return wrong
 	})
 }
+
+// TestNodeNameIsTaken starts a host under a name that another host has: it ends, says why, and leaves the other alone.
+func TestNodeNameIsTaken(t *testing.T) {
+	address := enginetest.Etcd(t)
+	etcd, err := clientv3.New(clientv3.Config{Endpoints: []string{address}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = etcd.Close() }()
+	var put *clientv3.PutResponse
+	for key, value := range map[string]string{
+		"koine/node/twin":  `{"v":1,"name":"twin","id":"first","owner":{"kind":"session","ttl":"1s"}}`,
+		"koine/alive/twin": `{"v":1,"session":"7b"}`,
+	} {
+		if put, err = etcd.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	second, err := New(Config{
+		Node: "twin", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off, Engine: engine.Scheme + address, SessionTTL: time.Second, DataDir: t.TempDir(),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = second.Run(t.Context())
+	if catalog.KindOf(err) != catalog.KindConflict || !strings.Contains(err.Error(), "node twin is alive under another id") ||
+		!strings.Contains(err.Error(), "--node") {
+		t.Errorf("the second host of the name ended with: %v", err)
+	}
+	if second.View().Ready() {
+		t.Error("the second host was ready")
+	}
+	kept, err := etcd.Get(t.Context(), "koine/", clientv3.WithPrefix())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kv := range kept.Kvs {
+		if kv.ModRevision > put.Header.Revision {
+			t.Errorf("%s was written: %s", kv.Key, kv.Value)
+		}
+	}
+}
+
+// TestFormerSelfIsWaitedFor has a host come back without its data directory: its own former session ends by itself.
+func TestFormerSelfIsWaitedFor(t *testing.T) {
+	etcd := engine.Scheme + enginetest.Etcd(t)
+	cfg := Config{Node: "self", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off, Engine: etcd, SessionTTL: 2 * time.Second, DataDir: t.TempDir()}
+	before, err := New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- before.Run(ctx) }()
+	if err := before.View().WaitReady(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	id := before.View().Node("self").Node.ID
+	cancel()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	cfg.DataDir = t.TempDir()
+	after := runDaemon(t, cfg)
+	if node := after.View().Node("self"); node.Node.ID == id || !node.Alive {
+		t.Errorf("node is %+v, had id %s", node.Node, id)
+	}
+}

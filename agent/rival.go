@@ -1,0 +1,126 @@
+package agent
+
+import (
+	"errors"
+	"time"
+
+	"github.com/koine-sd/koine/catalog"
+)
+
+// rivalGrace is how much longer than its TTL a session may last that nobody renews.
+const rivalGrace = 2 * time.Second
+
+// rivalry is what is known of a host that is alive under this node's name and another id. It may be this host itself: its
+// former session, from before it lost its data directory, which ends by itself.
+type rivalry struct {
+	// last is when the rival was met last; zero if there is none, or if something else went wrong since. met is for how
+	// long it has been met at each attempt.
+	last time.Time
+	met  time.Duration
+	// withdraw takes back what the View says of it.
+	withdraw func()
+}
+
+// verdict is what to do about a rival.
+type verdict uint8
+
+const (
+	// unopposed: there is no rival.
+	unopposed verdict = iota
+	// wait: it may be a former session of this host, or this host has served already.
+	wait
+	// giveUp: it is another host, and was there first.
+	giveUp
+)
+
+// judge decides what to do after a sync, about a rival that has been met at each attempt for a time. A host that was ready
+// goes on serving and tries again until the rival is gone. One that was not is the newcomer: it gives up once the rival's
+// session has lasted for longer than one that nobody renews.
+func judge(err error, met, ttl time.Duration, ready bool) verdict {
+	switch {
+	case catalog.KindOf(err) != catalog.KindConflict:
+		return unopposed
+	case !ready && met > ttl+rivalGrace:
+		return giveUp
+	default:
+		return wait
+	}
+}
+
+// metUntil returns for how long the rival has been met. A process that stood still between two attempts has not met it
+// meanwhile: by the next attempt its session may have ended.
+func (r *rivalry) metUntil(now time.Time) time.Duration {
+	if r.last.IsZero() {
+		return 0
+	}
+	return r.met + min(now.Sub(r.last), 2*retryMax)
+}
+
+// noteRival looks at what came of a sync, and says in the View if another host has the node's name. It returns an error if
+// that host stays.
+func (a *Agent) noteRival(err error) error {
+	met := a.rivalry.metUntil(time.Now())
+	switch judge(err, met, a.rivalTTL(), a.ready) {
+	case unopposed:
+		a.endRivalry()
+	case wait:
+		if a.rivalry.last.IsZero() {
+			a.beginRivalry(message(err))
+		}
+		a.rivalry.last, a.rivalry.met = time.Now(), met
+	case giveUp:
+		return catalog.Errorf(catalog.KindConflict, "%s: another host renews its session", message(err)).
+			WithHint("give one of the two hosts another name with --node")
+	}
+	return nil
+}
+
+// beginRivalry says of a rival in the View: as what this host waits for, or, once it has served, as its problem.
+func (a *Agent) beginRivalry(what string) {
+	if a.ready {
+		a.rivalry.withdraw = a.cfg.View.Problem(what)
+		return
+	}
+	a.waitFor("the end of another session: " + what)
+	a.rivalry.withdraw = func() { a.waitFor(a.cfg.firstLook()) }
+}
+
+func (a *Agent) endRivalry() {
+	if a.rivalry.withdraw != nil {
+		a.rivalry.withdraw()
+	}
+	a.rivalry = rivalry{}
+}
+
+// waitFor holds the View for another reason than before.
+func (a *Agent) waitFor(what string) {
+	former := a.release
+	a.release = a.cfg.View.Hold(what)
+	former()
+}
+
+// rivalTTL is how long the session of another host lasts by itself.
+func (a *Agent) rivalTTL() time.Duration {
+	ttl := a.cfg.Node.Owner.TTL
+	if rival := a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)); rival != nil {
+		ttl = max(ttl, rival.Owner.TTL)
+	}
+	return time.Duration(ttl)
+}
+
+// rivalIn returns the record under the node's name if it is that of another host that is alive.
+func (a *Agent) rivalIn(node *catalog.NodeSnapshot) *catalog.Node {
+	if node == nil || node.Node == nil || node.Session == "" || node.Node.ID == a.cfg.Node.ID {
+		return nil
+	}
+	return node.Node
+}
+
+// message returns an error's message without its hint.
+func message(err error) string {
+	var known *catalog.Error
+	if errors.As(err, &known) {
+		return known.Message
+	}
+	return err.Error()
+}
