@@ -97,9 +97,8 @@ func TestPushThatIsCutShort(t *testing.T) {
 		session := catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(time.Second)}
 		ctx, cancel := context.WithTimeout(t.Context(), pushPatience/2)
 		defer cancel()
-		p := &pusher{
-			checks: runner{time.Now().Add(time.Hour)}, view: viewOf(catalog.Node{Name: "here", Owner: session}, "web:1"), node: "here",
-		}
+		late := lateViewOf(catalog.Node{Name: "here", Owner: session}, "web:1")
+		p := &pusher{checks: runner{time.Now().Add(time.Hour)}, barrier: late, view: late.view, node: "here"}
 		if err := p.Push(ctx, "here", "web:1", catalog.Passing, ""); catalog.KindOf(err) == catalog.KindNotFound {
 			t.Errorf("Push = %v", err)
 		}
