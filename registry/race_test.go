@@ -97,7 +97,7 @@ func TestWritesOfAStateThatHasGoneAreRefused(t *testing.T) {
 			func(t *testing.T, r *Registry) *write {
 				w := &write{}
 				w.stillThere(instanceKey("n1", "a"), r.view.Revision())
-				w.deleteInstance(r.view.Instance("n1", "a"), "")
+				w.deleteInstance(r.view.Instance("n1", "a"))
 				return w
 			},
 			func(t *testing.T, r *Registry) error {

@@ -164,8 +164,10 @@ func TestReasonsAreThoseOfWritesThatWereMade(t *testing.T) {
 	position := r.view.EventPosition()
 	refused, made := &write{done: make(chan outcome, 1)}, &write{done: make(chan outcome, 1)}
 	refused.absent(instanceKey("n1", "x"))
-	refused.deleteInstance(r.view.Instance("n1", "x"), "refused")
-	made.deleteInstance(r.view.Instance("n1", "y"), "made")
+	refused.deleteInstance(r.view.Instance("n1", "x"))
+	refused.because(instanceKey("n1", "x"), "refused")
+	made.deleteInstance(r.view.Instance("n1", "y"))
+	made.because(instanceKey("n1", "y"), "made")
 	r.writes.commitGroup(t.Context(), []*write{refused, made})
 	if o := <-made.done; o.err != nil || !o.held {
 		t.Fatalf("write is %+v", o)

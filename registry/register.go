@@ -202,7 +202,8 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 	for _, c := range e.Checks {                  // they may belong to another instance by now
 		w.unchangedSince(checkKey(node, c.ID), revision)
 	}
-	w.deleteInstance(e, why)
+	w.deleteInstance(e)
+	w.because(instanceKey(e.Instance.Node, e.ID), why)
 	if e.Owner.Declared() {
 		w.unchangedSince(syncKey(node), revision)
 		w.touch(node)
@@ -221,10 +222,8 @@ func ownedBy(ctx context.Context, i *catalog.Instance) error {
 }
 
 // deleteInstance deletes an instance and its checks.
-func (w *write) deleteInstance(e *catalog.Endpoint, why string) {
-	key := instanceKey(e.Instance.Node, e.ID)
-	w.delete(key)
-	w.because(key, why)
+func (w *write) deleteInstance(e *catalog.Endpoint) {
+	w.delete(instanceKey(e.Instance.Node, e.ID))
 	for _, c := range e.Checks {
 		w.delete(checkKey(e.Instance.Node, c.ID))
 	}

@@ -72,7 +72,7 @@ func planPurge(node *catalog.NodeSnapshot, revision uint64, maxBytes int) *write
 		if !e.Owner.Declared() {
 			others = true
 		} else if w.bytes < maxBytes/2 {
-			w.deleteInstance(e, "")
+			w.deleteInstance(e)
 		}
 	}
 	if !others {
