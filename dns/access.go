@@ -10,12 +10,12 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// AllowAny in Config.Allow has the queries of all clients passed on.
+// AllowAny in Config.Allow forwards the queries of every client.
 const AllowAny = "any"
 
-// access decides whose queries for other names are passed on to the upstream resolvers. A server that passes on the queries
-// of all clients is an open resolver, which attackers hide behind to flood third parties (RFC 5358). The names of the server's
-// own domains are answered to every client.
+// access decides which clients' queries for other names are forwarded to the upstream resolvers. A server that forwards
+// the queries of all clients is an open resolver, which attackers hide behind to flood third parties (RFC 5358). Names
+// of the server's own domains are answered for every client.
 type access struct {
 	any   bool
 	given []netip.Prefix
@@ -44,7 +44,7 @@ func newAccess(allow []string) (*access, error) {
 	return a, nil
 }
 
-// parsePrefix reads a range in CIDR notation, or an address as the range of it alone.
+// parsePrefix reads a range in CIDR notation, or a single address as a range of one.
 func parsePrefix(text string) (netip.Prefix, bool) {
 	if ip, err := netip.ParseAddr(text); err == nil && ip.Zone() == "" {
 		ip = ip.Unmap()
@@ -57,7 +57,7 @@ func parsePrefix(text string) (netip.Prefix, bool) {
 	return prefix.Masked(), true
 }
 
-// permits reports whether the queries of a client at this address are passed on.
+// permits reports whether the queries of a client at this address are forwarded.
 func (a *access) permits(ip netip.Addr) bool {
 	ip = ip.Unmap().WithZone("")
 	within := func(p netip.Prefix) bool { return p.Contains(ip) }
@@ -69,13 +69,13 @@ func (a *access) permits(ip netip.Addr) bool {
 func (a *access) readOwn() {
 	addresses, err := net.InterfaceAddrs()
 	if err != nil {
-		return // keep the subnets of the last time
+		return // keep the subnets of the last successful read
 	}
 	own := subnets(addresses)
 	a.own.Store(&own)
 }
 
-// subnets returns the ranges of interfaces' addresses. A range of all addresses is left out.
+// subnets returns the ranges of interface addresses. A range that covers all addresses is left out.
 func subnets(addresses []net.Addr) (list []netip.Prefix) {
 	for _, address := range addresses {
 		prefix, err := netip.ParsePrefix(address.String())
@@ -86,7 +86,7 @@ func subnets(addresses []net.Addr) (list []netip.Prefix) {
 	return list
 }
 
-// AllowNetworks has the queries of containers on these networks passed on, in place of the networks of the last call. It may
+// AllowNetworks forwards the queries of containers on these networks, in place of the networks of the last call. It may
 // be called at any time.
 func (s *Server) AllowNetworks(list []catalog.Network) {
 	var docker []netip.Prefix
@@ -98,7 +98,7 @@ func (s *Server) AllowNetworks(list []catalog.Network) {
 	s.access.docker.Store(&docker)
 }
 
-// Passes describes the clients whose queries for other names are passed on, for people; empty if there are none.
+// Passes describes, for people, the clients whose queries for other names are forwarded; empty if nothing is forwarded.
 func (s *Server) Passes() string {
 	switch {
 	case s.upstream == nil:

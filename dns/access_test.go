@@ -15,7 +15,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// TestPermits holds whose queries for other names are passed on.
+// TestPermits holds which clients' queries for other names are forwarded.
 func TestPermits(t *testing.T) {
 	a, err := newAccess([]string{"203.0.113.0/28", " 198.51.100.9", "2001:db8::/32"})
 	if err != nil {
@@ -47,7 +47,7 @@ func TestPermits(t *testing.T) {
 	}
 }
 
-// TestOwnSubnets holds that this host's subnets are known from the start, and read again while the server runs.
+// TestOwnSubnets holds that this host's subnets are known from the start, and are read again while the server runs.
 func TestOwnSubnets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newTestServer(t, Config{}, nil)
@@ -84,8 +84,8 @@ func TestSubnets(t *testing.T) {
 	}
 }
 
-// TestStrangersAreNotForwardedFor asks from an unknown address: our own names are answered, others refused, even those whose
-// answers are in the cache.
+// TestStrangersAreNotForwardedFor asks from an unknown address: names of the server's own domains are answered, others
+// refused, even those whose answers are in the cache.
 func TestStrangersAreNotForwardedFor(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, "www.example.com. 300 IN A 192.0.2.1")) })
 	s := newTestServer(t, Config{Upstreams: []string{u.addr}}, estate())
@@ -93,7 +93,7 @@ func TestStrangersAreNotForwardedFor(t *testing.T) {
 	if m := ask(t, w, query("www.example.com.", dns.TypeA), false); len(m.Answer) != 1 {
 		t.Fatalf("the host: %v", m)
 	}
-	from := func(text string) { w.req.asker = s.askerAt(netip.MustParseAddr(text)) }
+	from := func(text string) { w.req.client = s.clientAt(netip.MustParseAddr(text)) }
 	from(fromAfar)
 	for range 2 {
 		q := query("www.example.com.", dns.TypeA)

@@ -33,14 +33,14 @@ func TestAnswersCostNoGarbage(t *testing.T) {
 	}
 }
 
-// withEDNS adds to a query what dig sends.
+// withEDNS adds to a query the EDNS record that dig sends.
 func withEDNS(q *dns.Msg) *dns.Msg {
 	q.SetEdns0(1232, false)
 	q.IsEdns0().Option = []dns.EDNS0{&dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: "0011223344556677"}}
 	return q
 }
 
-// allocations is how many it takes to answer a query that was answered before.
+// allocations returns the allocations for a query that was answered before.
 func allocations(t *testing.T, s *Server, from string, q *dns.Msg) float64 {
 	t.Helper()
 	w := seeded(s, 1)
@@ -49,7 +49,7 @@ func allocations(t *testing.T, s *Server, from string, q *dns.Msg) float64 {
 		t.Fatal(err)
 	}
 	return testing.AllocsPerRun(100, func() {
-		w.req.asker = s.askerAt(netip.MustParseAddr(from))
+		w.req.client = s.clientAt(netip.MustParseAddr(from))
 		if reply, _ := w.answer(packed, false); len(reply) < headerSize {
 			t.Fatal("no reply")
 		}

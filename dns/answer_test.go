@@ -39,7 +39,7 @@ func TestAnswers(t *testing.T) {
 		name   string
 		qtype  uint16
 		rcode  int
-		answer []string // without owner; none means that the SOA must be there
+		answer []string // without owner; none means that the SOA must be present
 		extra  []string
 	}{
 		// Services.
@@ -121,7 +121,7 @@ func TestAnswers(t *testing.T) {
 		{"bare.node.koine.", dns.TypeA, ok, nil, nil},
 		{"nosuch.node.koine.", dns.TypeA, nxdomain, nil, nil},
 		{"a.n1.node.koine.", dns.TypeA, nxdomain, nil, nil},
-		// The domain and what stands above others.
+		// The domain and the names above others.
 		{"koine.", dns.TypeSOA, ok, []string{"SOA ns.koine. postmaster.koine. 42 3600 600 86400 5"}, nil},
 		{"koine.", dns.TypeANY, ok, []string{"SOA ns.koine. postmaster.koine. 42 3600 600 86400 5"}, nil},
 		{"consul.", dns.TypeNS, ok, []string{"NS ns.consul."}, []string{"ns.consul. A 10.0.0.1", "ns.consul. AAAA fd00::1"}},
@@ -212,8 +212,8 @@ func TestReverse(t *testing.T) {
 	}
 }
 
-// TestReverseOfASharedAddress holds that an address that the containers of all hosts have is that of this host's container,
-// if it has one there, and that an answer does not grow with the number of hosts.
+// TestReverseOfASharedAddress holds that an address that the containers of all hosts have is that of this host's
+// container, if one has it, and that an answer does not grow with the number of hosts.
 func TestReverseOfASharedAddress(t *testing.T) {
 	var others []catalog.Change
 	host := func(name string) []catalog.Change {

@@ -12,15 +12,15 @@ import (
 
 // Bounds on the answers of the upstream resolvers that are kept.
 const (
-	maxCached      = 10_000         // answers; past it the one that was asked for the longest ago goes
+	maxCached      = 10_000         // answers; past it the least recently used one goes
 	maxCachedBytes = 4096           // of an answer; longer ones are not kept
 	maxPositive    = 24 * time.Hour // RFC 8767 §4 would allow a week
 	maxNegative    = 3 * time.Hour  // RFC 2308 §5
-	maxStale       = 24 * time.Hour // after its end, while no upstream answers (RFC 8767 §5)
-	staleTTL       = 30             // of the records of such an answer, in seconds
+	maxStale       = 24 * time.Hour // past expiry, while no upstream answers (RFC 8767 §5)
+	staleTTL       = 30             // of the records of a stale answer, in seconds
 	recheck        = 30 * time.Second
-	maxFailures    = 1000            // failed questions; past it all are forgotten
-	failureLife    = 5 * time.Second // for which a failed question is not asked again (RFC 9520 §3.2)
+	maxFailures    = 1000            // failed questions; past it all are dropped
+	failureLife    = 5 * time.Second // during which a failed question is not asked again (RFC 9520 §3.2)
 )
 
 // cacheKey is what an answer depends on.
@@ -39,26 +39,26 @@ type cached struct {
 	failed time.Time
 }
 
-// flight is a question that is with the upstreams. Its fields are written before done is closed.
+// flight is a question in flight to the upstreams. Its fields are written before done is closed.
 type flight struct {
 	done chan struct{}
 	msg  *dns.Msg
 	err  error
 }
 
-// failure is a question that the upstreams have failed, or refused, to answer.
+// failure is a question for which the upstreams failed or refused to answer.
 type failure struct {
 	msg   *dns.Msg
 	err   error
 	until time.Time
 }
 
-// answerCache keeps the answers of the upstream resolvers for as long as they say, and longer while none of them
-// answers. A question that is asked again while it is with them, or right after it failed, is not asked twice.
+// answerCache keeps the answers of the upstream resolvers for as long as their TTLs allow, and longer while no upstream
+// answers. A question that is already in flight, or has just failed, is not sent a second time.
 type answerCache struct {
 	mu      sync.Mutex
 	entries map[cacheKey]*list.Element
-	recent  *list.List // of *cached, the one asked for last in front
+	recent  *list.List // of *cached, the most recently used in front
 	flights map[cacheKey]*flight
 	// failures are of questions that have no entry.
 	failures map[cacheKey]failure
@@ -71,7 +71,7 @@ func newAnswerCache() *answerCache {
 	}
 }
 
-// cacheResult says where an answer came from.
+// cacheResult is the origin of an answer.
 type cacheResult uint8
 
 const (
@@ -83,8 +83,8 @@ const (
 	cacheResults
 )
 
-// get returns the answer to a question: a kept one, that of a flight under way, or what fetch brings. The message is the
-// caller's to change.
+// get returns the answer to a question: a kept one, that of a flight under way, or what fetch returns. The caller may
+// change the message.
 func (c *answerCache) get(ctx context.Context, key cacheKey, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
 	key.name = strings.ToLower(key.name)
 	c.mu.Lock()
@@ -112,7 +112,7 @@ func (c *answerCache) get(ctx context.Context, key cacheKey, fetch func() (*dns.
 	return c.fly(ctx, key, f, fetch)
 }
 
-// join waits for a question that somebody else has asked.
+// join waits for a flight that another query started.
 func (c *answerCache) join(ctx context.Context, f *flight) (*dns.Msg, cacheResult, error) {
 	select {
 	case <-f.done:
@@ -125,7 +125,7 @@ func (c *answerCache) join(ctx context.Context, f *flight) (*dns.Msg, cacheResul
 	return f.msg.Copy(), cacheShared, nil
 }
 
-// fly asks, keeps the answer, and hands it to those who have joined.
+// fly asks the question, keeps the answer, and hands it to the queries that have joined.
 func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch func() (*dns.Msg, error)) (*dns.Msg, cacheResult, error) {
 	result := cacheMiss
 	f.msg, f.err = fetch()
@@ -148,7 +148,8 @@ func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch fu
 	return f.msg.Copy(), result, nil
 }
 
-// fail keeps a failure, unless the context has ended: then the question was only given up. It is called with mu held.
+// fail keeps a failure, unless the context has ended: then the client gave up, and the question did not fail. It is
+// called with mu held.
 func (c *answerCache) fail(ctx context.Context, key cacheKey, failed failure) {
 	if ctx.Err() != nil {
 		return
@@ -168,7 +169,7 @@ func (f *failure) copied() *dns.Msg {
 	return f.msg.Copy()
 }
 
-// find returns the answer that is kept, even if it is at its end, but not past all use. It is called with mu held.
+// find returns the kept answer, even if it has expired but may still be given as stale. It is called with mu held.
 func (c *answerCache) find(key cacheKey) *cached {
 	element, ok := c.entries[key]
 	if !ok {
@@ -188,7 +189,7 @@ func (c *answerCache) remove(element *list.Element) {
 	delete(c.entries, element.Value.(*cached).key)
 }
 
-// keep takes an answer in for as long as it may be kept. It is called with mu held.
+// keep stores an answer for as long as it may be kept. It is called with mu held.
 func (c *answerCache) keep(key cacheKey, msg *dns.Msg, now time.Time) {
 	if element, ok := c.entries[key]; ok {
 		c.remove(element)
@@ -204,8 +205,8 @@ func (c *answerCache) keep(key cacheKey, msg *dns.Msg, now time.Time) {
 	}
 }
 
-// lifetime returns how long an answer may be kept: by the least TTL of its records, and where it denies, by the SOA that
-// RFC 2308 wants for that; 0 means not at all.
+// lifetime returns how long an answer may be kept: the least TTL of its records or, for a denial, that of the SOA by
+// RFC 2308; 0 means not at all.
 func lifetime(msg *dns.Msg, qtype uint16) time.Duration {
 	if msg.Truncated || msg.Rcode != dns.RcodeSuccess && msg.Rcode != dns.RcodeNameError {
 		return 0
@@ -229,13 +230,13 @@ func lifetime(msg *dns.Msg, qtype uint16) time.Duration {
 	return 0
 }
 
-// aged returns the answer with what is left of its TTLs.
+// aged returns the answer with its remaining TTLs.
 func (c *cached) aged(now time.Time) *dns.Msg {
 	age := uint32(now.Sub(c.stored) / time.Second)
 	return c.withTTL(func(ttl uint32) uint32 { return ttl - min(age, ttl) })
 }
 
-// stale returns the answer past its end.
+// stale returns the expired answer.
 func (c *cached) stale() *dns.Msg {
 	return c.withTTL(func(uint32) uint32 { return staleTTL })
 }
@@ -244,7 +245,7 @@ func (c *cached) withTTL(change func(uint32) uint32) *dns.Msg {
 	msg := c.msg.Copy()
 	for _, section := range [][]dns.RR{msg.Answer, msg.Ns, msg.Extra} {
 		for _, rr := range section {
-			if rr.Header().Rrtype != dns.TypeOPT { // its TTL is something else
+			if rr.Header().Rrtype != dns.TypeOPT { // the TTL of OPT holds other data
 				rr.Header().Ttl = change(rr.Header().Ttl)
 			}
 		}

@@ -13,7 +13,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// denial is a reply that has no record, with the SOA that says for how long.
+// denial is a reply without a record, with the SOA that says how long it may be kept.
 func denial(q *dns.Msg, rcode int, soa string) *dns.Msg {
 	m := reply(q)
 	m.Rcode = rcode
@@ -29,7 +29,7 @@ func denial(q *dns.Msg, rcode int, soa string) *dns.Msg {
 
 const soa60 = "example. 600 IN SOA ns.example. host.example. 1 2 3 4 60"
 
-// TestLifetime tells how long answers are kept, by RFC 2308.
+// TestLifetime holds how long answers are kept, by RFC 2308.
 func TestLifetime(t *testing.T) {
 	q := query("x.example.", dns.TypeA)
 	cut := reply(q, "x.example. 60 IN A 192.0.2.1")
@@ -60,7 +60,7 @@ func TestLifetime(t *testing.T) {
 	}
 }
 
-// source is where a cache fetches from; it counts.
+// source is the origin of a cache's answers; it counts the fetches.
 type source struct {
 	cache *answerCache
 	asked int
@@ -97,7 +97,7 @@ func TestAnswersAreKept(t *testing.T) {
 		time.Sleep(time.Second)
 		s.want(t, cacheMiss, 60, 2)
 
-		// The upstreams go: the answer stays past its end, and they are asked again from time to time only.
+		// The upstreams fail: the answer stays past its expiry, and they are asked again from time to time only.
 		time.Sleep(time.Hour)
 		s.err = errors.New("away")
 		s.want(t, cacheStale, staleTTL, 3)
@@ -143,7 +143,7 @@ func TestFailuresAreKept(t *testing.T) {
 		time.Sleep(time.Second)
 		s.want(t, cacheHit, 59, 3)
 
-		// What its client has given up did not fail.
+		// A query that its client gave up did not fail.
 		gone, cancel := context.WithCancel(t.Context())
 		cancel()
 		key := cacheKey{name: "y.example.", qtype: dns.TypeA}
@@ -190,7 +190,7 @@ func TestCacheIsBounded(t *testing.T) {
 	}
 }
 
-// TestFlightsAreShared has many ask for one name at once, and one give up.
+// TestFlightsAreShared has many queries for one name at once, one of which is given up.
 func TestFlightsAreShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cache, release, asked := newAnswerCache(), make(chan struct{}), 0
@@ -225,7 +225,7 @@ func TestFlightsAreShared(t *testing.T) {
 	})
 }
 
-// TestUpstreamsOfZones asks each name where its innermost zone says.
+// TestUpstreamsOfZones holds that each name goes to the upstreams of its innermost zone.
 func TestUpstreamsOfZones(t *testing.T) {
 	at := func(address string) *upstream {
 		return newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
@@ -252,7 +252,7 @@ func TestUpstreamsOfZones(t *testing.T) {
 	}
 }
 
-// TestZoneUpstreamsBesideTheHosts holds that a zone's resolvers do not stand in for those of all other names.
+// TestZoneUpstreamsBesideTheHosts holds that a zone's resolvers do not replace those of all other names.
 func TestZoneUpstreamsBesideTheHosts(t *testing.T) {
 	conf := filepath.Join(t.TempDir(), "resolv.conf")
 	if err := os.WriteFile(conf, []byte("nameserver 192.0.2.9\n"), 0o600); err != nil {

@@ -10,13 +10,13 @@ import (
 	"github.com/koine-sd/koine/internal/eventually"
 )
 
-// TestQuestionGoesBackAsItCame holds the letter case of the question, by which askers tell forgeries (the 0x20 habit): over
-// both transports, in answers from the View, from upstream resolvers and from what is kept of theirs, which was asked in
-// another case, and in answers that are cut or say no.
+// TestQuestionGoesBackAsItCame holds the letter case of the question, by which resolvers tell forgeries (the 0x20
+// habit): over both transports, in answers from the View, from upstream resolvers and from the cache, whose question
+// came in another case, and in truncated and negative answers.
 func TestQuestionGoesBackAsItCame(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
 		m := reply(q, "www.example.com. 300 IN A 192.0.2.1")
-		m.Question[0].Name = "www.example.com." // this one has no regard to case, and is taken all the same
+		m.Question[0].Name = "www.example.com." // this one ignores case, and is accepted all the same
 		return one(m)
 	})
 	s := newTestServer(t, Config{Upstreams: []string{u.addr}}, append(estate(), fleet(300, nil)...))
@@ -38,7 +38,8 @@ func TestQuestionGoesBackAsItCame(t *testing.T) {
 	}
 }
 
-// TestWeights holds what an asker sees of weights: none means 1, addresses that come first follow them, and SRV says them.
+// TestWeights holds the weights that a client sees: none means 1, addresses that come first follow them, and SRV
+// carries them.
 func TestWeights(t *testing.T) {
 	const trials = 20_000
 	weights := []int{0, 1, 3, 5} // 0 is none

@@ -61,10 +61,11 @@ func ofLinks(answer []dns.RR, links []*dns.CNAME) (kept []dns.RR) {
 	return kept
 }
 
-// follow completes a reply whose CNAME records lead to a name that is not answered by the source of the reply. Names in the
-// server's own domains are answered from the View, others by the upstream resolvers of their zone. What an upstream says about
-// names in the server's own domains is dropped, because there the answer depends on the client. Where nobody can be asked for
-// the target, the chain is answered as it is. hosts says whether the host names of instances are resolved.
+// follow completes a reply whose CNAME records lead to a name that the source of the reply does not answer for. Names
+// in the server's own domains are answered from the View, others by the upstream resolvers of their zone. Upstream
+// records for names in the server's own domains are dropped, because there the answer depends on the client. If no
+// source answers for the target, the chain is answered as it is. hosts reports whether the host names of instances are
+// resolved.
 func (s *Server) follow(ctx context.Context, reply *dns.Msg, req *request, hosts bool) (*dns.Msg, error) {
 	question, err := req.question()
 	if err != nil || req.qtype == dns.TypeCNAME || req.qtype == dns.TypeANY {
@@ -99,7 +100,7 @@ func (s *Server) follow(ctx context.Context, reply *dns.Msg, req *request, hosts
 	return reply, nil
 }
 
-// unseen adds the targets of links to the names of a chain. It returns false if one was there before.
+// unseen adds the targets of links to the names of a chain. It returns false if one is already among them.
 func unseen(seen map[string]bool, links []*dns.CNAME) bool {
 	for _, link := range links {
 		target := strings.ToLower(link.Target)
@@ -128,7 +129,8 @@ func (s *Server) leadsOn(name, target string) bool {
 
 func labelsOf(name string) []string { return dns.SplitDomainName(strings.ToLower(name)) }
 
-// resolveHere answers for a target in the server's own or in a special domain. It returns false for names of the upstreams.
+// resolveHere answers for a target in the server's own or in a special domain. It returns false for names that belong
+// to the upstreams.
 func (s *Server) resolveHere(req *request) (plan, bool) {
 	if z, _ := s.ownZone(req.labels); z != nil {
 		return s.resolve(req), true
@@ -136,7 +138,7 @@ func (s *Server) resolveHere(req *request) (plan, bool) {
 	return s.resolveSpecial(req)
 }
 
-// lookup asks for the request's type at another name. It returns nil if nobody can be asked.
+// lookup asks for the request's type at another name. It returns nil if there is no source to ask.
 func (s *Server) lookup(ctx context.Context, target string, req *request, hosts bool) (*dns.Msg, error) {
 	query := new(dns.Msg).SetQuestion(target, req.qtype)
 	packed, err := query.Pack()
@@ -145,7 +147,7 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, hosts 
 	}
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
-	w.req.tcp, w.req.asker = true, req.asker
+	w.req.tcp, w.req.client = true, req.client
 	if rcode, ok := w.req.parse(packed); !ok || rcode != dns.RcodeSuccess {
 		return nil, nil
 	}

@@ -11,7 +11,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// records parses records; those of the tests are right.
+// records parses records; those of the tests are valid.
 func records(texts ...string) (list []dns.RR) {
 	for _, text := range texts {
 		rr, err := dns.NewRR(text)
@@ -65,7 +65,7 @@ func TestChains(t *testing.T) {
 			list, known := answers[strings.ToLower(q.Question[0].Name)]
 			m := reply(q, list...)
 			if !known || strings.Contains(strings.Join(list, ""), ".koine.") {
-				m.Rcode = nxdomain // as a resolver says of what our names are to it
+				m.Rcode = nxdomain // a resolver's own view of names in our domains
 				m.Ns = records(soa60)
 			}
 			return one(m)
@@ -114,10 +114,10 @@ func TestChains(t *testing.T) {
 		{fromFront, "www.corp.", dns.TypeA, "NOERROR 192.0.2.80 2"},
 		{fromFront, "none.corp.", dns.TypeA, "NOERROR other.corp. 1"},
 		{fromFront, "svc-out.service.koine.", dns.TypeA, "NOERROR 192.0.2.80 3"},
-		{fromAfar, "svc-out.service.koine.", dns.TypeA, "NOERROR 192.0.2.80 3"}, // the name is ours, and so is what it leads to
+		{fromAfar, "svc-out.service.koine.", dns.TypeA, "NOERROR 192.0.2.80 3"}, // the name is ours, and so is its target
 		{fromAfar, "svc.corp.", dns.TypeA, "REFUSED"},
 
-		// What leads nowhere.
+		// Chains that lead nowhere.
 		{fromFront, "loopa.corp.", dns.TypeA, "SERVFAIL"},
 		{fromFront, "loopc.corp.", dns.TypeA, "SERVFAIL"},
 		{fromFront, "svc-loop.service.koine.", dns.TypeA, "SERVFAIL"},
@@ -126,7 +126,7 @@ func TestChains(t *testing.T) {
 		{fromFront, "long.corp.", dns.TypeA, "SERVFAIL"},
 	} {
 		w := seeded(s, 1)
-		w.req.asker = s.askerAt(netip.MustParseAddr(test.from))
+		w.req.client = s.clientAt(netip.MustParseAddr(test.from))
 		m := ask(t, w, query(test.name, test.qtype), false)
 		got := dns.RcodeToString[m.Rcode]
 		if n := len(m.Answer); n > 0 {

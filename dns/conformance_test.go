@@ -51,18 +51,18 @@ func TestConformance(t *testing.T) {
 }
 
 // conform asks one question in four ways.
-func conform(t *testing.T, s *Server, asker, name, qtype, want string) {
+func conform(t *testing.T, s *Server, client, name, qtype, want string) {
 	t.Helper()
-	from := map[string]string{"container": fromFront, "host": fromHost, "elsewhere": fromAfar}[asker]
+	from := map[string]string{"container": fromFront, "host": fromHost, "elsewhere": fromAfar}[client]
 	for way := range 4 {
 		w := seeded(s, 1)
-		w.req.asker = s.askerAt(netip.MustParseAddr(from))
+		w.req.client = s.clientAt(netip.MustParseAddr(from))
 		q := query(name, dns.StringToType[qtype])
 		if way&1 != 0 {
 			q.SetEdns0(1232, false)
 		}
 		if got := outcome(ask(t, w, q, way&2 != 0)); got != want {
-			t.Errorf("%s asks %s %s, edns %v, tcp %v: %s, want %s", asker, name, qtype, way&1 != 0, way&2 != 0, got, want)
+			t.Errorf("%s asks %s %s, edns %v, tcp %v: %s, want %s", client, name, qtype, way&1 != 0, way&2 != 0, got, want)
 		}
 	}
 }

@@ -10,9 +10,9 @@ import (
 // calm is how long an event must not have happened before it is logged again.
 const calm = time.Minute
 
-// conns is the TCP connections of all of a server's addresses. They are bounded in all, and for each client that is not on
-// loopback. Where a bound is met, the connection that has been idle the longest is closed (RFC 7766 §6.2.3): its client has to
-// open another, but no answer is lost.
+// conns is the TCP connections of all of a server's addresses. There is one bound on all connections and one on those
+// of each client that is not on loopback. When a bound is met, the connection that has been idle the longest is closed
+// (RFC 7766 §6.2.3): its client has to open another, but no answer is lost.
 type conns struct {
 	most, perClient int
 
@@ -23,9 +23,9 @@ type conns struct {
 // tcpConn is one connection. Its other fields are guarded by the lock of conns.
 type tcpConn struct {
 	net.Conn
-	// client is the source address; of IPv6 its network of 64 bits, for a host may use any address there.
+	// client is the source address; for IPv6 its /64 network, because a host may use any address there.
 	client netip.Addr
-	// queries counts the queries that are being answered. While there are none, the connection is idle, since idleSince.
+	// queries counts the queries that are being answered. At 0 the connection has been idle since idleSince.
 	queries   int
 	idleSince time.Time
 }
@@ -44,7 +44,7 @@ func newConns(most int) *conns {
 	return &conns{most: most, perClient: max(most/8, 2), open: make(map[*tcpConn]struct{})}
 }
 
-// clientOf returns the client that the connections from an address are counted for.
+// clientOf returns the client under which the connections from an address are counted.
 func clientOf(from netip.Addr) netip.Addr {
 	from = from.Unmap().WithZone("")
 	if from.Is4() || from.IsLoopback() || from.IsLinkLocalUnicast() {
@@ -87,7 +87,7 @@ func (c *conns) count(which func(*tcpConn) bool) (n int) {
 	return n
 }
 
-// idlest returns the connection that has been idle the longest; nil if none is.
+// idlest returns the connection that has been idle the longest; nil if none is idle.
 func (c *conns) idlest(which func(*tcpConn) bool) (found *tcpConn) {
 	for one := range c.open {
 		if one.queries == 0 && which(one) && (found == nil || one.idleSince.Before(found.idleSince)) {
@@ -104,7 +104,7 @@ func (c *conns) remove(ended *tcpConn) {
 	delete(c.open, ended)
 }
 
-// begin counts a query that is being answered on a connection; end must follow once its reply is written.
+// begin counts a query that is being answered on a connection; the caller must call end once the reply is written.
 func (c *conns) begin(on *tcpConn) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -118,7 +118,7 @@ func (c *conns) end(on *tcpConn, now time.Time) {
 	on.idleSince = now
 }
 
-// len is how many connections are open.
+// len returns the number of open connections.
 func (c *conns) len() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -22,21 +22,21 @@ const (
 const (
 	cookieLife    = time.Hour
 	cookieRenewal = cookieLife / 2  // older ones are replaced
-	cookieAhead   = 5 * time.Minute // for which the clock of another server of the same address may be ahead
+	cookieAhead   = 5 * time.Minute // by which the clock of another server at the same address may be ahead
 	secretLife    = 24 * time.Hour
 )
 
-// cookieVersion is that of RFC 9018.
+// cookieVersion is the version that RFC 9018 defines.
 const cookieVersion = 1
 
-// cookie is the data of a COOKIE option from a client: the client cookie, followed by the server cookie that it was given, if
-// any. The zero value is no cookie.
+// cookie is the data of a COOKIE option from a client: the client cookie, followed by the server cookie that the client
+// holds, if any. The zero value is no cookie.
 type cookie struct {
 	size uint8
 	data [maxCookieSize]byte
 }
 
-// readCookie reads the data of a COOKIE option. It returns false for a size that none has (RFC 7873 §5.2.2).
+// readCookie reads the data of a COOKIE option. It returns false for an invalid size (RFC 7873 §5.2.2).
 func readCookie(data []byte) (c cookie, ok bool) {
 	n := len(data)
 	if n != clientCookieSize && (n < clientCookieSize+minServerCookie || n > maxCookieSize) {
@@ -80,9 +80,10 @@ func newCookies(now time.Time) *cookies {
 // rollOver replaces the current key if it is older than secretLife.
 func (c *cookies) rollOver(now time.Time) { c.secrets.Store(c.secrets.Load().rolled(now)) }
 
-// appendReply appends the data of the COOKIE option for a reply: the client's cookie, and its server cookie if that is valid
-// and younger than cookieRenewal, else a new one. A valid cookie gives a client no privilege: the bound on UDP answers is that
-// of the links, and no query is refused for want of a cookie. It only lets the client tell forged replies from true ones.
+// appendReply appends the data of the COOKIE option for a reply: the client's cookie, and its server cookie if that is
+// valid and younger than cookieRenewal, else a new one. A valid cookie gives a client no privilege: the bound on UDP
+// answers is that of the links, and no query is refused for want of a cookie. The cookie only lets the client tell
+// forged replies from genuine ones.
 func (c *cookies) appendReply(b []byte, from netip.Addr, sent *cookie, now time.Time) []byte {
 	b = append(b, sent.client()...)
 	s := c.secrets.Load()

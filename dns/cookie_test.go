@@ -24,7 +24,7 @@ func unhex(t testing.TB, text string) []byte {
 	return raw
 }
 
-// TestSipHash holds values of its authors: the key is 00 to 0f, and the message begins at 00.
+// TestSipHash holds the test values of its authors: the key is 00 to 0f, and the message begins at 00.
 func TestSipHash(t *testing.T) {
 	var key [16]byte
 	var message [64]byte
@@ -114,7 +114,8 @@ func TestSecretsRollOver(t *testing.T) {
 	})
 }
 
-// TestCookiesOverTheWire asks with cookies of several kinds, over both transports, for names of ours and of others.
+// TestCookiesOverTheWire asks with cookies of several kinds, over both transports, for names in the server's own
+// domains and for others.
 func TestCookiesOverTheWire(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
 		if q.IsEdns0() == nil || len(q.IsEdns0().Option) != 0 {
@@ -170,7 +171,7 @@ func TestCookiesOverTheWire(t *testing.T) {
 	}
 }
 
-// FuzzOPT reads OPT records beside the message library, which is slow and refuses more.
+// FuzzOPT compares the reading of OPT records with that of the message library, which is slow and refuses more.
 func FuzzOPT(f *testing.F) {
 	seed := func(options ...dns.EDNS0) {
 		q := query(".", dns.TypeA)

@@ -9,18 +9,18 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// datagrams reads the datagrams of a socket, as many at once as the system gives, and sends the replies to them. What it
-// returns is good until the next read.
+// datagrams reads the datagrams of a socket, as many at once as the system gives, and sends the replies to them. The
+// returned slices are valid until the next read.
 type datagrams interface {
-	// read waits for datagrams and returns how many have come, batchSize at most.
+	// read waits for datagrams and returns their number, at most batchSize.
 	read() (int, error)
-	// message returns one of them and who has sent it.
+	// message returns one of them and its sender.
 	message(i int) ([]byte, netip.AddrPort)
-	// source returns the control message by which a reply leaves from the address that the datagram was sent to; nil if
-	// that goes without saying.
+	// source returns the control message that makes a reply leave from the address that the datagram was sent to; nil
+	// if the socket is bound to one address.
 	source(i int) []byte
-	// reply has a reply to one of them sent by flush, which does so for all. One that cannot be sent is lost, as any may
-	// be; the asker asks again.
+	// reply queues a reply to one of them; flush sends all queued replies. A reply that cannot be sent is lost, as any
+	// datagram may be; the client asks again.
 	reply(i int, reply []byte)
 	flush(log *slog.Logger)
 }
@@ -28,7 +28,7 @@ type datagrams interface {
 // oobSize holds the control messages of a datagram, those of IPv4 and of IPv6.
 const oobSize = 128
 
-// oneByOne is datagrams by the standard library: one for each system call.
+// oneByOne implements datagrams with the standard library: one datagram for each system call.
 type oneByOne struct {
 	conn    *net.UDPConn
 	buf     []byte
@@ -63,7 +63,8 @@ func (d *oneByOne) flush(log *slog.Logger) {
 	d.out = nil
 }
 
-// replySource turns the control message of a datagram into that of its reply. It returns nil if there is none.
+// replySource turns the control message of a datagram into that of its reply. It returns nil if there is no control
+// message.
 func replySource(oob []byte) []byte {
 	if len(oob) == 0 {
 		return nil

@@ -22,8 +22,8 @@ type batchHeader struct {
 	_ [4]byte
 }
 
-// udpBatch is datagrams by recvmmsg and sendmmsg: up to batchSize for each system call. Its buffers are used again, and
-// senders' addresses stay as the system has them, so that it allocates nothing.
+// udpBatch implements datagrams with recvmmsg and sendmmsg: up to batchSize for each system call. It allocates nothing:
+// its buffers are reused, and senders' addresses stay in the system's form.
 type udpBatch struct {
 	conn syscall.RawConn
 	in   [batchSize]batchHeader
@@ -34,10 +34,11 @@ type udpBatch struct {
 
 	out    [batchSize]batchHeader
 	outIov [batchSize]unix.Iovec
-	// queued counts the replies in out, sent those that have gone.
+	// queued counts the replies in out, sent those already sent.
 	queued, sent int
 
-	// readable and writable are handed to conn, made once; they leave the outcome of their call in n and errno.
+	// readable and writable are handed to conn. They are made once, and leave the result of their system call in n and
+	// errno.
 	readable, writable func(fd uintptr) bool
 	n                  int
 	errno              syscall.Errno
@@ -64,7 +65,7 @@ func newDatagrams(conn *net.UDPConn) (datagrams, error) {
 	return b, nil
 }
 
-// call makes a system call of either kind. It returns false if the socket is to be waited for.
+// call makes a system call of either kind. It returns false if the caller must wait for the socket.
 func (b *udpBatch) call(number, fd uintptr, first *batchHeader, count int) bool {
 	for {
 		n, _, errno := unix.Syscall6(number, fd, uintptr(unsafe.Pointer(first)), uintptr(count), unix.MSG_DONTWAIT, 0, 0)
@@ -93,7 +94,7 @@ func (b *udpBatch) message(i int) ([]byte, netip.AddrPort) {
 	return b.buf[i][:b.in[i].n], addrPortOf(&b.from[i])
 }
 
-// addrPortOf returns an address of either family. Ports stand in network order.
+// addrPortOf returns an address of either family. Ports are in network byte order.
 func addrPortOf(from *unix.RawSockaddrInet6) netip.AddrPort {
 	if from.Family == unix.AF_INET {
 		four := (*unix.RawSockaddrInet4)(unsafe.Pointer(from))
@@ -112,8 +113,8 @@ func swapPort(port uint16) uint16 {
 	return binary.BigEndian.Uint16(b[:])
 }
 
-// source rewrites the control message that says where a datagram was sent to, in place, into the one that says where the
-// reply comes from. Of a datagram by IPv4 on a socket of IPv6 there are both kinds; either will do.
+// source rewrites in place the control message that holds a datagram's destination into one that sets the source of the
+// reply. A datagram by IPv4 on an IPv6 socket has both kinds; either will do.
 func (b *udpBatch) source(i int) []byte {
 	const head = unix.SizeofCmsghdr
 	for rest := b.oob[i][:b.in[i].Controllen]; len(rest) >= head; {
@@ -156,13 +157,14 @@ func (b *udpBatch) flush(log *slog.Logger) {
 		}
 		if err != nil {
 			log.Debug("send dns reply", "error", err)
-			b.n = 1 // it is the first one's
+			b.n = 1 // the error is that of the first message
 		}
 	}
 	b.queued = 0
 }
 
-// udpSockets is how many sockets share the port of a listener: one for each reader, so that none waits for another.
+// udpSockets is how many sockets share the port of a listener: one for each reader, so that no reader waits for
+// another.
 func udpSockets() int { return runtime.GOMAXPROCS(0) }
 
 // sharePort lets further sockets of this process bind the same port. It is a net.ListenConfig's Control.

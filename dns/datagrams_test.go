@@ -39,7 +39,7 @@ func bound(t testing.TB, addr string) []*net.UDPConn {
 	return conns
 }
 
-// alone returns the first socket of a port, with the others closed, so that all that comes does so there.
+// alone returns the first socket of a port and closes the others, so that all datagrams arrive there.
 func alone(t testing.TB, addr string) *net.UDPConn {
 	t.Helper()
 	conns := bound(t, addr)
@@ -55,19 +55,19 @@ func alone(t testing.TB, addr string) *net.UDPConn {
 func dial(t testing.TB, addr netip.Addr, conn *net.UDPConn) net.Conn {
 	t.Helper()
 	to := netip.AddrPortFrom(addr, conn.LocalAddr().(*net.UDPAddr).AddrPort().Port())
-	asker, err := net.Dial("udp", to.String())
+	client, err := net.Dial("udp", to.String())
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { asker.Close() })
-	if err := asker.SetDeadline(time.Now().Add(eventually.Patience)); err != nil {
+	t.Cleanup(func() { client.Close() })
+	if err := client.SetDeadline(time.Now().Add(eventually.Patience)); err != nil {
 		t.Fatal(err)
 	}
-	return asker
+	return client
 }
 
-// TestDatagrams sends from several sockets to each of the addresses that one is bound to. Each is told its own words and
-// address, by the address that it has asked: a socket that is connected takes nothing else.
+// TestDatagrams sends from several sockets to each of the addresses that one is bound to. Each socket must get its own
+// words and address back, from the address that it asked: a connected socket accepts nothing else.
 func TestDatagrams(t *testing.T) {
 	for name, open := range transports {
 		for _, at := range []struct{ bind, ask string }{
@@ -80,17 +80,17 @@ func TestDatagrams(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				askers := make([]net.Conn, 5)
-				for i := range askers {
-					askers[i] = dial(t, netip.MustParseAddr(at.ask), conn)
-					fmt.Fprint(askers[i], "asker ", i)
+				clients := make([]net.Conn, 5)
+				for i := range clients {
+					clients[i] = dial(t, netip.MustParseAddr(at.ask), conn)
+					fmt.Fprint(clients[i], "client ", i)
 				}
-				echo(t, d, len(askers))
-				for i, asker := range askers {
+				echo(t, d, len(clients))
+				for i, client := range clients {
 					buf := make([]byte, 100)
-					n, err := asker.Read(buf)
-					port := asker.LocalAddr().(*net.UDPAddr).Port
-					if want := fmt.Sprintf("asker %d at %d", i, port); err != nil || string(buf[:n]) != want {
+					n, err := client.Read(buf)
+					port := client.LocalAddr().(*net.UDPAddr).Port
+					if want := fmt.Sprintf("client %d at %d", i, port); err != nil || string(buf[:n]) != want {
 						t.Errorf("%q, %v, want %q", buf[:n], err, want)
 					}
 				}
@@ -99,7 +99,7 @@ func TestDatagrams(t *testing.T) {
 	}
 }
 
-// echo replies to so many datagrams by what they say and the port that they come from.
+// echo replies to a number of datagrams with their text and the port that they come from.
 func echo(t *testing.T, d datagrams, count int) {
 	t.Helper()
 	for count > 0 {
@@ -116,7 +116,7 @@ func echo(t *testing.T, d datagrams, count int) {
 	}
 }
 
-// TestSocketsShareAPort holds that every socket of a port is there for it, and that a port that somebody has is an error.
+// TestSocketsShareAPort holds that every socket of a port receives, and that a port in use is an error.
 func TestSocketsShareAPort(t *testing.T) {
 	conns := bound(t, "127.0.0.1:0")
 	if len(conns) != udpSockets() {
@@ -131,7 +131,7 @@ func TestSocketsShareAPort(t *testing.T) {
 	}
 }
 
-// TestQueriesCostNoGarbage holds that a query that comes by UDP is read, answered and replied to without allocating.
+// TestQueriesCostNoGarbage holds that a query by UDP is read, answered and replied to without allocating.
 func TestQueriesCostNoGarbage(t *testing.T) {
 	s := newTestServer(t, Config{}, estate())
 	for _, bind := range []string{"127.0.0.1:0", "0.0.0.0:0", "[::]:0"} {
@@ -143,13 +143,13 @@ func TestQueriesCostNoGarbage(t *testing.T) {
 		if _, plain := d.(*oneByOne); plain {
 			needs.Kernel(t, "this system reads and writes no batches of datagrams")
 		}
-		asker, w, reply := dial(t, netip.MustParseAddr("127.0.0.1"), conn), seeded(s, 1), make([]byte, maxUDP)
+		client, w, reply := dial(t, netip.MustParseAddr("127.0.0.1"), conn), seeded(s, 1), make([]byte, maxUDP)
 		packed, err := query("web.service.koine.", dns.TypeA).Pack()
 		if err != nil {
 			t.Fatal(err)
 		}
 		got := testing.AllocsPerRun(100, func() {
-			if _, err := asker.Write(packed); err != nil {
+			if _, err := client.Write(packed); err != nil {
 				t.Fatal(err)
 			}
 			if _, err := d.read(); err != nil {
@@ -159,7 +159,7 @@ func TestQueriesCostNoGarbage(t *testing.T) {
 			s.answerDatagram(t.Context(), w, d, 0, conn, since)
 			d.flush(s.log)
 			s.metrics.took(1, since)
-			if n, err := asker.Read(reply); err != nil || n < headerSize {
+			if n, err := client.Read(reply); err != nil || n < headerSize {
 				t.Fatal(n, err)
 			}
 		})
@@ -169,7 +169,7 @@ func TestQueriesCostNoGarbage(t *testing.T) {
 	}
 }
 
-// BenchmarkDatagrams has batches of queries read from a socket, answered, and sent back.
+// BenchmarkDatagrams reads batches of queries from a socket, answers them, and sends the replies.
 func BenchmarkDatagrams(b *testing.B) {
 	s := newTestServer(b, Config{}, estate())
 	conn := alone(b, "127.0.0.1:0")

@@ -13,8 +13,8 @@ import (
 )
 
 const (
-	// resendAfter is how long an answer may take before the question is sent again: any datagram may be lost, and the resolvers
-	// of programs take SERVFAIL as final.
+	// resendAfter is how long a server may take to answer before the question is sent again: any datagram may be lost,
+	// and the resolvers of programs take SERVFAIL as final.
 	resendAfter = 400 * time.Millisecond
 	// maxSends bounds how often a question is sent to one server.
 	maxSends = 3
@@ -39,8 +39,8 @@ func newTurns(servers, first int) *turns {
 	return &turns{first: first % max(servers, 1), sent: make([]int, servers), out: make([]bool, servers)}
 }
 
-// next returns the server to ask next: of those that were asked the least, the next one after first, which included. It
-// returns -1 once all have been asked maxSends times or are out.
+// next returns the server to ask next: of those asked least often, the first at or after first. It returns -1 once all
+// have been asked maxSends times or are out.
 func (t *turns) next() int {
 	found := -1
 	for i := range t.sent {
@@ -70,13 +70,13 @@ type result struct {
 	server int
 	reply  *dns.Msg
 	err    error
-	// cut says that the reply is cut, and that the server is being asked for the whole by TCP.
+	// cut marks a truncated reply whose server is being asked for the whole by TCP.
 	cut bool
 }
 
-// fallback is what is answered if no helpful reply comes.
+// fallback is the answer if no helpful reply comes.
 type fallback struct {
-	// cut is a reply that lacks records. unwilling is a reply by which a server refuses to answer.
+	// cut is a truncated reply. unwilling is a reply with which a server refuses to answer.
 	cut, unwilling *dns.Msg
 	err            error
 }
@@ -107,9 +107,9 @@ func (f *fallback) note(r result, server netip.AddrPort) bool {
 	return false
 }
 
-// exchange asks the servers for a name until one answers: the first at once, then every resendAfter, or as soon as a server
-// fails, the one whose turn it is. The first answer counts. A reply by which a server refuses to answer counts only if no other
-// reply comes in time.
+// exchange asks the servers for a name until one answers. It asks the first at once, and then the one whose turn it is,
+// every resendAfter or as soon as a server fails. The first answer counts. A reply with which a server refuses to
+// answer counts only if no other reply comes in time.
 func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
 	servers, good := f.serversFor(query.Question[0].Name)
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(servers))*f.timeout)
@@ -124,7 +124,7 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 		case <-due.C:
 			k := turns.next()
 			if k < 0 {
-				continue // wait for those that were asked
+				continue // wait for the servers already asked
 			}
 			turns.sent[k]++
 			asking.send(ctx, k)
@@ -145,7 +145,7 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 	return best.reply()
 }
 
-// unhelpful reports whether a server refuses to answer, or cannot, by its code.
+// unhelpful reports whether the code of a reply means that a server refuses to answer, or cannot.
 func unhelpful(rcode int) bool {
 	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused || rcode == dns.RcodeNotImplemented
 }
@@ -162,8 +162,8 @@ type asking struct {
 	readers sync.WaitGroup
 }
 
-// send sends the question to a server. It is sent again by the same socket and ID as before, so that a forger has no second
-// pair of port and ID to guess.
+// send sends the question to a server. It is sent again from the same socket and with the same ID, so that a forger has
+// no second pair of port and ID to guess.
 func (a *asking) send(ctx context.Context, k int) {
 	if a.lines[k] != nil {
 		if err := a.lines[k].send(); err != nil {
@@ -180,7 +180,8 @@ func (a *asking) send(ctx context.Context, k int) {
 	a.readers.Go(func() { a.read(ctx, k) })
 }
 
-// read waits for a server's reply, and asks for the whole by TCP if the reply is cut. If that fails, the cut reply counts.
+// read waits for a server's reply, and asks for the whole by TCP if the reply is truncated. If that fails, the
+// truncated reply counts.
 func (a *asking) read(ctx context.Context, k int) {
 	l := a.lines[k]
 	defer l.close()
@@ -228,7 +229,8 @@ func (f *forwarder) open(ctx context.Context, server netip.AddrPort, query *dns.
 	return l, nil
 }
 
-// remember adds the address of a socket to those that wait for an answer. The caller must call forget when it is closed.
+// remember adds the address of a socket to those that wait for an answer. The caller must call forget when the socket
+// is closed.
 func (f *forwarder) remember(socket net.Conn) (forget func()) {
 	local, ok := socket.LocalAddr().(*net.UDPAddr)
 	if !ok {
@@ -239,7 +241,7 @@ func (f *forwarder) remember(socket net.Conn) (forget func()) {
 	return func() { f.asking.Delete(from) }
 }
 
-// asks reports whether an address is that of a socket that waits for an answer.
+// asks reports whether an address belongs to a socket that waits for an answer.
 func (f *forwarder) asks(from netip.AddrPort) bool {
 	_, ok := f.asking.Load(netip.AddrPortFrom(from.Addr().Unmap(), from.Port()))
 	return ok

@@ -15,7 +15,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// TestTurns holds in which order servers are asked, and when none is left.
+// TestTurns holds the order in which servers are asked, and when none is left.
 func TestTurns(t *testing.T) {
 	for _, test := range []struct {
 		servers, first int
@@ -48,13 +48,13 @@ func TestTurns(t *testing.T) {
 	}
 }
 
-// wires is a network in memory: each dialled server says what it does with the questions that reach it.
+// wires is a network in memory: each dialled server defines what it does with the questions that reach it.
 type wires struct {
 	mu sync.Mutex
 	// asked are the servers by the times of the questions, counted from start.
 	asked []string
 	start time.Time
-	// servers answer the nth question, which is 1 at first; without an answer it is lost. An error closes the line.
+	// servers answer the nth question, counted from 1; without an answer it is lost. An error closes the line.
 	servers map[string]func(n int, q *dns.Msg, network string) (*dns.Msg, error)
 	counts  map[string]int
 	serving sync.WaitGroup
@@ -108,7 +108,7 @@ func (w *wires) ask(network, address string, q *dns.Msg) (*dns.Msg, error) {
 	return w.servers[name](n, q, network)
 }
 
-// TestResend holds when a question goes out again, and to whom, in time that stands still but for the waits.
+// TestResend holds when a question is sent again, and to which server, in time that advances only while all wait.
 func TestResend(t *testing.T) {
 	good := func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) {
 		return reply(q, "x.example. 60 IN A 192.0.2.1"), nil
@@ -194,7 +194,7 @@ func TestResend(t *testing.T) {
 	}
 }
 
-// TestOneLostDatagram has a real resolver that does not answer what it is asked first.
+// TestOneLostDatagram has a real resolver that does not answer the first question.
 func TestOneLostDatagram(t *testing.T) {
 	var mu sync.Mutex
 	seen := make(map[uint16]int)

@@ -110,7 +110,7 @@ func newTestServer(t testing.TB, cfg Config, changes []catalog.Change) *Server {
 // seeded returns a worker whose random order is the same in every run. Its client is the host.
 func seeded(s *Server, seed uint64) *worker {
 	w := s.newWorker()
-	w.req.asker.ip = netip.MustParseAddr(fromHost)
+	w.req.client.ip = netip.MustParseAddr(fromHost)
 	w.rng = rand.New(rand.NewPCG(seed, 1))
 	return w
 }

@@ -22,18 +22,18 @@ import (
 // forwarder asks the upstream resolvers.
 type forwarder struct {
 	servers []netip.AddrPort
-	// given tells that the user named the servers; those out of resolv.conf are only a guess.
+	// given reports whether the user named the servers; those from resolv.conf are only a guess.
 	given bool
-	// timeout is what a question has for each of its servers.
+	// timeout is the time that a question has for each of its servers.
 	timeout time.Duration
 	// dial opens a socket to a server.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// good is the one that answered last: it is tried first.
+	// good is the server that answered last: it is tried first.
 	good atomic.Int32
 	// zones have resolvers of their own.
 	zones []*forwardZone
-	// asking holds the addresses of the open UDP sockets, by netip.AddrPort: a query that comes from one of them has come
-	// back to its sender.
+	// asking holds the addresses of the open UDP sockets, by netip.AddrPort: a query that comes from one of them has
+	// come back to its sender.
 	asking sync.Map
 }
 
@@ -44,7 +44,7 @@ type forwardZone struct {
 	good    atomic.Int32
 }
 
-// newForwarder returns nil if nothing is to be forwarded, or there is nobody to forward to.
+// newForwarder returns nil if forwarding is off, or no resolver is known.
 func newForwarder(cfg *Config) (*forwarder, error) {
 	if cfg.NoForward {
 		return nil, nil
@@ -101,7 +101,7 @@ func (f *forwarder) add(text string) error {
 		return nil
 	}
 	if wire, err := wireName(domain); err != nil || len(wire) < 2 {
-		return catalog.Errorf(catalog.KindInvalid, "upstream %q is for no zone", text).WithHint("write it as corp.example=192.0.2.1:53")
+		return catalog.Errorf(catalog.KindInvalid, "upstream %q names no zone", text).WithHint("write it as corp.example=192.0.2.1:53")
 	}
 	labels := dns.SplitDomainName(strings.ToLower(domain))
 	i := slices.IndexFunc(f.zones, func(z *forwardZone) bool { return slices.Equal(z.labels, labels) })
@@ -130,8 +130,8 @@ func (f *forwarder) zoneOf(labels []string) (found *forwardZone) {
 // is reports whether a zone has this name.
 func (z *forwardZone) is(labels []string) bool { return z != nil && slices.Equal(z.labels, labels) }
 
-// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and where the one that answered
-// last is noted.
+// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and the place to record the
+// one that answered last.
 func (f *forwarder) serversFor(name string) ([]netip.AddrPort, *atomic.Int32) {
 	found := f.zoneOf(dns.SplitDomainName(strings.ToLower(name)))
 	if found == nil {
@@ -153,7 +153,8 @@ func parseUpstream(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip.Unmap(), 53), nil
 }
 
-// refuse drops servers that are this server itself, at the address it listens on. One that the user named is an error.
+// refuse drops servers that are this server itself, at the address where it listens. It is an error if the user named
+// one.
 func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 	for _, z := range f.zones {
 		for _, server := range z.servers {
@@ -168,7 +169,7 @@ func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 		case !isSelf(server, self):
 			others = append(others, server)
 		case f.given:
-			return selfError(server).WithHint("name another resolver with --upstream, or pass no names on with --upstream off")
+			return selfError(server).WithHint("name another resolver with --upstream, or turn forwarding off with --upstream off")
 		default:
 			log.Warn("upstream resolver is this name server itself: not used", "upstream", server)
 		}
@@ -181,7 +182,7 @@ func selfError(server netip.AddrPort) *catalog.Error {
 	return catalog.Errorf(catalog.KindInvalid, "upstream %s is this name server itself", server)
 }
 
-// isSelf tells whether a server is reached at the address that this one listens on.
+// isSelf reports whether a server's address is the one where this server listens.
 func isSelf(server, self netip.AddrPort) bool {
 	if server.Port() != self.Port() {
 		return false
@@ -190,7 +191,8 @@ func isSelf(server, self netip.AddrPort) bool {
 		return true
 	}
 	if !self.Addr().IsUnspecified() || server.Addr() == netip.AddrFrom4([4]byte{127, 0, 0, 11}) {
-		// In a container the latter is Docker's resolver, whoever else listens there. Asks finds out if it is not.
+		// In a container 127.0.0.11 is Docker's resolver, whatever other address this server listens on. If it is not,
+		// asks detects the loop.
 		return false
 	}
 	return server.Addr().IsLoopback() || isLocal(server.Addr())
@@ -206,8 +208,8 @@ func isLocal(ip netip.Addr) bool {
 	return false
 }
 
-// passable returns an error if a reply can be read, but not be packed again so that an asker can read it: a record without
-// data, for one, is read as one of which all fields are empty.
+// passable returns an error if a reply can be read, but not be packed again so that a client can read it: a record
+// without data, for example, is read as one whose fields are all empty.
 func passable(reply *dns.Msg) error {
 	packed, err := reply.Pack()
 	if err == nil {
@@ -219,7 +221,7 @@ func passable(reply *dns.Msg) error {
 	return nil
 }
 
-// answers tells whether a message is the reply to a query: what a forger would have to guess.
+// answers reports whether a message is the reply to a query: it must hold what a forger would have to guess.
 func answers(reply, query *dns.Msg) bool {
 	if !reply.Response || reply.Id != query.Id || len(reply.Question) != 1 {
 		return false

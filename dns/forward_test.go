@@ -21,7 +21,7 @@ import (
 // upstream is a fake resolver on loopback. Its answer gets each query and the transport; it returns the messages to send.
 type upstream struct {
 	addr   string
-	asked  atomic.Int32 // how many questions came; one that is sent again is the same
+	asked  atomic.Int32 // the number of questions; one that is sent again counts once
 	answer func(q *dns.Msg, network string) []*dns.Msg
 }
 
@@ -83,7 +83,7 @@ func reply(q *dns.Msg, records ...string) *dns.Msg {
 
 func one(m *dns.Msg) []*dns.Msg { return []*dns.Msg{m} }
 
-// silent is an address where nobody answers, and unreachable one where nobody listens.
+// silent is an address where no server answers, and unreachable one where none listens.
 func silent(t *testing.T) string {
 	conn, err := net.ListenPacket("udp", "127.0.0.1:0")
 	if err != nil {
@@ -348,7 +348,7 @@ func TestForwardsAreBounded(t *testing.T) {
 	}
 	var m *dns.Msg
 	var err error
-	for range 10_000 { // the place is given back just after the answer went out
+	for range 10_000 { // the slot is freed just after the answer was sent
 		m, _, err = (&dns.Client{Net: "tcp", Timeout: eventually.Patience}).Exchange(query("x.example.", dns.TypeA), addr)
 		if err != nil || m.Rcode != dns.RcodeServerFailure {
 			break
@@ -379,7 +379,7 @@ func TestRunEndsWithQueriesInFlight(t *testing.T) {
 	defer client.Close()
 	packed, _ := query("x.example.", dns.TypeA).Pack()
 	client.Write(packed)
-	if _, _, err := hole.ReadFrom(make([]byte, 512)); err != nil { // the query is out, and nobody answers it
+	if _, _, err := hole.ReadFrom(make([]byte, 512)); err != nil { // the query is in flight, and will not be answered
 		t.Fatal(err)
 	}
 	idle, err := net.Dial("tcp", s.Addr().String())
@@ -418,13 +418,13 @@ func TestUpstreamIsSelf(t *testing.T) {
 	addr := unreachable(t)
 	s := newTestServer(t, Config{Upstreams: []string{addr}}, estate())
 	err := s.Listen(addr)
-	want := "upstream " + addr + " is this name server itself: name another resolver with --upstream, or pass no names on with --upstream off"
+	want := "upstream " + addr + " is this name server itself: name another resolver with --upstream, or turn forwarding off with --upstream off"
 	if err == nil || err.Error() != want || catalog.KindOf(err) != catalog.KindInvalid {
 		t.Errorf("Listen: %v, want %s", err, want)
 	}
 }
 
-// TestForwardingLoop has a server find out while it runs that an upstream leads back to it.
+// TestForwardingLoop holds that a running server detects that an upstream leads back to it.
 func TestForwardingLoop(t *testing.T) {
 	s := newTestServer(t, Config{Upstreams: []string{unreachable(t)}}, estate())
 	if err := s.Listen("127.0.0.1:0"); err != nil {

@@ -9,22 +9,22 @@ import (
 	"time"
 )
 
-// guests are the addresses that the server listens on for as long as they are wanted, such as those of bridges.
+// guests are further addresses that the server listens on while they are wanted, such as those of bridges.
 type guests struct {
 	mu     sync.Mutex
 	wanted []netip.AddrPort
-	// wake has a place for one signal that wanted has changed.
+	// wake has room for one signal that wanted has changed.
 	wake chan struct{}
 }
 
 func newGuests() guests { return guests{wake: make(chan struct{}, 1)} }
 
-// guestRetry is the time between two attempts at an address that cannot be bound: an interface that is not up yet, or a
-// port that somebody else has.
+// guestRetry is the time between two attempts at an address that cannot be bound: the interface is not up yet, or
+// another program has the port.
 const guestRetry = time.Second
 
-// ListenAlso names the addresses to listen on beside those of Listen, in place of those named before. It may be called
-// at any time and does not wait. What cannot be bound is told in the log once, and tried again until it can.
+// ListenAlso sets the addresses to listen on besides those of Listen, in place of those set before. It may be called at
+// any time and does not wait. An address that cannot be bound is logged once, and retried until it can.
 func (s *Server) ListenAlso(addrs []netip.AddrPort) {
 	s.guests.mu.Lock()
 	s.guests.wanted = slices.Clone(addrs)
@@ -45,11 +45,11 @@ type guest struct {
 type guestRun struct {
 	server *Server
 	open   map[netip.AddrPort]guest
-	// failing are the addresses whose failure was told.
+	// failing are the addresses whose failure has been logged.
 	failing map[netip.AddrPort]bool
 }
 
-// runGuests opens and closes servers as they are wanted, until the context ends.
+// runGuests opens and closes listeners as they are wanted, until the context ends.
 func (s *Server) runGuests(ctx context.Context) {
 	run := guestRun{server: s, open: make(map[netip.AddrPort]guest), failing: make(map[netip.AddrPort]bool)}
 	retry := time.NewTicker(guestRetry)
@@ -69,7 +69,7 @@ func (s *Server) runGuests(ctx context.Context) {
 	}
 }
 
-// due tells whether an address is still to be bound, or a server has ended by itself.
+// due reports whether an address is still to be bound, or a listener has ended by itself.
 func (r *guestRun) due() bool {
 	for _, g := range r.open {
 		select {
@@ -81,7 +81,7 @@ func (r *guestRun) due() bool {
 	return len(r.failing) > 0
 }
 
-// settle closes what is not wanted any more and opens what is.
+// settle closes the listeners that are not wanted any more and opens those that are.
 func (r *guestRun) settle(ctx context.Context) {
 	r.server.guests.mu.Lock()
 	wanted := r.server.guests.wanted
@@ -95,7 +95,7 @@ func (r *guestRun) settle(ctx context.Context) {
 	}
 }
 
-// closeAllBut closes the servers at addresses that are not wanted, and those that have ended.
+// closeAllBut closes the listeners at addresses that are not wanted, and forgets those that have ended.
 func (r *guestRun) closeAllBut(wanted []netip.AddrPort) {
 	for addr, g := range r.open {
 		select {
@@ -117,7 +117,7 @@ func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 	at := &Server{shared: r.server.shared}
 	if err := at.bind(addr.String()); err != nil {
 		if !r.failing[addr] {
-			r.server.log.Warn("dns cannot listen, and tries again", "address", addr, "error", err)
+			r.server.log.Warn("dns cannot listen: retrying", "address", addr, "error", err)
 		}
 		r.failing[addr] = true
 		return

@@ -19,7 +19,7 @@ func await(t *testing.T, what string, holds func() bool) {
 	eventually.True(t, what, holds)
 }
 
-// freePort returns an address of loopback that nobody listens on at the moment.
+// freePort returns an address of loopback with no listener at the moment.
 func freePort(t *testing.T, host string) netip.AddrPort {
 	t.Helper()
 	listener, err := net.Listen("tcp", host+":0")
@@ -30,7 +30,7 @@ func freePort(t *testing.T, host string) netip.AddrPort {
 	return listener.Addr().(*net.TCPAddr).AddrPort()
 }
 
-// answersAt tells whether the server answers at an address over both transports.
+// answersAt reports whether the server answers at an address over both transports.
 func answersAt(at netip.AddrPort) bool {
 	for _, transport := range []string{"udp", "tcp"} {
 		reply, err := resent(query("pub.service.koine.", dns.TypeA), at, transport)
@@ -41,8 +41,8 @@ func answersAt(at netip.AddrPort) bool {
 	return true
 }
 
-// resent sends a query again while it gets no reply, as a socket that was closed may have had it. That nothing listens is
-// an error at once.
+// resent sends a query again while it gets no reply, because a socket that was closed may have received it. It fails at
+// once if nothing listens.
 func resent(q *dns.Msg, at netip.AddrPort, network string) (m *dns.Msg, err error) {
 	c := &dns.Client{Net: network, Timeout: 2 * time.Second}
 	for end := time.Now().Add(eventually.Patience); time.Now().Before(end); {

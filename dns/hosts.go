@@ -16,8 +16,9 @@ const (
 	hostWait = time.Second
 )
 
-// withHosts resolves the host names of a service's instances and adds their addresses to those of the others. A CNAME cannot
-// stand next to addresses (RFC 1034 §3.6.2), and no instance must be missing. Names that cannot be resolved are left out.
+// withHosts resolves the host names of a service's instances and adds their addresses to those of the others. A CNAME
+// cannot stand next to addresses (RFC 1034 §3.6.2), and no instance may be missing. Names that cannot be resolved are
+// left out.
 func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 	if len(a.hosts) == 0 {
 		return a
@@ -55,11 +56,11 @@ type resolved struct {
 
 // resolveHosts returns the addresses of those host names that are resolved within hostWait.
 func (s *Server) resolveHosts(ctx context.Context, req *request, hosts []record) (list []resolved) {
-	results, wanted := make(chan resolved, len(hosts)), *req // req is used again before the last host is resolved
+	results, wanted := make(chan resolved, len(hosts)), *req // req is reused before the last host is resolved
 	asked := 0
 	for _, host := range hosts {
 		if !s.admit() {
-			break // the upstreams have as many queries as they may
+			break // the upstreams are at their limit
 		}
 		asked++
 		s.running.Go(func() {

@@ -41,8 +41,8 @@ func mixed() []catalog.Change {
 	return list
 }
 
-// TestHostsAreResolved holds that instances with host names stand in answers beside those with addresses, whose names are
-// asked of resolvers that take their time, or never answer.
+// TestHostsAreResolved holds that answers hold instances with host names as well as those with addresses. The resolvers
+// of the host names are slow, or never answer.
 func TestHostsAreResolved(t *testing.T) {
 	answers := func(n int, q *dns.Msg, _ string) (*dns.Msg, error) {
 		name := strings.ToLower(q.Question[0].Name)
@@ -99,7 +99,7 @@ func TestHostsAreResolved(t *testing.T) {
 		})
 	}
 
-	// Once it has not answered, a resolver is not waited for again at once.
+	// A resolver that has not answered is not waited for again at once.
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{start: time.Now(), counts: make(map[string]int)}
 		w.servers = map[string]func(int, *dns.Msg, string) (*dns.Msg, error){"192.0.2.53": answers}
@@ -115,7 +115,7 @@ func TestHostsAreResolved(t *testing.T) {
 			}
 		}
 		question(hostWait)
-		s.running.Wait() // the question goes on for its time
+		s.running.Wait() // the question stays in flight until its timeout
 		question(0)
 		time.Sleep(failureLife)
 		question(hostWait)
@@ -123,7 +123,7 @@ func TestHostsAreResolved(t *testing.T) {
 		w.serving.Wait()
 	})
 
-	// So many are resolved and no more, over a transport that has room for them.
+	// At most maxHosts are resolved, over a transport that has room for them.
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{start: time.Now(), counts: make(map[string]int)}
 		w.servers = map[string]func(int, *dns.Msg, string) (*dns.Msg, error){"192.0.2.53": answers}
@@ -132,7 +132,7 @@ func TestHostsAreResolved(t *testing.T) {
 			t.Errorf("%d answers, %d asked", len(m.Answer), w.counts["192.0.2.53"])
 		}
 		for range cap(s.outbound) {
-			s.outbound <- struct{}{} // too much is with the resolvers
+			s.outbound <- struct{}{} // the outbound queries are at their limit
 		}
 		if m := ask(t, seeded(s, 1), query("many.service.koine.", dns.TypeA), true); len(m.Answer) != 1 {
 			t.Errorf("%d answers without a place", len(m.Answer))
@@ -169,7 +169,7 @@ func dataOf(m *dns.Msg) string {
 	return strings.Join(data, " ")
 }
 
-// TestHostsOverSockets asks as clients do, by both transports, and ends the server while an answer is waited for.
+// TestHostsOverSockets asks as clients do, by both transports, and ends the server while an answer is pending.
 func TestHostsOverSockets(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
 		if strings.HasPrefix(q.Question[0].Name, "dead.") {

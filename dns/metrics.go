@@ -10,7 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 )
 
-// metrics counts. Its counters are looked up once, so that counting an answer costs two additions.
+// metrics are the server's counters. They are looked up once, so that counting an answer costs two additions.
 type metrics struct {
 	queries   [len(countedTypes) + 1][16]prometheus.Counter
 	truncated prometheus.Counter
@@ -22,7 +22,7 @@ type metrics struct {
 	fromCatalog, fromUpstream prometheus.Observer
 }
 
-// countedTypes are the types that are counted by name; all others are "other".
+// countedTypes are the types counted by name; all others are "other".
 var countedTypes = [...]uint16{
 	dns.TypeA, dns.TypeAAAA, dns.TypeSRV, dns.TypePTR, dns.TypeTXT, dns.TypeSOA, dns.TypeNS, dns.TypeANY,
 }
@@ -100,7 +100,7 @@ func typeIndex(qtype uint16) int {
 	return len(countedTypes)
 }
 
-// forwarded counts a query that was passed on.
+// forwarded counts a forwarded query.
 func (m *metrics) forwarded(err error) {
 	if err != nil {
 		m.upstream[1].Inc()

@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// nameKind says what a name below a domain means.
+// nameKind is the meaning of a name below a domain.
 type nameKind uint8
 
 const (
-	nameUnknown nameKind = iota // nothing that this server ever has
+	nameUnknown nameKind = iota // no name that this server ever answers for
 	nameApex                    // the domain itself
 	nameEmpty                   // a name above others, without records
 	nameServer                  // this server
@@ -23,17 +23,17 @@ const (
 // name is the meaning of a name below a domain.
 type name struct {
 	kind nameKind
-	// service or node is what is asked for, in lower case.
+	// service or node is the one asked for, in lower case.
 	service, node string
-	// want narrows a service down.
+	// want selects instances and ports of the service.
 	want selector
-	// nearest tells that the instances near to the asker are wanted.
+	// nearest reports whether the instances nearest to the client are wanted.
 	nearest bool
 	addr    netip.Addr
 }
 
-// selector says which instances of a service are wanted, and which of their ports. The zero value means all, with the
-// first port of each. Its texts are in lower case.
+// selector selects instances of a service, and their ports. The zero value means all, with the first port of each. Its
+// texts are in lower case.
 type selector struct {
 	tag string
 	// port is a port's name or its number in decimal.
@@ -42,7 +42,7 @@ type selector struct {
 	proto string
 }
 
-// reserved tells whether a datacenter cannot be called so, for the label means something else at its place.
+// reserved reports whether a datacenter cannot have this name, because the label has another meaning in its position.
 func reserved(label string) bool {
 	switch label {
 	case "service", "near", "node", "addr", "dc", "ns":
@@ -52,7 +52,7 @@ func reserved(label string) bool {
 	}
 }
 
-// parseName gives the meaning of the labels below a domain, which are in lower case.
+// parseName returns the meaning of the labels below a domain, which are in lower case.
 func parseName(labels []string, datacenter string) name {
 	if len(labels) == 0 {
 		return name{kind: nameApex}
@@ -92,7 +92,7 @@ func parseName(labels []string, datacenter string) name {
 	return name{}
 }
 
-// cutDatacenter cuts ".<dc>" or ".<dc>.dc" off the end. A lone "dc" is cut too: it stands above "<dc>.dc".
+// cutDatacenter cuts ".<dc>" or ".<dc>.dc" off the end. A lone "dc" is cut too: it is the name above "<dc>.dc".
 func cutDatacenter(labels []string, datacenter string) []string {
 	n := len(labels)
 	switch {

@@ -3,11 +3,11 @@ package dns
 // maxNames is how many names a worker remembers; each has at most 255 bytes.
 const maxNames = 4096
 
-// nameTable is the texts of names that were answered, so that the same question does not cost a new one. It is emptied
-// when it is full. Names that are not there are not kept: whoever invents them fills nothing.
+// nameTable is the texts of names that were answered, so that a repeated question does not allocate a new one. It is
+// emptied when it is full. Only names that exist are kept, so random queries cannot fill the table.
 type nameTable map[string]string
 
-// text returns the text of a name in lower case, and whether it is a new one.
+// text returns the text of a name in lower case, and whether the table lacks it.
 func (t nameTable) text(name []byte) (text string, fresh bool) {
 	if text, ok := t[string(name)]; ok {
 		return text, false

@@ -51,9 +51,9 @@ func TestNearest(t *testing.T) {
 	}{
 		{fromHost, "web.near.koine.", "", dns.TypeA, a},
 		{fromHost, "WEB.Near.dc1.consul.", "", dns.TypeA, a},
-		{fromFront, "web.near.koine.", "", dns.TypeA, b}, // the container says where it is
-		{fromFresh, "web.near.koine.", "", dns.TypeA, a}, // not known yet: where this host is
-		{fromAfar, "web.near.koine.", "", dns.TypeA, b},  // does not reach what is nearer
+		{fromFront, "web.near.koine.", "", dns.TypeA, b}, // by the container's place
+		{fromFresh, "web.near.koine.", "", dns.TypeA, a}, // not known yet: by this host's place
+		{fromAfar, "web.near.koine.", "", dns.TypeA, b},  // does not reach the nearer ones
 		{fromHost, "web.near.koine.", "a", dns.TypeA, b},
 		{fromHost, "web.near.koine.", "a b", dns.TypeA, c},
 		{fromHost, "web.near.koine.", "a b c", dns.TypeA, ""},
@@ -75,7 +75,7 @@ func TestNearest(t *testing.T) {
 		view.SetNetworks(bridges())
 		s := newTestServer(t, Config{View: view}, zones(ill...))
 		want := strings.TrimSpace("NOERROR " + tt.want)
-		for range 2 { // the second time as it was kept
+		for range 2 { // the second time from the cache
 			if got := askAs(t, s, tt.from, tt.name, tt.qtype); got != want {
 				t.Errorf("%s asks %s %s, ill are %q: %s, want %s", tt.from, tt.name, dns.TypeToString[tt.qtype], tt.ill, got, want)
 			}
@@ -92,7 +92,7 @@ func TestNearestStandFirst(t *testing.T) {
 	})
 	changes[0].Node.Locality = catalog.Locality{Region: "eu", Zone: "3"}
 	w := seeded(newTestServer(t, Config{}, changes), 3)
-	w.req.asker = w.server.askerAt(netip.MustParseAddr(fromHost))
+	w.req.client = w.server.clientAt(netip.MustParseAddr(fromHost))
 	reply := ask(t, w, query("fleet.near.koine.", dns.TypeSRV), false)
 	if !reply.Truncated || len(reply.Answer) < 6 {
 		t.Fatalf("not cut: %v", reply)

@@ -10,7 +10,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// admit takes a place for an outbound query; it returns false if there is none. Who got one calls leave.
+// admit reserves room for an outbound query; it returns false if there is none. The caller must call leave if admit
+// returned true.
 func (s *Server) admit() bool {
 	select {
 	case s.outbound <- struct{}{}:
@@ -40,7 +41,7 @@ func (s *Server) finish(ctx context.Context, out *outbound) []byte {
 	return s.packed(&out.req, failure)
 }
 
-// packed packs a plan into memory of its own.
+// packed packs a plan into a new buffer.
 func (s *Server) packed(req *request, a plan) []byte {
 	w := s.workers.Get().(*worker)
 	defer s.workers.Put(w)
@@ -55,7 +56,7 @@ func (s *Server) complete(ctx context.Context, out *outbound) (*dns.Msg, error) 
 	return s.follow(ctx, reply, &out.req, true)
 }
 
-// opening returns the reply that the chain begins with: what was answered so far, or what the upstream resolvers say.
+// opening returns the reply at the start of the chain: the answer so far, or the reply of the upstream resolvers.
 func (s *Server) opening(ctx context.Context, out *outbound) (*dns.Msg, error) {
 	if out.base != nil {
 		reply := new(dns.Msg)
@@ -74,7 +75,8 @@ func (r *request) question() (dns.Question, error) {
 	return dns.Question{Name: text, Qtype: r.qtype, Qclass: r.qclass}, err
 }
 
-// ask asks the upstream resolvers. Of the asker's EDNS only DO goes with it: the rest is between the asker and us.
+// ask asks the upstream resolvers. Of the client's EDNS only DO is passed on: the rest is between the client and this
+// server.
 func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (*dns.Msg, error) {
 	query := &dns.Msg{Question: []dns.Question{question}}
 	query.RecursionDesired = true
@@ -95,7 +97,8 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 	return reply, nil
 }
 
-// fit packs a reply that came from elsewhere for this asker: its ID, its question as it came, its size, its EDNS.
+// fit packs a reply from elsewhere for this client: with its ID, its question unchanged, within its size, and with its
+// EDNS.
 func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 	question, err := req.question()
 	if err != nil {
@@ -121,7 +124,7 @@ func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 // addCookie adds the answer to the client's cookie to the OPT record of a reply.
 func (s *Server) addCookie(opt *dns.OPT, req *request) {
 	if req.cookie.size > 0 {
-		data := s.cookies.appendReply(nil, req.asker.ip, &req.cookie, time.Now())
+		data := s.cookies.appendReply(nil, req.client.ip, &req.cookie, time.Now())
 		opt.Option = append(opt.Option, &dns.EDNS0_COOKIE{Code: dns.EDNS0COOKIE, Cookie: hex.EncodeToString(data)})
 	}
 }

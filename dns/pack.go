@@ -14,17 +14,17 @@ const (
 	pointerSize = 2      // a compressed name
 	fixedSize   = 10     // a record's type, class, TTL and the length of its data
 	optSize     = 11     // an OPT record without options
-	maxPointer  = 0x3fff // the last place that a compressed name can point to
+	maxPointer  = 0x3fff // the last offset that a compressed name can point to
 )
 
-// packer writes one message. A record that does not fit below the limit is not written at all.
+// packer writes one message. A record that does not fit below the limit is left out as a whole.
 type packer struct {
 	buf   []byte
 	limit int
 	ttl   uint32
 }
 
-// add writes a record whose data is in two parts. Its owner is the name that stands at ownerAt.
+// add writes a record whose data is in two parts. Its owner is the name at offset ownerAt.
 func (p *packer) add(ownerAt int, rtype uint16, data, suffix []byte) bool {
 	if ownerAt > maxPointer {
 		return p.addSpelled(ownerAt, rtype, data)
@@ -37,7 +37,7 @@ func (p *packer) add(ownerAt int, rtype uint16, data, suffix []byte) bool {
 	return true
 }
 
-// addSpelled writes a record with its owner, which stands uncompressed at ownerAt, written out again.
+// addSpelled writes a record with its owner in full; the owner is the uncompressed name at offset ownerAt.
 func (p *packer) addSpelled(ownerAt int, rtype uint16, data []byte) bool {
 	end := ownerAt
 	for p.buf[end] != 0 {
@@ -60,7 +60,7 @@ func (p *packer) appendBody(rtype uint16, data, suffix []byte) {
 	p.buf = append(append(b, data...), suffix...)
 }
 
-// pack writes the reply to a request into the worker's buffer, which it is good in until the next reply. What does not
+// pack writes the reply to a request into the worker's buffer, where it is valid until the next reply. What does not
 // fit is left out in this order: ADDITIONAL, then ANSWER with TC set; OPT always fits.
 func (w *worker) pack(req *request, a *plan) []byte {
 	limit := req.limit() - optLen(req, a)
@@ -95,7 +95,7 @@ func (w *worker) pack(req *request, a *plan) []byte {
 	return p.buf
 }
 
-// startReply writes the header, its flags and counts left open, and the question as it came.
+// startReply writes the header, with its flags and counts left open, and the unchanged question.
 func (w *worker) startReply(req *request) []byte {
 	buf := binary.BigEndian.AppendUint16(w.out[:0], req.id)
 	if len(req.qname) == 0 {
@@ -107,7 +107,7 @@ func (w *worker) startReply(req *request) []byte {
 	return binary.BigEndian.AppendUint16(buf, req.qclass)
 }
 
-// flags returns a reply's flags, TC left out.
+// flags returns a reply's flags without TC.
 func (s *Server) flags(req *request, a *plan) uint16 {
 	flags := flagQR | req.flags&(opcodeMask|flagRD|flagCD) | uint16(a.rcode&0xf)
 	if a.zone != nil {
@@ -119,8 +119,9 @@ func (s *Server) flags(req *request, a *plan) uint16 {
 	return flags
 }
 
-// packAnswers writes as much of the answer as fits, and notes in w.marks where each record's data begins. Of addresses
-// and the like, the sample that fits is drawn by weight; of SRV without regard to it, for the asker draws by weight.
+// packAnswers writes as much of the answer as fits, and records in w.marks where each record's data begins. If the
+// answer is cut, addresses are a sample drawn by weight; SRV records are a sample drawn without regard to weight,
+// because the client draws by weight.
 func (w *worker) packAnswers(p *packer, a *plan) (count int, truncated bool) {
 	set, n := a.set, len(a.set.records)
 	least := pointerSize + fixedSize + set.smallest
@@ -132,7 +133,7 @@ func (w *worker) packAnswers(p *packer, a *plan) (count int, truncated bool) {
 	switch set.rtype {
 	case dns.TypeSRV:
 		w.order = w.sample(set, k)
-	case dns.TypeCNAME: // a name has only one
+	case dns.TypeCNAME: // a name may have only one
 		n, k = 1, min(k, 1)
 		w.order = w.byWeight(set, k)
 	default:
@@ -191,7 +192,7 @@ func (p *packer) addAddress(ownerAt int, ip netip.Addr) bool {
 	return p.add(ownerAt, dns.TypeAAAA, raw[:], nil)
 }
 
-// extendedText is what an extended error says beside its code.
+// extendedText is the text that goes with the code of an extended error.
 func extendedText(code uint16) string {
 	switch code {
 	case dns.ExtendedErrorCodeNotReady:
@@ -199,13 +200,13 @@ func extendedText(code uint16) string {
 	case dns.ExtendedErrorCodeNoReachableAuthority:
 		return "no upstream resolver answers"
 	case dns.ExtendedErrorCodeProhibited:
-		return "names of other domains are not passed on for this address"
+		return "names of other domains are not forwarded for this address"
 	default:
 		return ""
 	}
 }
 
-// optLen returns how long the OPT record of a reply is.
+// optLen returns the length of the OPT record of a reply.
 func optLen(req *request, a *plan) int {
 	if !req.edns {
 		return 0
@@ -234,7 +235,7 @@ func (s *Server) appendOPT(b []byte, req *request, a *plan) []byte {
 	if req.cookie.size > 0 {
 		b = binary.BigEndian.AppendUint16(b, dns.EDNS0COOKIE)
 		b = binary.BigEndian.AppendUint16(b, clientCookieSize+serverCookieSize)
-		b = s.cookies.appendReply(b, req.asker.ip, &req.cookie, time.Now())
+		b = s.cookies.appendReply(b, req.client.ip, &req.cookie, time.Now())
 	}
 	if a.extended == 0 {
 		return b

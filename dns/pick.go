@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// picker puts records in random order. Its buffers are used again; a slice that it returned is good until the next call.
+// picker puts records in random order. Its buffers are reused; a returned slice is valid until the next call.
 type picker struct {
 	rng    *rand.Rand
 	chosen []int32
@@ -14,14 +14,15 @@ type picker struct {
 	keyed  []keyed
 }
 
-// keyed is a record with the random number that it is ordered by.
+// keyed is a record with its random sort key.
 type keyed struct {
 	key   float64
 	index int32
 }
 
-// byWeight returns k of the set's records as RFC 2782 has a client draw them: one after the other, each with the odds of
-// its weight among those that are left; nearer tiers first. The work is about k log n while k is small beside n, n log n otherwise.
+// byWeight returns k of the set's records in the order in which a client draws them by RFC 2782: one after the other,
+// each with the odds of its weight among those that are left; nearer tiers first. It costs about k log n while k is
+// small compared with n, n log n otherwise.
 func (p *picker) byWeight(set *recordSet, k int) []int32 {
 	n := len(set.records)
 	k = min(k, n)
@@ -81,8 +82,9 @@ func (p *picker) choose(i int) {
 	p.chosen = append(p.chosen, int32(i))
 }
 
-// drawDistinct draws with replacement and skips what it has, which is the same as drawing without. It gives up after a
-// while, for a few heavy records may be drawn again and again; what it has chosen stands.
+// drawDistinct draws with replacement and skips records already chosen, which equals drawing without replacement. It
+// gives up after a bounded number of draws, because a few heavy records may be drawn again and again; the records
+// chosen so far stay chosen.
 func (p *picker) drawDistinct(set *recordSet, k int) {
 	for range 4*k + 16 {
 		if len(p.chosen) == k {
@@ -97,14 +99,14 @@ func (p *picker) drawDistinct(set *recordSet, k int) {
 // beyondKeys is above every random key: an exponential number of 53 random bits is below 53·ln 2.
 const beyondKeys = 1024
 
-// addKey gives a record an exponential random key at the rate of its weight: ordered by key, records stand as if drawn
-// one after the other by weight (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006).
+// addKey gives a record an exponential random key at the rate of its weight: in the order of the keys, records stand as
+// if drawn one after the other by weight (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006).
 func (p *picker) addKey(set *recordSet, i int32) {
 	r := &set.records[i]
 	p.keyed = append(p.keyed, keyed{p.rng.ExpFloat64()/float64(r.weight) + float64(r.tier)*beyondKeys, i})
 }
 
-// takeKeyed chooses the k records of the lowest keys, in order.
+// takeKeyed chooses the k records with the lowest keys, in order.
 func (p *picker) takeKeyed(k int) {
 	slices.SortFunc(p.keyed, func(a, b keyed) int { return cmp.Compare(a.key, b.key) })
 	for _, one := range p.keyed[:k] {

@@ -122,7 +122,7 @@ func TestOrderIsDistinct(t *testing.T) {
 	}
 }
 
-// TestSpread is the weights as an asker sees them who takes the first address.
+// TestSpread holds the weights as seen by a client that takes the first address.
 func TestSpread(t *testing.T) {
 	const trials = 5000
 	changes := fleet(300, func(i int, one *catalog.Instance) {

@@ -12,15 +12,16 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// record is one record ready to be written. Its owner is the name that was asked for.
+// record is one record ready to be written. Its owner is the name in the question.
 type record struct {
-	// rdata is the data in wire form, names in it uncompressed.
+	// rdata is the data in wire form, with uncompressed names.
 	rdata []byte
-	// below tells that the zone's address suffix follows rdata: it ends in the first label of an address's name.
+	// below reports whether the zone's address suffix follows rdata: rdata ends in the first label of an address's
+	// name.
 	below bool
-	// weight is the share of askers that it is for, at least 1.
+	// weight is the share of clients that it is for, at least 1.
 	weight uint32
-	// tier is how near it is; the nearer stand first. It is 0 where that was not asked for.
+	// tier is how near the instance is; nearer records come first. It is 0 if nearness was not asked for.
 	tier catalog.Tier
 	// glue are the addresses of the name in rdata, for the ADDITIONAL section.
 	glue []netip.Addr
@@ -34,15 +35,15 @@ type recordSet struct {
 	sums []uint64
 	// smallest is the size of the smallest record's data.
 	smallest int
-	// below tells that all records are below.
+	// below reports whether all records are below.
 	below bool
-	// tiered tells that the tiers differ.
+	// tiered reports whether the tiers differ.
 	tiered bool
-	// shared tells that some addresses are the glue of several records.
+	// shared reports whether some addresses are the glue of several records.
 	shared bool
 }
 
-// newRecordSet finishes a set whose records stand. It returns nil for none.
+// newRecordSet makes a set of finished records. It returns nil if there are none.
 func newRecordSet(rtype uint16, records []record) *recordSet {
 	if len(records) == 0 {
 		return nil
@@ -89,7 +90,7 @@ func (s *recordSet) draw(rng *rand.Rand) int {
 	return sort.Search(len(s.sums), func(i int) bool { return s.sums[i] > x })
 }
 
-// glueOffset is where in a record's data the name stands that glue is for.
+// glueOffset is the offset in a record's data of the name that the glue is for.
 func (s *recordSet) glueOffset() int {
 	if s.rtype == dns.TypeSRV {
 		return 6
@@ -97,7 +98,7 @@ func (s *recordSet) glueOffset() int {
 	return 0
 }
 
-// setBuilder collects the records of a set; a record that comes twice is one with both weights (RFC 2181 §5).
+// setBuilder collects the records of a set; a record added twice becomes one with both weights (RFC 2181 §5).
 type setBuilder struct {
 	records []record
 	at      map[string]int
@@ -117,11 +118,11 @@ func (b *setBuilder) add(r record) {
 	b.records = append(b.records, r)
 }
 
-// srvPriority is that of all SRV records where nearness was not asked for.
+// srvPriority is the priority of all SRV records if nearness was not asked for.
 const srvPriority = 1
 
 // addSRV adds a record for a port at an address or, if that is not valid, at a host. The weight is left to finishSRV.
-func (b *setBuilder) addSRV(at reach, port uint16, r record, priority uint8) {
+func (b *setBuilder) addSRV(at target, port uint16, r record, priority uint8) {
 	rdata := make([]byte, 6, 48)
 	rdata[1] = priority
 	binary.BigEndian.PutUint16(rdata[4:], port)
@@ -137,7 +138,7 @@ func (b *setBuilder) addSRV(at reach, port uint16, r record, priority uint8) {
 	b.add(r)
 }
 
-// finishSRV writes the weights, which may have grown by records that came twice, into the records' data.
+// finishSRV writes the weights, which may have grown with duplicate records, into the records' data.
 func (b *setBuilder) finishSRV() *recordSet {
 	for i := range b.records {
 		binary.BigEndian.PutUint16(b.records[i].rdata[2:], uint16(b.records[i].weight))
@@ -155,19 +156,19 @@ func appendHexLabel(b []byte, addr netip.Addr) []byte {
 	return b
 }
 
-// reach is how an instance or a node is reached.
-type reach struct {
+// target is how to reach an instance or a node.
+type target struct {
 	// first is the preferred address; v4 and v6 are the preferred ones of each family. Any may be invalid.
 	first, v4, v6 netip.Addr
-	// host is a host name in wire form, for what has no address; or nil.
+	// host is a host name in wire form, for an instance or node without an address; or nil.
 	host []byte
-	// preferred is the address that was chosen by, for ports.
+	// preferred is the address behind the choice, for looking up ports.
 	preferred catalog.Address
 }
 
-// reachOf picks, from the addresses at which an asker reaches an instance or a node, those that it is given: on the
+// targetOf picks, from the addresses at which a client reaches an instance or a node, those to answer with: on the
 // network of the first one, the first of each family.
-func reachOf(addresses []catalog.Address) (r reach) {
+func targetOf(addresses []catalog.Address) (r target) {
 	if len(addresses) == 0 {
 		return r
 	}
@@ -207,7 +208,7 @@ func firstHost(addresses []catalog.Address, preferred catalog.Address) []byte {
 	return nil
 }
 
-// addressSets is how a name answers for addresses: by A and AAAA, or by CNAME if it has neither.
+// addressSets is a name's answers to questions for addresses: A and AAAA, or CNAME if it has neither.
 type addressSets struct {
 	v4, v6, cname *recordSet
 	// hosts are the host names of instances without an address, in wire form, if others have addresses.
@@ -217,7 +218,7 @@ type addressSets struct {
 // addressBuilder collects addressSets.
 type addressBuilder struct{ v4, v6, cname setBuilder }
 
-func (b *addressBuilder) add(at reach, weight uint16) {
+func (b *addressBuilder) add(at target, weight uint16) {
 	if at.v4.IsValid() {
 		b.v4.add(record{rdata: at.v4.AsSlice(), weight: uint32(weight)})
 	}
@@ -250,7 +251,7 @@ func (s *addressSets) hostsFor(qtype uint16) []record {
 	return nil
 }
 
-// find returns the set that answers a type; nil if there is none.
+// find returns the set that answers a type; nil if no set does.
 func (s *addressSets) find(qtype uint16) *recordSet {
 	switch {
 	case qtype == dns.TypeA && s.v4 != nil:

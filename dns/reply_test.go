@@ -6,7 +6,7 @@ import (
 	"github.com/miekg/dns"
 )
 
-// FuzzUpstreamReply takes what an upstream resolver may send through the cache and hands it to askers.
+// FuzzUpstreamReply passes arbitrary replies of an upstream resolver through the cache to clients.
 func FuzzUpstreamReply(f *testing.F) {
 	records := func(lines ...string) (list []dns.RR) {
 		for _, line := range lines {
@@ -57,7 +57,7 @@ func FuzzUpstreamReply(f *testing.F) {
 		}
 		cache := newAnswerCache()
 		key := cacheKey{name: question.Name, qtype: question.Qtype}
-		for range 2 { // as it came, and, if it was kept, from the cache
+		for range 2 { // as received and, if it was kept, from the cache
 			got, _, err := cache.get(t.Context(), key, func() (*dns.Msg, error) { return &m, nil })
 			if err != nil {
 				t.Fatal(err)

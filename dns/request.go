@@ -9,12 +9,12 @@ import (
 // The sizes of messages, in bytes.
 const (
 	headerSize  = 12
-	minUDP      = 512   // what every client takes
-	maxUDP      = 4096  // the most that Config.UDPSize can be
-	offeredUDP  = 1232  // what upstream resolvers are offered, and Config.UDPSize where nothing is said; it fits every link unfragmented
-	maxTCP      = 65535 // what the length before a TCP message can say
+	minUDP      = 512   // every client takes this much
+	maxUDP      = 4096  // the maximum of Config.UDPSize
+	offeredUDP  = 1232  // offered to upstream resolvers, and the default of Config.UDPSize; it fits every link unfragmented
+	maxTCP      = 65535 // the maximum of the length prefix of a TCP message
 	maxRequest  = 4096  // more is not read
-	maxSections = 16    // records in a request beside its question
+	maxSections = 16    // records in a request besides its question
 )
 
 // The bits of a header's flags.
@@ -28,15 +28,15 @@ const (
 	opcodeMask = 0xf << 11
 )
 
-// request is a query as it came. Its slices belong to the message that it was parsed from.
+// request is a query as received. Its slices belong to the message that it was parsed from.
 type request struct {
 	id    uint16
 	flags uint16
-	// qname is the name in wire form, letter case as it came; empty if the message has no question to give back.
+	// qname is the name in wire form, in its original letter case; empty if the message has no question to return.
 	qname  []byte
 	qtype  uint16
 	qclass uint16
-	// labels are the name's labels in lower case, the root's not counted.
+	// labels are the name's labels in lower case, without the root's.
 	labels []string
 
 	edns    bool
@@ -45,18 +45,18 @@ type request struct {
 	do      bool
 	cookie  cookie
 
-	tcp   bool
-	asker asker
-	// mostUDP is the most bytes of a reply by UDP, and what this server says that it takes.
+	tcp    bool
+	client client
+	// mostUDP is the most bytes of a reply by UDP, and the size that this server advertises.
 	mostUDP uint16
-	// names has the texts of names that were asked for before; nil if none are kept.
+	// names has the texts of names asked for before; nil if none are kept.
 	names nameTable
-	// text is the name in wire form in lower case; fresh tells that names did not have it.
+	// text is the name in wire form in lower case; fresh reports that names did not have it.
 	text  string
 	fresh bool
 }
 
-// limit is the most bytes that a reply may have.
+// limit returns the most bytes that a reply may have.
 func (r *request) limit() int {
 	switch {
 	case r.tcp:
@@ -68,10 +68,11 @@ func (r *request) limit() int {
 	}
 }
 
-// parse reads a message into r. It returns false if the message deserves no reply: it is no query, or shorter than a
-// header. A code other than RcodeSuccess is the reply to a bad one; what r holds of the question is then given back.
+// parse reads a message into r. It returns false if the message deserves no reply: it is not a query, or is shorter
+// than a header. A code other than RcodeSuccess is the reply to an invalid query; the part of the question that r holds
+// is then returned with it.
 func (r *request) parse(msg []byte) (rcode int, ok bool) {
-	*r = request{labels: r.labels[:0], tcp: r.tcp, asker: r.asker, mostUDP: r.mostUDP, names: r.names}
+	*r = request{labels: r.labels[:0], tcp: r.tcp, client: r.client, mostUDP: r.mostUDP, names: r.names}
 	if len(msg) < headerSize {
 		return 0, false
 	}
@@ -94,7 +95,8 @@ func (r *request) parse(msg []byte) (rcode int, ok bool) {
 	return r.parseRecords(msg, end), true
 }
 
-// parseQuestion reads the one question and returns where it ends. Its name cannot be compressed: nothing stands before.
+// parseQuestion reads the one question and returns where it ends. Its name cannot be compressed, because no name comes
+// before it.
 func (r *request) parseQuestion(msg []byte) (end int, ok bool) {
 	var lower [255]byte
 	end = headerSize
@@ -136,7 +138,7 @@ func lowerByte(c byte) byte {
 	return c
 }
 
-// parseRecords reads what follows the question for the sake of the OPT record.
+// parseRecords reads the records after the question, to find the OPT record.
 func (r *request) parseRecords(msg []byte, off int) (rcode int) {
 	authority := int(binary.BigEndian.Uint16(msg[8:]))
 	count := authority + int(binary.BigEndian.Uint16(msg[10:]))
@@ -160,8 +162,8 @@ func (r *request) parseRecords(msg []byte, off int) (rcode int) {
 	return r.refuse()
 }
 
-// parseOPT reads an OPT record (RFC 6891 §6.1.2) and returns where it ends. It returns false if another record stands there.
-// Options other than COOKIE are passed over.
+// parseOPT reads an OPT record (RFC 6891 §6.1.2) and returns where it ends. It returns false if the record is of
+// another type. Options other than COOKIE are skipped.
 func (r *request) parseOPT(msg []byte, off int, misplaced bool) (next int, ok bool, rcode int) {
 	if len(msg) < off+optSize || msg[off] != 0 || binary.BigEndian.Uint16(msg[off+1:]) != dns.TypeOPT {
 		return 0, false, dns.RcodeSuccess

@@ -94,7 +94,7 @@ func FuzzMessage(f *testing.F) {
 	})
 }
 
-// checkReply holds what is true of the reply to any message whatever.
+// checkReply holds what is true of the reply to any message.
 func checkReply(t *testing.T, w *worker, message []byte, tcp bool) {
 	t.Helper()
 	reply, out := w.answer(message, tcp)
@@ -149,7 +149,7 @@ func TestConfigErrors(t *testing.T) {
 		{"no domain", "no domain", Config{View: view, Domains: []string{}}},
 		{"the root", `domain "." is not a name`, Config{View: view, Domains: []string{"."}}},
 		{"bad domain", "is not a name", Config{View: view, Domains: []string{"a..b"}}},
-		{"datacenter with a meaning", "means something else", Config{View: view, Datacenter: "Node"}},
+		{"datacenter with a meaning", "is reserved in DNS", Config{View: view, Datacenter: "Node"}},
 		{"datacenter with a dot", "datacenter name", Config{View: view, Datacenter: "a.b"}},
 		{"negative ttl", "TTL of -1s", Config{View: view, TTL: -1e9}},
 		{"half a second", "TTL of 500ms", Config{View: view, TTL: 5e8}},

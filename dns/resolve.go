@@ -12,17 +12,17 @@ import (
 // plan is the answer to a question before it is packed.
 type plan struct {
 	rcode int
-	// zone is the one that the answer is authoritative for; nil if it is not.
+	// zone is the zone that the answer is authoritative for; nil if there is none.
 	zone *zone
-	// set is the answer; nil if there is none, and then the zone's SOA is given.
+	// set is the answer; nil if there is none, and the reply then carries the zone's SOA.
 	set *recordSet
 	// hosts are the host names, in wire form, whose addresses are missing from set, with their weights.
 	hosts []record
-	// ttl, if not 0, is that of the answer's records in place of the server's.
+	// ttl, if not 0, is the TTL of the answer's records in place of the server's.
 	ttl uint32
-	// extended is an RFC 8914 code, sent if it is not 0 and the asker speaks EDNS.
+	// extended is an RFC 8914 code, sent if it is not 0 and the client supports EDNS.
 	extended uint16
-	// forward tells that the question is for the upstream resolvers.
+	// forward reports that the question is for the upstream resolvers.
 	forward bool
 }
 
@@ -40,11 +40,11 @@ func (s *Server) resolve(req *request) plan {
 		if !s.view.Ready() {
 			return notReady()
 		}
-		if set := s.pointers(ip, req.asker.scope); set != nil {
+		if set := s.pointers(ip, req.client.scope); set != nil {
 			return plan{zone: s.zones[0], set: set}
 		}
 	}
-	if n := len(req.labels); n > 0 && req.labels[n-1] == localhost { // even if a container is called so
+	if n := len(req.labels); n > 0 && req.labels[n-1] == localhost { // even if a container has that name
 		if a, ok := s.resolveSpecial(req); ok {
 			return a
 		}
@@ -58,7 +58,7 @@ func (s *Server) resolve(req *request) plan {
 	if s.upstream == nil || req.flags&flagRD == 0 {
 		return plan{rcode: dns.RcodeRefused}
 	}
-	if !s.access.permits(req.asker.ip) {
+	if !s.access.permits(req.client.ip) {
 		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
 	}
 	return plan{forward: true}
@@ -81,8 +81,8 @@ func (s *Server) ownZone(labels []string) (*zone, []string) {
 	return z, below
 }
 
-// resolveName answers for a name below a zone, which is left to be set. No set with RcodeSuccess means that the name has
-// others.
+// resolveName answers for a name below a zone; the caller sets the zone. No set with RcodeSuccess means that the name
+// exists with other types.
 func (s *Server) resolveName(z *zone, n name, req *request) plan {
 	qtype := req.qtype
 	switch n.kind {
@@ -109,7 +109,7 @@ func (s *Server) resolveApex(z *zone, qtype uint16) *recordSet {
 		rdata := z.appendSOA(nil, s.view.Revision(), s.ttl)
 		return newRecordSet(dns.TypeSOA, []record{{rdata: rdata, weight: 1}})
 	case dns.TypeNS:
-		at := reachOf(s.ownAddresses())
+		at := targetOf(s.ownAddresses())
 		glue := slices.DeleteFunc([]netip.Addr{at.v4, at.v6}, func(ip netip.Addr) bool { return !ip.IsValid() })
 		return newRecordSet(dns.TypeNS, []record{{rdata: z.ns, weight: 1, glue: glue}})
 	default:
@@ -120,7 +120,7 @@ func (s *Server) resolveApex(z *zone, qtype uint16) *recordSet {
 func (s *Server) resolveService(n name, req *request) plan {
 	service := s.view.Service(n.service)
 	if service == nil || len(service.Endpoints) == 0 {
-		// A lone label that begins with '_' also stands above RFC 2782 names.
+		// A lone label that begins with '_' is also the parent of RFC 2782 names.
 		if n.want == (selector{}) && underscored(n.service) {
 			return plan{}
 		}
@@ -129,7 +129,7 @@ func (s *Server) resolveService(n name, req *request) plan {
 	if n.kind == nameProtocol {
 		return plan{}
 	}
-	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(s.kindOf(req.asker, n.nearest), n.want)
+	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(s.vantageOf(req.client, n.nearest), n.want)
 	if sets == nil {
 		return plan{rcode: dns.RcodeNameError}
 	}
@@ -149,7 +149,7 @@ func (s *Server) resolveNode(node string, qtype uint16) plan {
 	return plan{set: addressesOf(snapshot.Node.Addresses).find(qtype)}
 }
 
-// ownAddresses are those of the node that this server runs on.
+// ownAddresses returns the addresses of the node that this server runs on.
 func (s *Server) ownAddresses() []catalog.Address {
 	if len(s.own) > 0 {
 		return s.own
@@ -162,7 +162,7 @@ func (s *Server) ownAddresses() []catalog.Address {
 
 func addressesOf(addresses []catalog.Address) *addressSets {
 	var b addressBuilder
-	b.add(reachOf(addresses), 1)
+	b.add(targetOf(addresses), 1)
 	sets := b.build()
 	return &sets
 }

@@ -10,14 +10,14 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// maxPointers is how many names an address is said to have: nobody reads more, and hosts may share addresses by the
-// thousand.
+// maxPointers bounds the PTR records of an address: no client needs more, and thousands of hosts may share an address.
 const maxPointers = 100
 
-// pointers returns the PTR records of an address: the node's that has it, or those of the services whose instances
-// have it, or for an asker on its network the containers' own names there. Unhealthy instances count only if no other has the address. It returns nil if the View does not know it.
-func (s *Server) pointers(ip netip.Addr, asker *catalog.Scope) *recordSet {
-	if set := s.neighbourPointers(ip, asker); set != nil {
+// pointers returns the PTR records of an address: the name of the node that has it, or of the services whose instances
+// have it, or, for a client on the address's network, the containers' own names there. Unhealthy instances count only
+// if no healthy one has the address. It returns nil if the address is not in the View.
+func (s *Server) pointers(ip netip.Addr, scope *catalog.Scope) *recordSet {
+	if set := s.neighbourPointers(ip, scope); set != nil {
 		return set
 	}
 	z := s.zones[0]

@@ -18,49 +18,49 @@ import (
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// Config says what a Server answers, and from where.
+// Config configures a Server.
 type Config struct {
-	// View is what is answered from. It must be set.
+	// View is the source of the answers. It must be set.
 	View *catalog.View
-	// Domains are the domains answered for, of one label or several; nil means "koine." and "consul.". The first one stands
-	// in PTR records. A domain that Upstreams names resolvers for is left to them.
+	// Domains are the domains that the server answers for, of one label or several; nil means "koine." and "consul.".
+	// The first one appears in PTR records. The server does not answer for a domain that Upstreams has resolvers for.
 	Domains []string
 	// Datacenter is this datacenter's name, one label; empty means "dc1".
 	Datacenter string
 	// Node is the name of the node that the server runs on. Its addresses in the View are those of ns.<domain>.
 	Node string
-	// NodeAddresses, if set, stand in place of the node's addresses in the View.
+	// NodeAddresses, if set, replace the node's addresses in the View.
 	NodeAddresses []netip.Addr
-	// Upstreams are the resolvers for all other names, host:port or host, tried in order, or zone=host:port for those of
-	// one zone. Without one for all names those in ResolvConf are.
+	// Upstreams are the resolvers for all other names, host:port or host, tried in order, or zone=host:port for those
+	// of one zone. If none is for all names, those in ResolvConf are used.
 	Upstreams []string
 	// NoForward refuses all other names.
 	NoForward bool
-	// Allow are the clients whose queries for other names are passed on, besides loopback, the subnets of this host's
+	// Allow are the clients whose queries for other names are forwarded, besides loopback, the subnets of this host's
 	// interfaces, and the networks of AllowNetworks: CIDR ranges, addresses, or AllowAny.
 	Allow []string
 	// UDPSize bounds the bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
 	// fits every link unfragmented.
 	UDPSize int
-	// ResolvConf is the file that names the upstreams where Upstreams does not; empty means /etc/resolv.conf.
+	// ResolvConf is the file with the upstreams if Upstreams has none; empty means /etc/resolv.conf.
 	ResolvConf string
-	// UpstreamTimeout is the time that a question has for each of its upstreams; 0 means 1.5 s. Within the sum it is sent
-	// again, and to the next one.
+	// UpstreamTimeout is the time that a question has for each of its upstreams; 0 means 1.5 s. Within the sum of these
+	// times it is sent again, and to the next upstream.
 	UpstreamTimeout time.Duration
-	// MaxForwards is how many queries may be with the upstreams at once; 0 means 1024. More are answered SERVFAIL.
+	// MaxForwards bounds the queries in flight to the upstreams; 0 means 1024. Queries beyond it get SERVFAIL.
 	MaxForwards int
-	// MaxConns bounds the TCP connections; 0 means 1024. One client that is not on loopback may have an eighth of them. Where a
-	// bound is met, the connection idle longest is closed.
+	// MaxConns bounds the TCP connections; 0 means 1024. A client that is not on loopback may have an eighth of them.
+	// When a bound is met, the connection idle longest is closed.
 	MaxConns int
 	// TTL is how long answers may be kept, in whole seconds, from a second to a day; 0 means 5 s.
 	TTL time.Duration
 	// Metrics is where counters are registered; nil means nowhere.
 	Metrics prometheus.Registerer
-	// Logger is where faults are told; nil means nowhere.
+	// Logger receives warnings and failures; nil discards them.
 	Logger *slog.Logger
 }
 
-// maxTTL bounds Config.TTL, for which resolvers may use an instance that is gone.
+// maxTTL bounds Config.TTL: resolvers may use a removed instance for that long.
 const maxTTL = 24 * time.Hour
 
 // Server is the name server, at one address or several.
@@ -71,13 +71,13 @@ type Server struct {
 	udp []*net.UDPConn
 	tcp *net.TCPListener
 
-	// also are servers at further addresses; they share everything with this one but their sockets.
+	// also are servers at further addresses; they share everything with this one except their sockets.
 	also []*Server
 	// running counts the goroutines of Run.
 	running sync.WaitGroup
 }
 
-// shared is what a name server has once, however many addresses it listens on.
+// shared is what a name server has once, for all addresses that it listens on.
 type shared struct {
 	view       *catalog.View
 	slot       catalog.Slot
@@ -94,19 +94,19 @@ type shared struct {
 	cache      *answerCache
 	metrics    *metrics
 	log        *slog.Logger
-	// bare is the zone in which the bare names of containers stand: the root, as an asker on their networks sees it.
+	// bare is the zone of the bare names of containers: the root, as seen by a client on their networks.
 	bare *zone
 
 	workers sync.Pool
-	// outbound has a place for each query that is with the upstreams.
+	// outbound has room for each query that is in flight to the upstreams.
 	outbound chan struct{}
 	conns    *conns
 	limiting limiting
 	guests   guests
 }
 
-// New returns a server that listens nowhere yet. It returns an error of catalog.KindInvalid for a name or an upstream
-// that cannot be, and the registerer's error if it has counters of the same names.
+// New returns a server that does not listen yet. It returns an error of catalog.KindInvalid for an invalid name or
+// upstream, and the registerer's error if it already has counters of the same names.
 func New(cfg Config) (*Server, error) {
 	cfg = cfg.withDefaults()
 	if err := cfg.validate(); err != nil {
@@ -199,14 +199,14 @@ func (c *Config) validate() error {
 			WithHint("choose a size from %d to %d", minUDP, maxUDP)
 	}
 	if reserved(strings.ToLower(c.Datacenter)) {
-		return catalog.Errorf(catalog.KindInvalid, "datacenter name %q means something else in names", c.Datacenter).
-			WithHint("choose one that is none of service, near, node, addr, dc and ns")
+		return catalog.Errorf(catalog.KindInvalid, "datacenter name %q is reserved in DNS", c.Datacenter).
+			WithHint("choose a name other than service, near, node, addr, dc and ns")
 	}
 	return catalog.ValidateName("datacenter", c.Datacenter)
 }
 
-// Listen binds UDP and TCP on one port of addr; with port 0, on any that is free for both. It may be called again for
-// further addresses before Run. It returns an error that names the address if the port is taken, and one of
+// Listen binds UDP and TCP on one port of addr; with port 0, on any port that is free for both. It may be called again
+// for further addresses before Run. It returns an error that names the address if the port is taken, and one of
 // catalog.KindInvalid if an upstream is the server itself; nothing is bound then.
 func (s *Server) Listen(addr string) error {
 	at := s
@@ -233,7 +233,7 @@ func (s *Server) Listen(addr string) error {
 	return nil
 }
 
-// bindTries is how often a free port is looked for that is free for both UDP and TCP.
+// bindTries bounds the search for a port that is free for both UDP and TCP.
 const bindTries = 16
 
 func (s *Server) bind(addr string) (err error) {
@@ -259,7 +259,7 @@ func (s *Server) bind(addr string) (err error) {
 	return err
 }
 
-// Listens tells whether Listen has bound an address.
+// Listens reports whether Listen has bound an address.
 func (s *Server) Listens() bool { return s.udp != nil }
 
 // Addr returns the address that Listen bound first.
@@ -268,7 +268,7 @@ func (s *Server) Addr() netip.AddrPort {
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port())
 }
 
-// Domain returns the first of the domains that the server answers for, without a dot at its end.
+// Domain returns the first of the domains that the server answers for, without a trailing dot.
 func (s *Server) Domain() string { return strings.Join(s.zones[0].labels, ".") }
 
 // Addrs returns the addresses that Listen has bound, in order.
@@ -296,7 +296,7 @@ func (s *Server) closeSockets() {
 	}
 }
 
-// Run answers until the context ends, and then returns nil once all of its goroutines have. If a socket fails it
+// Run answers until the context ends, and returns nil once all of its goroutines have returned. If a socket fails, it
 // returns the reason. Listen must have succeeded before.
 func (s *Server) Run(ctx context.Context) error {
 	all, ctx := errgroup.WithContext(ctx)
@@ -317,7 +317,7 @@ func (s *Server) Run(ctx context.Context) error {
 // upkeep is the interval of keepUp.
 const upkeep = 30 * time.Second
 
-// keepUp reads this host's subnets again every upkeep, because interfaces come and go, and replaces the key of the cookies
+// keepUp reads this host's subnets every upkeep, because interfaces come and go, and replaces the key of the cookies
 // when it is due, until the context ends.
 func (s *Server) keepUp(ctx context.Context) {
 	for pause.For(ctx, upkeep) {

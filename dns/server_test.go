@@ -129,7 +129,7 @@ func TestRunTellsWhySocketsFail(t *testing.T) {
 	}
 }
 
-// TestConnection sends several messages down one connection, then what ends it.
+// TestConnection sends several messages over one connection, and then one that ends it.
 func TestConnection(t *testing.T) {
 	s := newTestServer(t, Config{}, estate())
 	addr := start(t, s, "127.0.0.1:0").String()

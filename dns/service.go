@@ -12,41 +12,43 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// serviceAnswers is what the server derives from a service's snapshot. It hangs on the snapshot and dies with it.
+// serviceAnswers is what the server derives from a service's snapshot. It is stored on the snapshot and lives as long
+// as it.
 type serviceAnswers struct {
 	service *catalog.Service
-	// known are the selectors that an instance answers to, healthy or not; those of a tag or a port have no other field.
+	// known are the selectors that an instance matches, healthy or not; those with a tag or a port have no other field.
 	known map[selector]struct{}
-	// kinds are the answers for the kinds of asker that have asked, the latest last; the list is replaced as a whole.
-	kinds atomic.Pointer[[]*kindAnswers]
+	// vantages are the answers for the vantages that have been asked from, the latest last; the list is replaced as a
+	// whole.
+	vantages atomic.Pointer[[]*vantageAnswers]
 }
 
-// kindAnswers is the answers for one kind of asker.
-type kindAnswers struct {
-	kind kind
-	// sets holds *serviceSets by selector, only for those that are known, each made when it is first asked for.
+// vantageAnswers is the answers for one vantage.
+type vantageAnswers struct {
+	vantage vantage
+	// sets holds *serviceSets by selector, only for known selectors, each made when it is first asked for.
 	sets sync.Map
 }
 
-// maxKinds is for how many kinds of asker a snapshot keeps answers; past it the eldest are forgotten.
-const maxKinds = 32
+// maxVantages bounds the vantages for which a snapshot keeps answers; past it the oldest are dropped.
+const maxVantages = 32
 
-// within returns the answers for one kind of asker.
-func (a *serviceAnswers) within(k kind) *kindAnswers {
+// within returns the answers for one vantage.
+func (a *serviceAnswers) within(v vantage) *vantageAnswers {
 	for {
-		current := a.kinds.Load()
-		var list []*kindAnswers
+		current := a.vantages.Load()
+		var list []*vantageAnswers
 		if current != nil {
 			list = *current
 		}
 		for _, one := range list {
-			if one.kind == k {
+			if one.vantage == v {
 				return one
 			}
 		}
-		fresh := &kindAnswers{kind: k}
-		longer := append(slices.Clone(list[max(0, len(list)+1-maxKinds):]), fresh)
-		if a.kinds.CompareAndSwap(current, &longer) {
+		fresh := &vantageAnswers{vantage: v}
+		longer := append(slices.Clone(list[max(0, len(list)+1-maxVantages):]), fresh)
+		if a.vantages.CompareAndSwap(current, &longer) {
 			return fresh
 		}
 	}
@@ -56,11 +58,11 @@ func (a *serviceAnswers) within(k kind) *kindAnswers {
 type serviceSets struct {
 	addressSets
 	srv *recordSet
-	// txt is made when it is first asked for, for hardly anybody asks.
+	// txt is made when it is first asked for, because few clients ask for it.
 	txt func() *recordSet
 }
 
-// deriveService makes what hangs on a snapshot. It is handed to catalog.Service.Derived.
+// deriveService makes the value to store on a snapshot. It is passed to catalog.Service.Derived.
 func deriveService(s *catalog.Service) any {
 	a := &serviceAnswers{service: s, known: make(map[selector]struct{})}
 	a.known[selector{}] = struct{}{}
@@ -96,47 +98,47 @@ func (a *serviceAnswers) addPort(p catalog.Port) {
 	}
 }
 
-// find returns the records under a selector for an asker, or nil if no instance answers to it, healthy or not.
-func (a *serviceAnswers) find(k kind, want selector) *serviceSets {
+// find returns the records under a selector for a vantage, or nil if no instance, healthy or not, matches the selector.
+func (a *serviceAnswers) find(v vantage, want selector) *serviceSets {
 	if _, ok := a.known[want]; !ok {
 		return nil
 	}
-	answers := a.within(k)
+	answers := a.within(v)
 	if sets, ok := answers.sets.Load(want); ok {
 		return sets.(*serviceSets)
 	}
-	sets, _ := answers.sets.LoadOrStore(want, a.build(k, want))
+	sets, _ := answers.sets.LoadOrStore(want, a.build(v, want))
 	return sets.(*serviceSets)
 }
 
-// ordered returns the instances that are given to a kind of asker, and how many of the first are enough for it.
-func (a *serviceAnswers) ordered(k kind, want selector) (list []*catalog.Endpoint, enough int) {
-	if !k.nearest {
+// ordered returns the instances to answer a vantage with, and how many of the first to use.
+func (a *serviceAnswers) ordered(v vantage, want selector) (list []*catalog.Endpoint, enough int) {
+	if !v.nearest {
 		return a.service.Healthy, len(a.service.Healthy)
 	}
-	return a.service.Nearest(catalog.Query{}, k.at, func(e *catalog.Endpoint) bool {
+	return a.service.Nearest(catalog.Query{}, v.at, func(e *catalog.Endpoint) bool {
 		_, ok := want.match(e)
-		return ok && len(k.scope.Reach(e)) > 0
+		return ok && len(v.scope.Reach(e)) > 0
 	})
 }
 
-// build makes the records of the healthy instances that an asker can reach. One who wants what is near is given the
-// addresses and texts that are enough, but all SRV records: by their priorities it falls back by itself.
-func (a *serviceAnswers) build(k kind, want selector) *serviceSets {
+// build makes the records of the healthy instances that a client can reach. A client that asks for the nearest gets the
+// nearest addresses and texts, but every SRV record: priorities let it fall back.
+func (a *serviceAnswers) build(v vantage, want selector) *serviceSets {
 	var addresses addressBuilder
 	var srv setBuilder
 	var chosen []*catalog.Endpoint
-	list, enough := a.ordered(k, want)
+	list, enough := a.ordered(v, want)
 	for i, e := range list {
 		port, ok := want.match(e)
 		if !ok {
 			continue
 		}
-		reached := k.scope.Reach(e)
+		reached := v.scope.Reach(e)
 		if len(reached) == 0 && len(e.Reach()) > 0 {
-			continue // it is somewhere, but not for this asker
+			continue // it has addresses, but this client reaches none
 		}
-		at, weight := reachOf(reached), weightOf(e)
+		at, weight := targetOf(reached), weightOf(e)
 		if i < enough {
 			chosen = append(chosen, e)
 			addresses.add(at, weight)
@@ -145,7 +147,7 @@ func (a *serviceAnswers) build(k kind, want selector) *serviceSets {
 			continue
 		}
 		if number, ok := e.PortAt(at.preferred, *port); ok {
-			srv.addSRV(at, number, record{weight: uint32(weight), tier: k.tierOf(e)}, k.priorityOf(e))
+			srv.addSRV(at, number, record{weight: uint32(weight), tier: v.tierOf(e)}, v.priorityOf(e))
 		}
 	}
 	return &serviceSets{
@@ -155,7 +157,7 @@ func (a *serviceAnswers) build(k kind, want selector) *serviceSets {
 	}
 }
 
-// find returns the set that answers a type; nil if there is none.
+// find returns the set that answers a type; nil if no set does.
 func (s *serviceSets) find(qtype uint16) *recordSet {
 	switch qtype {
 	case dns.TypeSRV:
@@ -179,7 +181,7 @@ func (s *serviceSets) any() *recordSet {
 	return s.srv
 }
 
-// match tells whether an instance answers to the selector, and by which port; nil if it has none.
+// match reports whether an instance matches the selector, and by which port; nil if it has none.
 func (want selector) match(e *catalog.Endpoint) (*catalog.Port, bool) {
 	switch {
 	case want.port != "":
@@ -195,7 +197,7 @@ func (want selector) match(e *catalog.Endpoint) (*catalog.Port, bool) {
 	}
 }
 
-// namedPort returns the port of that name, or else of that number.
+// namedPort returns the port with that name, or else with that number.
 func (want selector) namedPort(ports []catalog.Port) *catalog.Port {
 	var byNumber *catalog.Port
 	for i := range ports {
@@ -228,7 +230,7 @@ func weightOf(e *catalog.Endpoint) uint16 {
 	return uint16(min(max(e.Weight, 1), catalog.MaxWeight))
 }
 
-// metaOf returns the TXT records of the meta of some instances; what several share stands once.
+// metaOf returns the TXT records of the meta of some instances; a pair that several instances share appears once.
 func metaOf(endpoints []*catalog.Endpoint) *recordSet {
 	var b setBuilder
 	for _, e := range endpoints {
@@ -252,7 +254,7 @@ func (b *setBuilder) finishTXT() *recordSet {
 	return newRecordSet(dns.TypeTXT, b.records)
 }
 
-// attribute returns a pair as RFC 1464 writes it.
+// attribute returns a pair in the form of RFC 1464.
 func attribute(key, value string) string {
 	if strings.HasPrefix(strings.ToLower(key), "rfc1035-") {
 		return value

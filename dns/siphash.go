@@ -5,7 +5,8 @@ import (
 	"math/bits"
 )
 
-// sipHash is SipHash-2-4 (Aumasson and Bernstein, 2012), a hash of short messages that nobody can forge without the key.
+// sipHash is SipHash-2-4 (Aumasson and Bernstein, 2012), a hash of short messages that cannot be forged without the
+// key.
 func sipHash(key *[16]byte, message []byte) uint64 {
 	k0, k1 := binary.LittleEndian.Uint64(key[:8]), binary.LittleEndian.Uint64(key[8:])
 	h := sipState{k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261, k1 ^ 0x7465646279746573}

@@ -9,8 +9,8 @@ import (
 	"github.com/miekg/dns"
 )
 
-// The domains that are answered here and not passed on, because their names do not exist elsewhere or mean something else
-// there. A zone with resolvers of its own takes precedence.
+// The domains that are answered here and not forwarded, because their names do not exist elsewhere or have another
+// meaning there. A zone with resolvers of its own takes precedence.
 const (
 	localhost = "localhost"     // RFC 6761 §6.3
 	onion     = "onion"         // RFC 7686
@@ -51,7 +51,7 @@ func newSpecials() specials {
 	return zones
 }
 
-// find returns the zone that a name is in, and its name; nil if it is in none.
+// find returns the zone that a name is in, and its name; nil if the name is in none.
 func (z specials) find(labels []string) (*zone, string) {
 	n := len(labels)
 	if n == 0 || !slices.Contains([]string{localhost, onion, invalid, "arpa"}, labels[n-1]) {
@@ -66,8 +66,8 @@ func (z specials) find(labels []string) (*zone, string) {
 	return nil, ""
 }
 
-// resolveSpecial answers for a name of a special domain. It returns false for others, and for those in a zone that has
-// resolvers of its own.
+// resolveSpecial answers for a name of a special domain. It returns false for other names, and for those in a zone that
+// has resolvers of its own.
 func (s *Server) resolveSpecial(req *request) (plan, bool) {
 	z, name := s.specials.find(req.labels)
 	if z == nil || s.upstream.zoneOf(req.labels) != nil {
@@ -107,7 +107,7 @@ func (s *Server) resolveReverse(req *request, a plan) plan {
 		if req.qtype == dns.TypePTR || req.qtype == dns.TypeANY {
 			a.set = newRecordSet(dns.TypePTR, []record{{rdata: append(wireLabels(localhost), 0), weight: 1}})
 		}
-	case s.pointers(ip, req.asker.scope) == nil:
+	case s.pointers(ip, req.client.scope) == nil:
 		a.rcode = dns.RcodeNameError
 	}
 	return a
@@ -116,7 +116,7 @@ func (s *Server) resolveReverse(req *request, a plan) plan {
 // loopback returns the addresses of localhost.
 func loopback() *addressSets {
 	var b addressBuilder
-	b.add(reach{v4: netip.AddrFrom4([4]byte{127, 0, 0, 1}), v6: netip.IPv6Loopback()}, 1)
+	b.add(target{v4: netip.AddrFrom4([4]byte{127, 0, 0, 1}), v6: netip.IPv6Loopback()}, 1)
 	sets := b.build()
 	return &sets
 }

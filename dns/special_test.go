@@ -10,8 +10,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// TestSpecialNames holds what is answered without asking anybody, and what is passed on all the same because a zone has
-// resolvers of its own.
+// TestSpecialNames holds which names are answered without asking an upstream, and which are forwarded all the same
+// because a zone has resolvers of its own.
 func TestSpecialNames(t *testing.T) {
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
 		return one(reply(q, q.Question[0].Name+" 60 IN TXT passed-on"))
@@ -38,7 +38,7 @@ func TestSpecialNames(t *testing.T) {
 		{"x.onion.", dns.TypeA, "NXDOMAIN, SOA of onion."},
 		{"x.tor.onion.", mx, "NOERROR \"passed-on\""},
 		{"x.invalid.", mx, "NXDOMAIN, SOA of invalid."},
-		{"x.test.", mx, "NOERROR \"passed-on\""}, // many run such a domain of their own
+		{"x.test.", mx, "NOERROR \"passed-on\""}, // many networks have such a domain of their own
 		{"x.local.", mx, "NOERROR \"passed-on\""},
 		{"_dns.resolver.arpa.", dns.TypeSVCB, "NOERROR, SOA of resolver.arpa."},
 
@@ -89,7 +89,7 @@ func dataInOrder(m *dns.Msg) (data []string) {
 	return data
 }
 
-// TestContainersNamedAsDomains holds that a container's own name counts for more than a domain, but for localhost.
+// TestContainersNamedAsDomains holds that a container's own name takes precedence over a domain, except for localhost.
 func TestContainersNamedAsDomains(t *testing.T) {
 	view := catalog.NewView()
 	view.SetNetworks(bridges())

@@ -14,15 +14,16 @@ import (
 )
 
 const (
-	// The times that a TCP connection is given (RFC 7766 §6.2.3).
-	idleTimeout  = 10 * time.Second // for the next message to come in whole
-	writeTimeout = 10 * time.Second // for a reply to go out
+	// Timeouts of a TCP connection (RFC 7766 §6.2.3).
+	idleTimeout  = 10 * time.Second // for the next whole message
+	writeTimeout = 10 * time.Second // for writing a reply
 	acceptPause  = 50 * time.Millisecond
-	// maxPipelined bounds the queries of one connection that are with the upstreams. While there are as many, no more are read.
+	// maxPipelined bounds the queries of one connection that are in flight to the upstreams. At the bound, no more are
+	// read.
 	maxPipelined = 16
 )
 
-// acceptor is a listener, as far as serveTCP needs it.
+// acceptor is the part of a listener that serveTCP needs.
 type acceptor interface {
 	Accept() (net.Conn, error)
 }
@@ -39,9 +40,9 @@ func (s *Server) serveTCP(ctx context.Context, listener acceptor) error {
 			return nil
 		}
 		if err != nil {
-			// Out of file descriptors, most likely: that passes.
+			// Most likely the process is out of file descriptors, which passes.
 			if failing.begins(time.Now()) {
-				s.log.Warn("dns cannot accept connections, and tries again", "error", err)
+				s.log.Warn("dns cannot accept connections: retrying", "error", err)
 			}
 			pause.For(ctx, acceptPause)
 			continue
@@ -77,9 +78,9 @@ func (s *Server) reportLimit(met limit, client netip.Addr) {
 	switch {
 	case !begins:
 	case met == limitClient:
-		s.log.Warn("dns client has all connections that one client may have: closing those idle longest", "client", client, "connections", s.conns.perClient)
+		s.log.Warn("dns client is at its limit of connections: closing those idle longest", "client", client, "connections", s.conns.perClient)
 	default:
-		s.log.Warn("dns has all connections that it may have: closing those idle longest", "connections", s.conns.most)
+		s.log.Warn("dns is at its limit of connections: closing those idle longest", "connections", s.conns.most)
 	}
 }
 
@@ -89,8 +90,8 @@ type limiting struct {
 	spells [limits]spell
 }
 
-// serveConn answers the messages of one connection until it is closed or idle. Queries that need the upstreams do not hold up
-// those that follow them (RFC 7766 §6.2.1.1).
+// serveConn answers the messages of one connection until it is closed or idle. Queries that need the upstreams do not
+// delay the queries after them (RFC 7766 §6.2.1.1).
 func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) {
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
@@ -112,11 +113,11 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 		}
 		in = msg
 		since := time.Now()
-		w.req.asker = s.askerAt(from)
+		w.req.client = s.clientAt(from)
 		s.conns.begin(conn)
 		reply, query := w.answer(msg, true)
 		if query != nil {
-			places <- struct{}{} // one is free again within the time that a question has
+			places <- struct{}{} // a slot becomes free within the timeout of a question
 			query.since = since
 			if s.admit() {
 				pending.Go(func() {
@@ -173,7 +174,7 @@ func (r *replies) write(reply []byte) error {
 	return err
 }
 
-// readFrame reads the next message into buf, which grows as it must.
+// readFrame reads the next message into buf, or into a new buffer if that is too small.
 func readFrame(conn net.Conn, buf []byte) ([]byte, error) {
 	if err := conn.SetReadDeadline(time.Now().Add(idleTimeout)); err != nil {
 		return nil, err

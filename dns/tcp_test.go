@@ -58,7 +58,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		admit(from, from, 10, "nobody")
 	}
 
-	// Loopback may have as many as there are; then the one idle longest gives way, whose ever it is.
+	// Loopback may have all connections; at the bound the one idle longest gives way, whatever its client.
 	var local []*tcpConn
 	for range 8 {
 		local = append(local, admit("local", "127.0.0.1", 11, "nobody"))
@@ -76,7 +76,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 		t.Errorf("%d connections after eight have ended", c.len())
 	}
 
-	// Where none is idle the new one has to go.
+	// If none is idle, the new one is closed.
 	full := newConns(2)
 	for range 2 {
 		conn := &tcpConn{client: netip.MustParseAddr("127.0.0.1")}
@@ -113,7 +113,7 @@ func dialTCP(t *testing.T, addr netip.AddrPort) *dns.Conn {
 	return &dns.Conn{Conn: raw}
 }
 
-// send sends questions down a connection.
+// send sends questions over a connection.
 func send(t *testing.T, conn *dns.Conn, names ...string) {
 	t.Helper()
 	for _, name := range names {
@@ -133,7 +133,7 @@ func receive(t *testing.T, conn *dns.Conn, names ...string) {
 	}
 }
 
-// syncBuffer is a log that several write to.
+// syncBuffer is a log that is safe for concurrent use.
 type syncBuffer struct {
 	mu sync.Mutex
 	b  bytes.Buffer
@@ -194,7 +194,7 @@ func TestIdleConnectionsMakeRoom(t *testing.T) {
 	}
 }
 
-// TestQueriesOvertake has a question with a slow upstream stand before others on one connection.
+// TestQueriesOvertake holds that a question with a slow upstream does not delay those after it on one connection.
 func TestQueriesOvertake(t *testing.T) {
 	release := make(chan struct{})
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
@@ -233,8 +233,8 @@ func TestLastQueriesAreAnswered(t *testing.T) {
 	}
 }
 
-// TestPipelinesAreBounded sends more questions for slow upstreams down a connection than may be under way, and one for the
-// server itself: it waits until one of them is through.
+// TestPipelinesAreBounded sends more questions for slow upstreams over a connection than may be in flight, and one for
+// the server itself: that one waits until another is answered.
 func TestPipelinesAreBounded(t *testing.T) {
 	release := make(chan struct{})
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
@@ -264,7 +264,7 @@ func (l *brokenListener) Accept() (net.Conn, error) {
 	return nil, errors.New("too many open files")
 }
 
-// TestAcceptErrorsAreLoggedOnce has a listener fail for three minutes on end.
+// TestAcceptErrorsAreLoggedOnce has a listener fail for three minutes without a break.
 func TestAcceptErrorsAreLoggedOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var log syncBuffer

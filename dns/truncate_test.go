@@ -10,7 +10,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// way is a way to ask: a server by its UDP size (0 for the default), by UDP with an EDNS size, 0 for none, or by TCP.
+// way is a way to ask: a server with its UDP size (0 for the default), and the transport: UDP with an EDNS size (0 for
+// no EDNS), or TCP.
 type way struct {
 	server int
 	size   uint16
@@ -122,7 +123,7 @@ func TestWholeFleetByTCP(t *testing.T) {
 	}
 }
 
-// TestGlueBeyondPointers is names that stand too far back in the message for compression.
+// TestGlueBeyondPointers has names too far back in the message for compression.
 func TestGlueBeyondPointers(t *testing.T) {
 	w := seeded(newTestServer(t, Config{}, fleet(600, nil)), 1)
 	m := ask(t, w, query("fleet.service.koine.", dns.TypeSRV), true)
@@ -132,7 +133,7 @@ func TestGlueBeyondPointers(t *testing.T) {
 	checkDistinct(t, m)
 }
 
-// TestCutAnswersAreFair asks again and again: every instance turns up as often as any other.
+// TestCutAnswersAreFair asks many times: every instance must appear as often as any other.
 func TestCutAnswersAreFair(t *testing.T) {
 	const trials, n = 3000, 300
 	w := seeded(newTestServer(t, Config{}, fleet(n, nil)), 17)

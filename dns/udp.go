@@ -15,19 +15,19 @@ import (
 	"golang.org/x/net/ipv6"
 )
 
-// udpReaders is how many goroutines read the UDP sockets of an address.
+// udpReaders returns how many goroutines read the UDP sockets of an address.
 func udpReaders() int { return runtime.GOMAXPROCS(0) }
 
 const (
-	// batchSize is how many datagrams one system call reads or sends at most. One that comes alone waits for no others.
+	// batchSize bounds the datagrams that one system call reads or sends. A single datagram does not wait for others.
 	batchSize = 32
-	// receiveBuffer is what the system is asked to keep of the queries that nobody has read yet, in bytes for each socket.
-	// It gives less where its own limit (net.core.rmem_max) is lower.
+	// receiveBuffer is the buffer asked of the system for queries not read yet, in bytes for each socket. The system
+	// gives less if its own limit (net.core.rmem_max) is lower.
 	receiveBuffer = 4 << 20
 )
 
-// bindUDP binds as many sockets to an address as there are to share it. The first one is bound alone, so that a port that
-// somebody else has is an error; where no further ones can be, it serves all readers.
+// bindUDP binds several sockets to an address that share its port. The first one is bound alone, so that a port that
+// another program has is an error; if no further one can be bound, it serves all readers.
 //
 //nolint:contextcheck,nolintlint // binding an address waits for nothing; the second takes the first for unused
 func bindUDP(addr *net.UDPAddr) ([]*net.UDPConn, error) {
@@ -59,12 +59,12 @@ func bindUDP(addr *net.UDPAddr) ([]*net.UDPConn, error) {
 }
 
 func prepare(conn *net.UDPConn) error {
-	_ = conn.SetReadBuffer(receiveBuffer) // what the system has by itself will do
+	_ = conn.SetReadBuffer(receiveBuffer) // the system's default will do
 	return receiveDestination(conn)
 }
 
 // receiveDestination asks for the address that each datagram was sent to, if the socket is bound to all of them: the
-// reply must come from that very address, or the asker drops it.
+// reply must come from that very address, or the client drops it.
 func receiveDestination(conn *net.UDPConn) error {
 	if !conn.LocalAddr().(*net.UDPAddr).IP.IsUnspecified() {
 		return nil
@@ -109,10 +109,10 @@ func (s *Server) serveUDP(ctx context.Context, conn *net.UDPConn) error {
 	}
 }
 
-// answerDatagram answers a datagram that was read at a time. It returns false if there is no reply, or not yet.
+// answerDatagram answers a datagram that was read at since. It returns false if there is no reply, or not yet.
 func (s *Server) answerDatagram(ctx context.Context, w *worker, d datagrams, i int, conn *net.UDPConn, since time.Time) bool {
 	msg, from := d.message(i)
-	w.req.asker = s.askerAt(from.Addr())
+	w.req.client = s.clientAt(from.Addr())
 	reply, out := w.answer(msg, false)
 	if out != nil {
 		out.since = since
@@ -127,8 +127,8 @@ func (s *Server) answerDatagram(ctx context.Context, w *worker, d datagrams, i i
 	return true
 }
 
-// startOutbound has a query finished and sent by a goroutine of its own. If too many are at it, or the query is one that
-// this server sent out itself, it returns the reply to that.
+// startOutbound starts a goroutine that finishes and sends a query. If too many are in flight, or the query came from
+// one of this server's own sockets, it returns the reply that says so.
 func (s *Server) startOutbound(ctx context.Context, w *worker, out *outbound, from netip.AddrPort, send func([]byte)) []byte {
 	if s.upstream != nil && s.upstream.asks(from) {
 		return w.pack(&out.req, &plan{rcode: dns.RcodeRefused})
@@ -146,7 +146,7 @@ func (s *Server) startOutbound(ctx context.Context, w *worker, out *outbound, fr
 	return nil
 }
 
-// send sends a datagram. One that cannot be sent is lost, as any may be; the asker asks again.
+// send sends a datagram. One that cannot be sent is lost, as any datagram may be; the client asks again.
 func (s *Server) send(conn *net.UDPConn, reply, oob []byte, to netip.AddrPort) {
 	if _, _, err := conn.WriteMsgUDPAddrPort(reply, oob, to); err != nil {
 		s.log.Debug("send dns reply", "to", to, "error", err)

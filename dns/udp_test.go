@@ -16,7 +16,7 @@ import (
 func TestBurst(t *testing.T) {
 	s := newTestServer(t, Config{}, estate())
 	addr := start(t, s, "127.0.0.1:0")
-	const perSocket = 2 * batchSize // more would overflow the socket of a server that is kept from its work
+	const perSocket = 2 * batchSize // more would overflow the socket of a server that gets no processor time
 	names := []string{"web.service.koine.", "none.service.koine.", "pub.service.koine."}
 	conns := make([]net.Conn, len(names))
 	for i, name := range names {
@@ -62,7 +62,7 @@ func expectReplies(t *testing.T, conn net.Conn, name string, count int) {
 	}
 }
 
-// TestRepliesAreTimed holds that each reply is counted once by how long it took, by where it came from.
+// TestRepliesAreTimed holds that each reply's duration is observed once, under its origin.
 func TestRepliesAreTimed(t *testing.T) {
 	registry := prometheus.NewRegistry()
 	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg { return one(reply(q, q.Question[0].Name+" 60 IN A 192.0.2.1")) })

@@ -11,8 +11,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// worker answers one message at a time. Its buffers are used again, so that an answer from the View costs next to no
-// garbage; a reply is good until the next one.
+// worker answers one message at a time. Its buffers are reused, so that an answer from the View allocates next to
+// nothing; a reply is valid until the next one.
 type worker struct {
 	server *Server
 	picker
@@ -26,7 +26,7 @@ type worker struct {
 // outbound is a query that cannot be answered from the View alone. It owns its memory.
 type outbound struct {
 	req request
-	// base is the reply so far, which ends in a CNAME that is to be followed; nil if there is none.
+	// base is the reply so far, which ends in a CNAME to be followed; nil if there is none.
 	base []byte
 	// hosts is an answer with host names to resolve; nil if there are none. If base is nil, too, the query goes upstream.
 	hosts *plan
@@ -40,11 +40,11 @@ func (s *Server) newWorker() *worker {
 		picker: picker{rng: rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))},
 		out:    make([]byte, 0, maxUDP),
 		glued:  make(map[netip.Addr]struct{}),
-		req:    request{asker: asker{scope: catalog.AllNetworks}, mostUDP: s.udpSize, names: make(nameTable)},
+		req:    request{client: client{scope: catalog.AllNetworks}, mostUDP: s.udpSize, names: make(nameTable)},
 	}
 }
 
-// answer answers a message from the View. If that does not suffice there is no reply but an outbound query, for
+// answer answers a message from the View. If the View does not suffice, it returns no reply but an outbound query, for
 // Server.finish. For a message that deserves no reply both are nil.
 func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 	req := &w.req
@@ -61,7 +61,7 @@ func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 		return nil, &outbound{req: req.clone()}
 	}
 	if len(a.hosts) > 0 {
-		lacking := a // of which a copy is on the heap, and not each plan
+		lacking := a // so that only this copy is on the heap, not every plan
 		return nil, &outbound{req: req.clone(), hosts: &lacking}
 	}
 	reply := w.pack(req, &a)
@@ -79,7 +79,7 @@ func (w *worker) failure(req *request, extended uint16) []byte {
 	return w.pack(req, &plan{rcode: dns.RcodeServerFailure, extended: extended})
 }
 
-// follows tells whether the asker wants more than the CNAME that it is given.
+// follows reports whether the client wants more than the CNAME that it is given.
 func (s *Server) follows(req *request, a *plan) bool {
 	return a.set != nil && a.set.rtype == dns.TypeCNAME && (req.qtype == dns.TypeA || req.qtype == dns.TypeAAAA) &&
 		req.flags&flagRD != 0
@@ -89,6 +89,6 @@ func (r *request) clone() request {
 	c := *r
 	c.qname = slices.Clone(r.qname)
 	c.labels = slices.Clone(r.labels)
-	c.names = nil // they are the worker's
+	c.names = nil // they belong to the worker
 	return c
 }

@@ -11,12 +11,12 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// zone is one domain that the server answers for, with what every answer below it needs in wire form.
+// zone is one domain that the server answers for, with the parts that every answer below it needs in wire form.
 type zone struct {
-	// labels are in lower case, the root's not counted.
+	// labels are in lower case, without the root's.
 	labels []string
 	wire   []byte
-	// ns is the server's name, contact the mailbox of whoever runs it.
+	// ns is the server's name, contact the mailbox of its operator.
 	ns, contact []byte
 	// address is "addr.<dc>.<domain>": what follows the hexadecimal digits in an SRV record's target.
 	address []byte
@@ -42,8 +42,8 @@ func newZone(domain, datacenter string) (*zone, error) {
 	}, nil
 }
 
-// ownZones returns the zones without those that have upstreams of their own. Such a domain is answered by these, so that Koine
-// can run side by side with another registry that has the domain.
+// ownZones returns the zones without those that have upstreams of their own. The upstreams answer such a domain, so
+// that Koine can run side by side with another registry that has the domain.
 func (c *Config) ownZones(zones []*zone, upstream *forwarder) (own []*zone, err error) {
 	for _, z := range zones {
 		if upstream.zoneOf(z.labels).is(z.labels) {
@@ -53,8 +53,8 @@ func (c *Config) ownZones(zones []*zone, upstream *forwarder) (own []*zone, err 
 		own = append(own, z)
 	}
 	if len(own) == 0 {
-		return nil, catalog.Errorf(catalog.KindInvalid, "every domain has an upstream: none is left for Koine's own names").
-			WithHint("name one for these with --domain")
+		return nil, catalog.Errorf(catalog.KindInvalid, "every domain has an upstream: no domain is left for Koine's own names").
+			WithHint("name another one with --domain")
 	}
 	return own, nil
 }
@@ -90,8 +90,8 @@ func findZone(zones []*zone, labels []string) (found *zone, below []string) {
 	return found, below
 }
 
-// appendSOA appends the data of the zone's SOA record. The store's revision is its serial number; the time for which
-// the absence of a name may be remembered is that for which its presence may.
+// appendSOA appends the data of the zone's SOA record. Its serial number is the store's revision; negative answers may
+// be kept as long as positive ones.
 func (z *zone) appendSOA(b []byte, revision uint64, ttl uint32) []byte {
 	b = append(b, z.ns...)
 	b = append(b, z.contact...)

@@ -8,8 +8,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// TestUpstreamsOfOwnDomains holds that a domain with resolvers of its own is theirs, as is one inside a domain of ours,
-// and that of two domains, one inside the other, the inner one counts.
+// TestUpstreamsOfOwnDomains holds that a domain with resolvers of its own is left to them, as is one inside a domain of
+// this server, and that of two nested domains the inner one counts.
 func TestUpstreamsOfOwnDomains(t *testing.T) {
 	at := func(address string) *upstream {
 		return newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {

@@ -19,7 +19,7 @@ func named(text, network string, names ...string) catalog.Address {
 	return a
 }
 
-// bridges are two networks that are apart, the first with IPv6.
+// bridges are two separate networks, the first with IPv6.
 func bridges() []catalog.Network {
 	subnet, addr := netip.MustParsePrefix, netip.MustParseAddr
 	return []catalog.Network{
@@ -50,11 +50,11 @@ func neighbourhood() []catalog.Change {
 	}
 }
 
-// askAs has a question answered as for an asker with a source address; it returns the code, the answers and AA.
+// askAs answers a question as for a client with a source address; it returns the code, the answers and AA.
 func askAs(t *testing.T, s *Server, from, name string, qtype uint16) string {
 	t.Helper()
 	w := seeded(s, 1)
-	w.req.asker = s.askerAt(netip.MustParseAddr(from))
+	w.req.client = s.clientAt(netip.MustParseAddr(from))
 	reply := ask(t, w, query(name, qtype), true)
 	data := []string{}
 	for _, rr := range reply.Answer {
@@ -64,7 +64,7 @@ func askAs(t *testing.T, s *Server, from, name string, qtype uint16) string {
 	return strings.TrimSpace(dns.RcodeToString[reply.Rcode] + " " + strings.Join(data, " "))
 }
 
-// The askers of the tests below.
+// The clients of the tests below.
 const (
 	fromHost  = "127.0.0.1"
 	fromFront = "10.1.0.3"
@@ -105,7 +105,7 @@ func TestAnswersDependOnWhoAsks(t *testing.T) {
 		{fromHost, "web.", dns.TypeA, "REFUSED"},
 		{fromAfar, "web.", dns.TypeA, "REFUSED"},
 
-		// Health: the healthy ones, and where nobody is, whoever starts. Nobody is sent to what stops.
+		// Health: the healthy ones and, if there are none, those that start. No client is sent to those that stop.
 		{fromFront, "shared.", dns.TypeA, "NOERROR 10.1.0.6"},
 		{fromFront, "sick.", dns.TypeA, "NOERROR 10.1.0.7"},
 		{fromFront, "ends.", dns.TypeA, "NOERROR"},
@@ -158,14 +158,14 @@ func TestNeighboursOfAnUnreadyView(t *testing.T) {
 	}
 }
 
-// TestNegativeBareNames holds that a name that is not there says for how long.
+// TestNegativeBareNames holds that the denial of a name says for how long it may be kept.
 func TestNegativeBareNames(t *testing.T) {
 	view := catalog.NewView()
 	view.SetNetworks(bridges())
 	s := newTestServer(t, Config{View: view}, neighbourhood())
 	for _, name := range []string{"nosuch.", "web2."} {
 		w := seeded(s, 1)
-		w.req.asker = s.askerAt(netip.MustParseAddr(fromFront))
+		w.req.client = s.clientAt(netip.MustParseAddr(fromFront))
 		reply := ask(t, w, query(name, dns.TypeMX), false)
 		if len(reply.Ns) != 1 || reply.Ns[0].Header().Name != "." || reply.Ns[0].(*dns.SOA).Minttl != 5 || !reply.Authoritative {
 			t.Errorf("%s: %v", name, reply)
@@ -173,23 +173,23 @@ func TestNegativeBareNames(t *testing.T) {
 	}
 }
 
-// TestScopesAreForgotten holds that a snapshot asked by many kinds of asker keeps the answers of few.
+// TestScopesAreForgotten holds that a snapshot asked from many vantages keeps the answers of few.
 func TestScopesAreForgotten(t *testing.T) {
 	view := catalog.NewView()
 	s := newTestServer(t, Config{View: view}, neighbourhood())
 	answers := view.Service("svc-web1").Derived(s.slot, deriveService).(*serviceAnswers)
-	for i := range 3 * maxKinds {
+	for i := range 3 * maxVantages {
 		scope := &catalog.Scope{Networks: []string{fmt.Sprint("x", i), "id-Front"}}
 		slices.Sort(scope.Networks)
-		sets := answers.find(kind{scope: scope}, selector{})
-		if answers.find(kind{scope: scope}, selector{}) != sets {
-			t.Fatalf("scope %d: answers are made anew", i)
+		sets := answers.find(vantage{scope: scope}, selector{})
+		if answers.find(vantage{scope: scope}, selector{}) != sets {
+			t.Fatalf("scope %d: answers are made again", i)
 		}
 		if set := sets.find(dns.TypeA); (set != nil) != (scope.On("id-Front")) {
 			t.Fatalf("scope %d: %+v", i, set)
 		}
 	}
-	if n := len(*answers.kinds.Load()); n != maxKinds {
-		t.Errorf("answers of %d kinds of asker are kept", n)
+	if n := len(*answers.vantages.Load()); n != maxVantages {
+		t.Errorf("answers for %d vantages are kept", n)
 	}
 }
