@@ -49,7 +49,7 @@ func TestNear(t *testing.T) {
 		}
 	}
 	for query, want := range map[string]int{"?near=nowhere": 404, "?near=x/y": 404} {
-		if got := b.get(t, "/services/zoned"+query); got.code != want || !strings.Contains(got.body, "_self for the asker") {
+		if got := b.get(t, "/services/zoned"+query); got.code != want || !strings.Contains(got.body, "_self for your own place") {
 			t.Errorf("%s: %d %s", query, got.code, got.body)
 		}
 	}

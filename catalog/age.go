@@ -2,14 +2,14 @@ package catalog
 
 import "time"
 
-// MaxSilence is how long the store may say nothing before what the View answers counts as old.
+// MaxSilence is how long the store may be silent before the View's answers count as old.
 const MaxSilence = 3 * time.Second
 
-// Touch notes that the View was in touch with the store at a time.
+// Touch records that the View was in touch with the store at a time.
 func (v *View) Touch(now time.Time) { v.contact.Store(now.UnixNano()) }
 
-// Age returns for how long the View has not been in touch with the store. It is 0 while that is less than MaxSilence:
-// what is answered then is as fresh as it gets.
+// Age returns how long the View has been out of touch with the store. It is 0 while that is less than MaxSilence: such
+// answers count as current.
 func (v *View) Age(now time.Time) time.Duration {
 	contact := v.contact.Load()
 	if contact == 0 {

@@ -52,7 +52,7 @@ func BenchmarkViewLookup(b *testing.B) {
 	}
 }
 
-// BenchmarkViewApply is one change of an instance, of a service of 5 and in other company.
+// BenchmarkViewApply is one change of an instance, in a service of 5 and in larger ones.
 func BenchmarkViewApply(b *testing.B) {
 	for _, size := range []struct{ services, instances int }{{1, 5}, {1000, 5}, {10_000, 10}, {100_000, 5}} {
 		b.Run(fmt.Sprintf("%dx%d", size.services, size.instances), func(b *testing.B) {
@@ -97,7 +97,8 @@ func BenchmarkViewApplyBatch(b *testing.B) {
 	}
 }
 
-// BenchmarkViewMemory is what the View keeps of an instance, strings of its records included; a load is one round.
+// BenchmarkViewMemory is the memory that the View keeps for an instance, strings of its records included; a load is one
+// round.
 func BenchmarkViewMemory(b *testing.B) {
 	const services, instances = 10_000, 10
 	for b.Loop() {
@@ -109,7 +110,7 @@ func BenchmarkViewMemory(b *testing.B) {
 	}
 }
 
-// heap returns the bytes that are in use once the garbage is gone.
+// heap returns the bytes in use after a garbage collection.
 func heap() uint64 {
 	runtime.GC()
 	runtime.GC()

@@ -2,10 +2,10 @@ package catalog
 
 import "sync"
 
-// changeLogSize is how many changes of services a watcher may lie behind before it is sent everything again.
+// changeLogSize is how many changes of services a watcher may fall behind before everything is sent to it again.
 const changeLogSize = 1 << 16
 
-// changeLog remembers which services changed lately, so that a watcher of all of them can go on from a revision.
+// changeLog remembers which services changed lately, so that a watcher of all of them can continue from a revision.
 type changeLog struct {
 	mu      sync.RWMutex
 	entries []logEntry
@@ -41,7 +41,7 @@ func (l *changeLog) add(revision uint64, services []string) {
 }
 
 // ChangedSince returns the names of the services that changed after a revision, in no order. It returns false if the
-// View does not remember that far back, or has not reached the revision, because the store was restored to an older
+// View does not remember that far back, or has not reached the revision because the store was restored to an older
 // state: then everything may have changed.
 func (v *View) ChangedSince(revision uint64) (names []string, ok bool) {
 	l := &v.log

@@ -5,13 +5,13 @@ import (
 	"strings"
 )
 
-// checkPlace says which instance a check belongs to, by the IDs of both; an empty instance is the node. A list of them is
-// made anew only when a check comes, goes or moves, not when its status changes.
+// checkPlace names the owner of a check by the IDs of the check and its instance; an empty instance is the node. A list
+// of them is rebuilt only when a check comes, goes or moves, not when its status changes.
 type checkPlace struct{ check, instance string }
 
 func compareCheckPlace(p checkPlace, check string) int { return strings.Compare(p.check, check) }
 
-// Check returns the check of that ID of the node or of one of its instances, or nil.
+// Check returns the node's or an instance's check with that ID, or nil.
 func (n *NodeSnapshot) Check(id string) *Check {
 	if n.places == nil {
 		return nil
@@ -29,7 +29,7 @@ func (n *NodeSnapshot) Check(id string) *Check {
 	return nil
 }
 
-// findCheck returns the check of an ID in a list that is sorted by it, or nil.
+// findCheck returns the check with an ID from a list sorted by ID, or nil.
 func findCheck(list []*Check, id string) *Check {
 	i, ok := slices.BinarySearchFunc(list, id, compareCheckID)
 	if !ok {
@@ -40,7 +40,7 @@ func findCheck(list []*Check, id string) *Check {
 
 func compareCheckID(c *Check, id string) int { return strings.Compare(c.ID, id) }
 
-// placeChecks brings a list of where the node's checks stand up to date; nil is one without any.
+// placeChecks updates the list of where the node's checks are; nil is a list without any.
 func (n *nodeState) placeChecks(before *chunked[checkPlace]) *chunked[checkPlace] {
 	var list chunked[checkPlace]
 	if before != nil {

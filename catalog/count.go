@@ -1,13 +1,14 @@
 package catalog
 
-// Counts is how much a View holds.
+// Counts is the size of a View.
 type Counts struct {
-	// Services counts those with instances, BelowFloor those of them with fewer healthy ones than they ask for.
+	// Services counts services with instances, BelowFloor those of them with fewer healthy instances than their floor
+	// requires.
 	Services, BelowFloor int
 	Instances, Nodes     int
 }
 
-// Count counts what the View holds. It looks at every service once.
+// Count counts the contents of the View. It looks at every service once.
 func (v *View) Count() Counts {
 	n := Counts{Nodes: v.nodes.len()}
 	for _, state := range v.services.all() {
@@ -24,7 +25,7 @@ func (v *View) Count() Counts {
 	return n
 }
 
-// Waiters returns how many wait for a change of one service or one node.
+// Waiters returns the number of waits for a change of one service or one node.
 func (v *View) Waiters() int {
 	v.wake.mu.Lock()
 	defer v.wake.mu.Unlock()

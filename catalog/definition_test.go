@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// TestDefinitionEqual sets each field in turn: none may be forgotten in the comparison.
+// TestDefinitionEqual sets each field in turn: the comparison must include every one.
 func TestDefinitionEqual(t *testing.T) {
 	fields := reflect.TypeFor[Definition]()
 	for i := range fields.NumField() {

@@ -2,10 +2,10 @@ package catalog
 
 import "time"
 
-// Drain is a person's order to take instances out of the answers until it is undone. It outlives restarts of the
+// Drain is an operator's order to take instances out of the answers until it is undone. It outlives restarts of the
 // instances, of their node and of Koine.
 type Drain struct {
-	// Service, or Node, or Node and Instance, say what is drained.
+	// Service, or Node, or Node and Instance, name what is drained.
 	Service  string `json:"service,omitempty"`
 	Node     string `json:"node,omitempty"`
 	Instance string `json:"instance,omitempty"`
@@ -13,7 +13,7 @@ type Drain struct {
 	Reason string `json:"reason,omitempty"`
 	// Since is when it was ordered.
 	Since time.Time `json:"since"`
-	// Origin is who ordered it.
+	// Origin is the author of the order.
 	Origin *Origin `json:"origin,omitempty"`
 }
 
@@ -40,7 +40,7 @@ func (d *Drain) Validate() error {
 	return validateText("drain", " reason", d.Reason, MaxMetaValue)
 }
 
-// why says what the order is and for what reason.
+// why describes the order and its reason.
 func (d *Drain) why() string {
 	what := "drained"
 	switch {
@@ -63,10 +63,10 @@ func (v *View) Drains() []*Drain {
 	return nil
 }
 
-// drained is what an order is for: a service, a node, or an instance on a node.
+// drained is the target of an order: a service, a node, or an instance on a node.
 type drained struct{ service, node, instance string }
 
-// recordDrain notes an order and marks what it touches dirty.
+// recordDrain records an order and marks what it touches dirty.
 func (w *writer) recordDrain(v *View, b *batch, c *Change) {
 	target := drained{node: fold(c.Name), instance: c.ID}
 	if c.Name == "" {
@@ -97,7 +97,7 @@ func (w *writer) recordDrain(v *View, b *batch, c *Change) {
 	}
 }
 
-// touch marks an instance, if it is there.
+// touch marks an instance, if it exists.
 func (w *writer) touch(b *batch, node, id string) {
 	if n, ok := w.nodes[node]; ok && n.instances[id] != nil {
 		b.touch(n)
@@ -105,7 +105,8 @@ func (w *writer) touch(b *batch, node, id string) {
 	}
 }
 
-// whyDrained says why an instance takes no traffic: by its owner's word, or by an order for it, its node or its service.
+// whyDrained returns why an instance takes no traffic: because its owner drained it, or because of an order for it, its
+// node or its service.
 func (w *writer) whyDrained(i *Instance) string {
 	if i.Drain != "" || len(w.drains) == 0 {
 		return i.Drain
@@ -119,7 +120,7 @@ func (w *writer) whyDrained(i *Instance) string {
 	return ""
 }
 
-// publishDrains makes the list of orders anew.
+// publishDrains rebuilds the list of orders.
 func (v *View) publishDrains() {
 	list := make([]*Drain, 0, len(v.writer.drains))
 	for _, d := range v.writer.drains {

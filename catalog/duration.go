@@ -26,7 +26,7 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // String returns the duration in Go's form.
 func (d Duration) String() string { return time.Duration(d).String() }
 
-// IsZero tells whether d is 0, so that encoders can leave it out.
+// IsZero reports whether d is 0, so that encoders can leave it out.
 func (d Duration) IsZero() bool { return d == 0 }
 
 // Or returns d, or fallback if d is 0.

@@ -2,8 +2,8 @@ package catalog
 
 import "strings"
 
-// answered returns the endpoints of a service that are given to askers: the healthy ones, or all that take traffic if the
-// healthy ones among them are fewer than the floor asks for.
+// answered returns the endpoints of a service that clients get: the healthy ones, or all that take traffic if fewer of
+// these are healthy than the floor requires.
 func answered(all []*Endpoint) (list []*Endpoint, belowFloor bool) {
 	list = healthy(all)
 	floor, taking := 0, 0
@@ -25,7 +25,7 @@ func answered(all []*Endpoint) (list []*Endpoint, belowFloor bool) {
 	return list, true
 }
 
-// healthy returns the healthy ones of a list: the list itself if all are.
+// healthy returns the healthy endpoints of a list: the list itself if all are.
 func healthy(all []*Endpoint) []*Endpoint {
 	n := 0
 	for _, e := range all {
@@ -45,7 +45,7 @@ func healthy(all []*Endpoint) []*Endpoint {
 	return list
 }
 
-// subject returns the endpoint as it is after the change or, if that has removed it, as it was before.
+// subject returns the endpoint after the change or, if the change has removed it, before.
 func (c endpointChange) subject() *Endpoint {
 	if c.new != nil {
 		return c.new
@@ -53,7 +53,7 @@ func (c endpointChange) subject() *Endpoint {
 	return c.old
 }
 
-// edit returns the change as one of a list of endpoints.
+// edit returns the change as an edit of a list of endpoints.
 func (c endpointChange) edit() edit[*Endpoint] { return edit[*Endpoint]{c.subject(), c.new == nil} }
 
 // compareEndpoints orders by node and ID. Records of one node may spell its name in different letter case.

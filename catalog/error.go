@@ -5,21 +5,21 @@ import (
 	"fmt"
 )
 
-// Kind sorts errors by what a caller can do about them. Each door has one table from kinds to its own codes.
+// Kind sorts errors by what a caller can do about them. Each protocol has one table from kinds to its own codes.
 type Kind uint8
 
-// The kinds of error. KindInternal is that of every error that says nothing else.
+// The kinds of error. An error without a kind is KindInternal.
 const (
-	KindInternal    Kind = iota // a fault of ours
-	KindInvalid                 // the request can never succeed as it stands
-	KindNotFound                // what was named is not there
+	KindInternal    Kind = iota // a fault in Koine
+	KindInvalid                 // the request can never succeed as it is
+	KindNotFound                // what was named does not exist
 	KindConflict                // the state of the catalog forbids it
-	KindDenied                  // the caller may not
+	KindDenied                  // the caller has no right to it
 	KindNotReady                // the view has not loaded; try again soon
 	KindUnavailable             // the store cannot be reached; try again
 )
 
-// String returns the kind as it stands in the native API's error code.
+// String returns the kind in the form of the native API's error code.
 func (k Kind) String() string {
 	switch k {
 	case KindInvalid:
@@ -44,7 +44,7 @@ type Error struct {
 	Kind Kind
 	// Message names the thing and what is wrong with it: lower case, no full stop.
 	Message string
-	// Hint says what to do; it may be empty.
+	// Hint is the way out; it may be empty.
 	Hint string
 }
 

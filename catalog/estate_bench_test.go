@@ -44,7 +44,7 @@ func estate(hosts int) (v *View, last string) {
 	return v, last
 }
 
-// BenchmarkScopeOf is what each DNS query costs to find out what its client reaches, with few and with many hosts.
+// BenchmarkScopeOf is the cost of finding a client's scope, which each DNS query pays, with few and with many hosts.
 func BenchmarkScopeOf(b *testing.B) {
 	for _, hosts := range []int{10, 10_000} {
 		v, last := estate(hosts)
@@ -66,7 +66,7 @@ func BenchmarkScopeOf(b *testing.B) {
 	}
 }
 
-// BenchmarkPlaceNamed is what each kind of text after near= costs, with few and with many hosts.
+// BenchmarkPlaceNamed is the cost of each kind of text after near=, with few and with many hosts.
 func BenchmarkPlaceNamed(b *testing.B) {
 	for _, hosts := range []int{10, 10_000} {
 		v, last := estate(hosts)
@@ -85,7 +85,7 @@ func BenchmarkPlaceNamed(b *testing.B) {
 }
 
 // BenchmarkViewApplyContainer is a container that stops and is started again, with few and with many hosts: one at an
-// address and of an ID that all hosts have, and one that is like no other.
+// address and with an ID that all hosts have, and one that shares nothing with others.
 func BenchmarkViewApplyContainer(b *testing.B) {
 	for _, hosts := range []int{10, 10_000} {
 		v, last := estate(hosts)
@@ -106,7 +106,7 @@ func BenchmarkViewApplyContainer(b *testing.B) {
 	}
 }
 
-// BenchmarkEstateMemory is what the View keeps of a container, its records included.
+// BenchmarkEstateMemory is the memory that the View keeps for a container, its records included.
 func BenchmarkEstateMemory(b *testing.B) {
 	const hosts = 10_000
 	for b.Loop() {

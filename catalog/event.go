@@ -6,18 +6,18 @@ import (
 	"time"
 )
 
-// EventType says what happened to an instance, or to a node if the event names no instance.
+// EventType is what happened to an instance, or to a node if the event names no instance.
 type EventType string
 
 // The types of event.
 const (
-	// EventPresent begins a history: the instance was there already.
+	// EventPresent begins a history: the instance already existed.
 	EventPresent      EventType = "present"
 	EventRegistered   EventType = "registered"
 	EventDeregistered EventType = "deregistered"
 	// EventReplaced is another owner's registration of the same id.
 	EventReplaced EventType = "replaced"
-	// EventChanged is a change of what was declared; the reason names the fields.
+	// EventChanged is a change of the declaration; the reason names the fields.
 	EventChanged EventType = "changed"
 	// EventPassing, EventWarning and EventCritical are changes of status, From one To another.
 	EventPassing   EventType = "passing"
@@ -27,38 +27,37 @@ const (
 	EventUndrained EventType = "undrained"
 	EventNodeUp    EventType = "node_up"
 	EventNodeDown  EventType = "node_down"
-	// EventGap stands for changes that are not known any more; Missing counts them.
+	// EventGap stands for changes that are no longer known; Missing counts them.
 	EventGap EventType = "gap"
 )
 
 // Event is something that happened in the catalog.
 type Event struct {
-	// Revision is the one at which it happened.
+	// Revision is the revision at which it happened.
 	Revision uint64 `json:"revision"`
-	// Time is when.
+	// Time is when it happened.
 	Time time.Time `json:"time"`
 	Type EventType `json:"type"`
-	// Service is the name in lower case; empty for what happened to a node.
+	// Service is the name in lower case; empty for an event of a node.
 	Service  string `json:"service,omitempty"`
 	Instance string `json:"instance,omitempty"`
 	Node     string `json:"node,omitempty"`
 	// From and To are the statuses before and after.
 	From Status `json:"from,omitempty"`
 	To   Status `json:"to,omitempty"`
-	// Reason says why, for people.
+	// Reason is why it happened, for people.
 	Reason string `json:"reason,omitempty"`
-	// Missing is how many changes a gap stands for, each of one instance or node; 0 if that is not known.
+	// Missing is how many changes a gap stands for, each of one instance or node; 0 if the number is unknown.
 	Missing uint64 `json:"missing,omitempty"`
 }
 
-// Concerns tells whether an event is about a service, an instance or a node of that name. A gap concerns everybody.
+// Concerns reports whether an event is about a service, an instance or a node of that name. A gap concerns every name.
 func (e *Event) Concerns(name string) bool {
 	return e.Type == EventGap || strings.EqualFold(e.Service, name) || e.Instance == name || strings.EqualFold(e.Node, name)
 }
 
-// EndpointEvents returns what happened to an instance between two of its snapshots, of which either may be nil. The
-// reason is that of its deletion, if it was deleted. Revision and Time are left to the caller. Outputs of checks are no
-// event.
+// EndpointEvents returns what happened to an instance between two of its snapshots, either of which may be nil. The
+// reason is that of its deletion, if it was deleted. The caller sets Revision and Time. Outputs of checks are no event.
 func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	switch {
 	case before == nil && after == nil:
@@ -93,7 +92,7 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	return events
 }
 
-// movedTo says why an instance has left a service that it was in.
+// movedTo returns why an instance has left a service that it was in.
 func movedTo(e *Endpoint) string { return "moved to service " + e.Service }
 
 // replaced reports whether another owner has taken an instance's place.
@@ -107,7 +106,7 @@ func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 	}
 }
 
-// howItCame says who registered an endpoint, and why it is not given to clients from the first moment on.
+// howItCame returns who registered an endpoint, and why clients do not get it from the first moment on.
 func (e *Endpoint) howItCame() string {
 	who, why := e.Origin.String(), e.notWell()
 	if who != "" && why != "" {
@@ -116,7 +115,7 @@ func (e *Endpoint) howItCame() string {
 	return who + why
 }
 
-// notWell says why an endpoint is not given to askers, or warns.
+// notWell returns why clients do not get an endpoint, or a warning.
 func (e *Endpoint) notWell() string {
 	if e.Drained != "" {
 		return e.WhyNot()
@@ -124,7 +123,7 @@ func (e *Endpoint) notWell() string {
 	return e.whyStatus()
 }
 
-// whyStatus says what makes an endpoint's status worse than passing; it is empty if nothing does.
+// whyStatus returns what makes an endpoint's status worse than passing; it is empty if nothing does.
 func (e *Endpoint) whyStatus() string {
 	if e.Status == Passing {
 		return ""
@@ -141,7 +140,7 @@ func (e *Endpoint) whyStatus() string {
 	return ""
 }
 
-// whyStatus says what made an endpoint's status another one.
+// whyStatus returns what changed an endpoint's status.
 func whyStatus(before, after *Endpoint) string {
 	if why := after.whyStatus(); why != "" {
 		return why
@@ -180,10 +179,10 @@ func firstOf(checks []*Check, status Status) *Check {
 	return nil
 }
 
-// maxSaid is how many bytes of a check's output a reason has.
+// maxSaid bounds the bytes of a check's output in a reason.
 const maxSaid = 200
 
-// said says how a check is, and why, in one line.
+// said returns a check's status and its reason, in one line.
 func (c *Check) said(of string) string {
 	why := "check " + c.ID + of + " is " + string(c.Status)
 	line, _, _ := strings.Cut(strings.TrimSpace(c.Output), "\n")
@@ -200,7 +199,7 @@ func (c *Check) said(of string) string {
 	}
 }
 
-// changedFields names what is declared otherwise. A drain is an event of its own.
+// changedFields names the declared fields that differ. A drain is an event of its own.
 func changedFields(before, after *Endpoint) (fields []string) {
 	sameChecks := slices.EqualFunc(before.Checks, after.Checks, func(c, d *Check) bool { return c == d || c.ID == d.ID && c.Name == d.Name })
 	if !sameChecks {
@@ -215,7 +214,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 		return fields
 	}
 	fields = nil
-	// Each is what remains to be told once it is made equal.
+	// Each line makes one field equal; what then differs is still to be named.
 	for _, field := range []struct {
 		name  string
 		equal func()
@@ -240,7 +239,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 	return fields
 }
 
-// HostEvents returns what happened to a node between two of its snapshots, of which either may be nil.
+// HostEvents returns what happened to a node between two of its snapshots, either of which may be nil.
 func HostEvents(name string, before, after *Host) []Event {
 	wasAlive, alive := before != nil && before.Alive, after != nil && after.Alive
 	event := Event{Node: name}
@@ -275,15 +274,15 @@ func HostEvents(name string, before, after *Host) []Event {
 // History is what happened in a service, or to an instance, as far as the store remembers.
 type History struct {
 	Name string `json:"name"`
-	// Since is the time, and Revision the revision, from which on the history is whole. The events begin with what was
-	// there then.
+	// Since is the time, and Revision the revision, from which on the history is whole. The events begin with the
+	// instances that existed then.
 	Since    time.Time `json:"since"`
 	Revision uint64    `json:"revision"`
-	// Until is the revision at which it ends.
+	// Until is the revision at which the history ends.
 	Until uint64 `json:"until"`
-	// Whole tells that it goes back as far as was asked for. Where it does not, the store has forgotten the rest.
+	// Whole reports whether the history goes back as far as was asked for. If not, the store has forgotten the rest.
 	Whole bool `json:"whole"`
-	// Left is how many events, the oldest, were left out because there were too many.
+	// Left is how many events, the oldest, were left out because of the bound on events.
 	Left   int     `json:"left_out,omitempty"`
 	Events []Event `json:"events"`
 }

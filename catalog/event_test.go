@@ -165,7 +165,7 @@ func TestReasonsAreShort(t *testing.T) {
 	}
 }
 
-// eventsFrom returns what a View has to tell from a position on.
+// eventsFrom returns the View's events from a position on.
 func eventsFrom(v *View, position uint64) (lines []string, next uint64) {
 	list, next := v.Events(position)
 	for e := range list {
@@ -250,7 +250,7 @@ func TestARestoredStoreBreaksTheEvents(t *testing.T) {
 	v.Load(30, []Change{putNode("n1"), session("n1", "s1"), put("n1", "d", "web")}) // after a compaction
 	lines, _ = eventsFrom(v, next+2)                                                // behind the gap and c
 	if want = []string{"30 deregistered web c n1 passing>", "30 registered web d n1 >passing"}; !slices.Equal(lines, want) {
-		t.Errorf("a load anew: %v, want %v", lines, want)
+		t.Errorf("another load: %v, want %v", lines, want)
 	}
 }
 

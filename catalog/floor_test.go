@@ -23,7 +23,7 @@ func TestFloor(t *testing.T) {
 	}
 	want(t, v, Query{Service: "web"}, "n1/i0", "n1/i1", "n1/i2", "n1/i3")
 	want(t, v, Query{Service: "web", Health: OnlyPassing}, "n1/i3")
-	// What is drained does not count, and is not answered.
+	// Drained instances do not count, and are not answered.
 	v.Apply(23, []Change{{Type: RecordDrain, Name: "n1", ID: "i0", Drain: &Drain{Node: "n1", Instance: "i0"}}})
 	want(t, v, Query{Service: "web"}, "n1/i1", "n1/i2", "n1/i3")
 	fail(24, 2, Passing)

@@ -7,18 +7,18 @@ import (
 	"sort"
 )
 
-// index finds what stands on nodes by a key. Nearly every key has one member, but all nodes may have one of the same key:
-// the first address of Docker's own bridge is the same on every host. Neither a lookup nor a change goes through all
+// index finds members on nodes by a key. Nearly every key has one member, but all nodes may have one under the same
+// key: the first address of Docker's own bridge is the same on every host. Neither a lookup nor a change visits all
 // members of a key.
 //
-// One goroutine writes it, any number read it, and none of the reads takes a lock.
+// It has one writer and any number of readers; no read takes a lock.
 type index[K comparable, T comparable] struct {
 	entries *shardMap[K, members[T]]
-	// compare orders the members of a key: those of one node stand together. It is 0 between a member and itself only.
+	// compare orders the members of a key; those of one node are adjacent. It is 0 only between a member and itself.
 	compare func(a, b T) int
 }
 
-// members are those of one key: one, or several in order.
+// members are the members of one key: one, or several in order.
 type members[T comparable] struct {
 	only T
 	many *chunked[T]
@@ -41,8 +41,9 @@ func (x index[K, T]) all(key K) iter.Seq[T] {
 	}
 }
 
-// from yields the members of a key in order, from the first one on that seek does not find to stand before what is
-// sought, to be stopped where they stand behind it. It calls visit and no iterator, which would allocate for each query.
+// from yields the members of a key in order. It begins at the first one that seek does not place before the wanted
+// ones; visit stops it at the first one behind them. It calls visit and is no iterator, which would allocate for each
+// query.
 func (x index[K, T]) from(key K, seek func(T) int, visit func(T) (goOn bool)) {
 	found, ok := x.entries.get(key)
 	switch {
@@ -54,7 +55,7 @@ func (x index[K, T]) from(key K, seek func(T) int, visit func(T) (goOn bool)) {
 	}
 	chunks := found.many.chunks
 	at := sort.Search(len(chunks), func(i int) bool { return seek(chunks[i][0]) >= 0 })
-	for _, chunk := range chunks[max(at-1, 0):] { // what is sought may begin in the chunk before
+	for _, chunk := range chunks[max(at-1, 0):] { // the wanted members may begin in the chunk before
 		first := sort.Search(len(chunk), func(i int) bool { return seek(chunk[i]) >= 0 })
 		for _, m := range chunk[first:] {
 			if !visit(m) {
@@ -64,14 +65,14 @@ func (x index[K, T]) from(key K, seek func(T) int, visit func(T) (goOn bool)) {
 	}
 }
 
-// indexChange puts a member under a key of an index, or takes it away from there.
+// indexChange puts a member under a key of an index, or removes it from there.
 type indexChange[K comparable, T comparable] struct {
 	key K
 	edit[T]
 	hash uint64
 }
 
-// update makes changes, and reorders them. A member that is both put under a key and taken away from it stands there
+// update makes changes, and reorders them. A member that is both put under a key and removed from it remains there
 // afterwards.
 func (x index[K, T]) update(changes []indexChange[K, T]) {
 	shardOf := x.entries.shardOf
@@ -93,7 +94,7 @@ func (x index[K, T]) update(changes []indexChange[K, T]) {
 
 // updateShard makes the changes of one shard, which is copied once.
 func (x index[K, T]) updateShard(shard uint64, changes []indexChange[K, T]) {
-	keys := 1 // far fewer than changes where these are of an address that all hosts have
+	keys := 1 // far fewer than the changes if these are of an address that all hosts have
 	for n := 1; n < len(changes); n++ {
 		if changes[n].key != changes[n-1].key {
 			keys++
@@ -132,7 +133,7 @@ func (x index[K, T]) editEntry(entries []shardEntry[K, members[T]], key K, hash 
 	return entries
 }
 
-// with returns the members with edits made, the zero value if none is left.
+// with returns the members with edits made, or the zero value if none is left.
 func (m members[T]) with(edits []edit[T], compare func(a, b T) int) members[T] {
 	var none T
 	if m.many == nil && len(edits) == 1 {

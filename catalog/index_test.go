@@ -50,7 +50,7 @@ func (r changing) change() Change {
 	return c
 }
 
-// every yields all instances of a View by node and ID, and thereby what a lookup without an index would go through.
+// every yields all instances of a View by node and ID, as a lookup without an index would visit them.
 func every(v *View) (list []*Endpoint) {
 	for _, node := range v.Nodes() {
 		list = slices.AppendSeq(list, node.Endpoints.All())
@@ -79,7 +79,7 @@ func TestLookupsFindWhatASearchFinds(t *testing.T) {
 			changes = append(changes, r.change())
 		}
 		if round == 70 {
-			v.Load(round+2, changes) // nearly everything goes
+			v.Load(round+2, changes) // nearly everything is removed
 		} else {
 			v.Apply(round+2, changes)
 		}
@@ -180,7 +180,7 @@ func checkPlaces(t *testing.T, v *View, list []*Endpoint) {
 	}
 }
 
-// TestManyAtOneAddressOfANode holds that each of them is found, in whatever chunk it stands.
+// TestManyAtOneAddressOfANode holds that each of them is found, whatever chunk it is in.
 func TestManyAtOneAddressOfANode(t *testing.T) {
 	var records []Change
 	for _, node := range []string{"a", "b", "c"} {
@@ -202,8 +202,8 @@ func TestManyAtOneAddressOfANode(t *testing.T) {
 	}
 }
 
-// TestPlaceOfANodeByItsAddress holds that of several nodes at an address the first by name counts, whatever order they
-// came in, and that an instance comes before a node.
+// TestPlaceOfANodeByItsAddress holds that of several nodes at an address the first by name counts, in whatever order
+// they were added, and that an instance comes before a node.
 func TestPlaceOfANodeByItsAddress(t *testing.T) {
 	v := loaded(slices.Concat(nodeIn("c", "10.0.0.1", us1), nodeIn("B", "10.0.0.1", eu2), nodeIn("a", "10.0.0.2", eu1))...)
 	place := func(want Locality) {
@@ -221,7 +221,7 @@ func TestPlaceOfANodeByItsAddress(t *testing.T) {
 	place(eu2)
 }
 
-// TestASnapshotKeepsItsChecks holds that what a check was at a snapshot stays, whatever becomes of it later.
+// TestASnapshotKeepsItsChecks holds that a snapshot's checks stay the same, whatever changes later.
 func TestASnapshotKeepsItsChecks(t *testing.T) {
 	v := loaded(put("n1", "a", "s"), put("n1", "b", "s"), check("n1", "c", "a", Passing), check("n1", "own", "", Passing), check("n1", "orphan", "gone", Passing))
 	before := v.Node("n1")
@@ -243,7 +243,8 @@ func TestASnapshotKeepsItsChecks(t *testing.T) {
 	}
 }
 
-// TestLookupsWhileTheCatalogChanges has readers beside the writer, for the race detector; what stays is always found.
+// TestLookupsWhileTheCatalogChanges runs readers next to the writer, for the race detector; members that are never
+// changed must always be found.
 func TestLookupsWhileTheCatalogChanges(t *testing.T) {
 	r := changing{rand.New(rand.NewPCG(5, 6))}
 	v := NewView()

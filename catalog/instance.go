@@ -14,7 +14,7 @@ type Instance struct {
 	Node string `json:"node"`
 	// Service is the name under which the instance is found. Names compare without regard to letter case.
 	Service string `json:"service"`
-	// Ports are all of its ports; the first is the main one, given to an asker that names none.
+	// Ports are all of its ports; the first is the main one, for clients that name none.
 	Ports []Port `json:"ports,omitempty"`
 	// Addresses are all of its addresses in order of preference. Empty means the addresses of its node.
 	Addresses []Address `json:"addresses,omitempty"`
@@ -24,12 +24,13 @@ type Instance struct {
 	Meta map[string]string `json:"meta,omitempty"`
 	// Weight is the share of traffic relative to other instances of the service; 0 means 1.
 	Weight int `json:"weight,omitempty"`
-	// MinHealthy is the service's floor in percent: while fewer of the instances that take traffic are healthy, all of them
-	// are answered, because a mass failure is more likely one of the checks. The largest among the instances counts.
+	// MinHealthy is the service's floor in percent. While the healthy share of the instances that take traffic is below
+	// it, clients get all of them, because a mass failure is more likely a failure of the checks. The largest floor
+	// among the instances counts.
 	MinHealthy int `json:"min_healthy,omitempty"`
-	// Locality is where it runs; empty means where its node is.
+	// Locality is where it runs; empty means at its node's place.
 	Locality Locality `json:"locality,omitzero"`
-	// Source says through which door it came: "docker", "file", "http", …
+	// Source is the origin of the registration: "docker", "file", "http", …
 	Source string `json:"source"`
 	// Owner is what keeps it alive.
 	Owner Owner `json:"owner"`
@@ -37,7 +38,7 @@ type Instance struct {
 	Origin *Origin `json:"origin,omitempty"`
 	// Drain is the reason why the instance takes no new traffic; empty while it does.
 	Drain string `json:"drain,omitempty"`
-	// Extras are what a door wants to read back exactly as it wrote it, by the door's name.
+	// Extras are data that a protocol must read back exactly as it wrote them, by the protocol's name.
 	Extras map[string]json.RawMessage `json:"extras,omitempty"`
 }
 
@@ -53,7 +54,7 @@ type Port struct {
 	Published uint16 `json:"published,omitempty"`
 }
 
-// Transport returns the port's protocol, "tcp" where none was given.
+// Transport returns the port's protocol, "tcp" if none was given.
 func (p Port) Transport() string {
 	if p.Protocol == "" {
 		return "tcp"
@@ -68,17 +69,17 @@ const NetworkHost = "host"
 type Address struct {
 	// Network is the network's name, NetworkHost for an address of the host; it may be empty.
 	Network string `json:"network,omitempty"`
-	// NetworkID is the network's identity where names can repeat.
+	// NetworkID is the network's identity, because names can repeat.
 	NetworkID string `json:"network_id,omitempty"`
 	// IP is the address; the zero Addr if Host is set.
 	IP netip.Addr `json:"ip,omitzero"`
 	// Host is a host name, for instances that are known by name only.
 	Host string `json:"host,omitempty"`
-	// Names are the bare names by which others on the network find the address: those of the container, its aliases.
+	// Names are the bare names under which others on the network find the address: those of the container, its aliases.
 	Names []string `json:"names,omitempty"`
 }
 
-// Equal tells whether two addresses are the same in every field.
+// Equal reports whether two addresses are the same in every field.
 func (a Address) Equal(b Address) bool {
 	return a.Network == b.Network && a.NetworkID == b.NetworkID && a.IP == b.IP && a.Host == b.Host &&
 		slices.Equal(a.Names, b.Names)
@@ -101,11 +102,11 @@ type Locality struct {
 	Zone   string `json:"zone,omitempty"`
 }
 
-// OwnerKind says what keeps a record alive.
+// OwnerKind is what keeps a record alive.
 type OwnerKind string
 
 // The kinds of owner. A record of a session or a container belongs to its node's declared state (see NodeState); a
-// record of a lease ends with the lease; a permanent record ends only when somebody removes it.
+// record of a lease ends with the lease; a permanent record ends only when it is removed.
 const (
 	OwnerSession   OwnerKind = "session"
 	OwnerContainer OwnerKind = "container"
@@ -113,16 +114,16 @@ const (
 	OwnerPermanent OwnerKind = "permanent"
 )
 
-// Owner is what keeps a record alive: when it goes, the record is not passing anywhere.
+// Owner keeps a record alive: once the owner is gone, the record is not passing anywhere.
 type Owner struct {
 	Kind OwnerKind `json:"kind"`
 	// ID names the owner within its kind: a container's id, a lease's id.
 	ID string `json:"id,omitempty"`
-	// TTL is how long a lease or a session lives without being renewed.
+	// TTL is how long a lease or a session lives without a renewal.
 	TTL Duration `json:"ttl,omitzero"`
 }
 
-// Declared tells whether records of this owner belong to their node's declared state, so that a sync of the node adds
+// Declared reports whether records of this owner belong to their node's declared state, so that a sync of the node adds
 // and removes them.
 func (o Owner) Declared() bool {
 	return o.Kind == OwnerSession || o.Kind == OwnerContainer

@@ -14,13 +14,13 @@ func (l EndpointList) Len() int { return l.list.size }
 // All yields the endpoints by ID.
 func (l EndpointList) All() iter.Seq[*Endpoint] { return l.list.all() }
 
-// find returns the endpoint of an ID, or nil.
+// find returns the endpoint with an ID, or nil.
 func (l EndpointList) find(id string) *Endpoint {
 	e, _ := find(l.list, id, func(e *Endpoint, id string) int { return strings.Compare(e.ID, id) })
 	return e
 }
 
-// with returns the list with some endpoints put in or taken out, each of them once.
+// with returns the list with some endpoints added or removed, each of them once.
 func (l EndpointList) with(edits []edit[*Endpoint]) EndpointList {
 	return EndpointList{l.list.with(edits, func(a, b *Endpoint) int { return strings.Compare(a.ID, b.ID) })}
 }

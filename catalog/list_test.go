@@ -8,7 +8,8 @@ import (
 	"testing"
 )
 
-// TestEndpointListIsWhatASortedMapIs changes a list at random, a few and many endpoints at a time, beside a map.
+// TestEndpointListIsWhatASortedMapIs makes the same random changes to an endpoint list and a map, a few and many
+// endpoints at a time.
 func TestEndpointListIsWhatASortedMapIs(t *testing.T) {
 	rnd := rand.New(rand.NewPCG(1, 2))
 	var list EndpointList

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Tier says how near an instance is to an asker.
+// Tier is how near an instance is to a client.
 type Tier uint8
 
 // The tiers, from near to far.
@@ -17,8 +17,8 @@ const (
 	Anywhere
 )
 
-// TierOf returns how near another place is. A zone is known within its region only: both must be the same. Where a
-// place has no zone or no region, nothing is near to it by that.
+// TierOf returns how near another place is. A zone's name counts within its region only: both must match. Without a
+// zone or a region, nothing is near by that.
 func (l Locality) TierOf(other Locality) Tier {
 	switch {
 	case l.Zone != "" && l == other:
@@ -30,7 +30,7 @@ func (l Locality) TierOf(other Locality) Tier {
 	}
 }
 
-// Place is where the instance runs: as it says itself, or else where its node is. One that says its zone alone is in
+// Place returns where the instance runs: its own place or else its node's. An instance that gives a zone alone is in
 // its node's region.
 func (e *Endpoint) Place() Locality {
 	own := e.Instance.Locality
@@ -43,25 +43,25 @@ func (e *Endpoint) Place() Locality {
 	return Locality{Region: e.Host.Node.Locality.Region, Zone: own.Zone}
 }
 
-// Nearest returns what a query finds of the snapshot, nearer tiers first and in the snapshot's order within each, and how
-// many of the first are enough: those in the asker's zone, and if these do not do, all in its region, and else all. A
-// tier does while it and what is nearer have a healthy instance, and of those that take traffic no smaller share is
-// healthy than the service's floor asks for. Below the floor of the whole service nothing is left out.
+// Nearest sorts a query's endpoints by tier, in the snapshot's order within each, and returns how many of the first to
+// use: the smallest tier that suffices of the client's zone, its region, and all. A tier suffices if, together with the
+// nearer ones, it has a healthy instance and at least the floor's share of healthy ones among those that take traffic.
+// Below the floor of the whole service all are used.
 //
-// Only instances that counts accepts are reckoned with, such as those that the asker reaches; nil accepts all.
+// Only instances that counts accepts are considered, such as those that the client reaches; nil accepts all.
 func (s *Service) Nearest(q Query, at Locality, counts func(*Endpoint) bool) (list []*Endpoint, enough int) {
 	list = slices.Clone(s.Select(q))
 	tier := func(e *Endpoint) Tier { return at.TierOf(e.Place()) }
 	slices.SortStableFunc(list, func(a, b *Endpoint) int { return cmp.Compare(tier(a), tier(b)) })
-	does := s.doing(&q, at, counts)
+	does := s.smallestTier(&q, at, counts)
 	for enough < len(list) && tier(list[enough]) <= does {
 		enough++
 	}
 	return list, enough
 }
 
-// doing returns the first tier that does.
-func (s *Service) doing(q *Query, at Locality, counts func(*Endpoint) bool) Tier {
+// smallestTier returns the first tier that suffices.
+func (s *Service) smallestTier(q *Query, at Locality, counts func(*Endpoint) bool) Tier {
 	if s.BelowFloor {
 		return Anywhere
 	}
@@ -80,19 +80,19 @@ func (s *Service) doing(q *Query, at Locality, counts func(*Endpoint) bool) Tier
 			good[tier]++
 		}
 	}
-	if does(good[SameZone], taking[SameZone], floor) {
+	if suffices(good[SameZone], taking[SameZone], floor) {
 		return SameZone
 	}
-	if does(good[SameZone]+good[SameRegion], taking[SameZone]+taking[SameRegion], floor) {
+	if suffices(good[SameZone]+good[SameRegion], taking[SameZone]+taking[SameRegion], floor) {
 		return SameRegion
 	}
 	return Anywhere
 }
 
-func does(good, taking, floor int) bool { return good > 0 && good*100 >= floor*taking }
+func suffices(good, taking, floor int) bool { return good > 0 && good*100 >= floor*taking }
 
-// PlaceOf returns where an asker is, going by its source address as seen on a node: where the container on the node runs,
-// and for everybody else, where the node is.
+// PlaceOf returns where a client is, going by its source address as seen on a node: where the container on the node
+// runs or, for every other client, where the node is.
 func (v *View) PlaceOf(node string, ip netip.Addr) Locality {
 	on, _ := v.nodes.get(fold(node))
 	if e := v.containerAt(on, ip.Unmap().WithZone("")); e != nil {
@@ -108,9 +108,9 @@ func (v *View) placeOfNode(name string) Locality {
 	return Locality{}
 }
 
-// PlaceNamed returns the place that a text names: REGION/ZONE, an IP address of an instance or a node, a node, a zone, or
-// the ID of an instance; whichever there is first in this order. It returns an error of KindNotFound if there is none,
-// and of KindInvalid for a zone's name that several regions have.
+// PlaceNamed returns the place that a text names: REGION/ZONE, an IP address of an instance or a node, a node, a zone,
+// or the ID of an instance; the first of these that exists, in this order. It returns an error of KindNotFound if none
+// does, and of KindInvalid for a zone's name that several regions have.
 func (v *View) PlaceNamed(text string) (Locality, error) {
 	if region, zone, ok := strings.Cut(text, "/"); ok {
 		return v.placeInRegion(Locality{Region: region, Zone: zone})
@@ -132,10 +132,10 @@ func (v *View) PlaceNamed(text string) (Locality, error) {
 
 func unknownPlace(format string, args ...any) error {
 	return Errorf(KindNotFound, format, args...).
-		WithHint("name a zone, region/zone, a node, an instance, an IP address of one, or _self for the asker; koine nodes has the zones")
+		WithHint("name a zone, region/zone, a node, an instance, an IP address of one, or _self for your own place; koine nodes lists the zones")
 }
 
-// placeInRegion takes any zone of a region that there is: nothing need run there.
+// placeInRegion takes any zone of a known region: nothing need run there.
 func (v *View) placeInRegion(at Locality) (Locality, error) {
 	if _, ok := v.places.named.get(placeName{region: true, name: at.Region}); ok {
 		return at, nil

@@ -95,7 +95,7 @@ func TestNearestSpillsOver(t *testing.T) {
 	wantNearest(t, v, Query{Health: AnyHealth}, eu1, 2, "w-a w-b w-c w-n1")
 	fail(21, "b")
 	wantNearest(t, v, Query{}, eu1, 2, "w-c w-n1")
-	// What is told to stop is not there: it is no reason to look farther, nor a place to go to.
+	// A drained instance does not count: it is no reason to look farther, and is not answered.
 	v.Apply(22, []Change{{Type: RecordDrain, Name: "c", ID: "w-c", Drain: &Drain{Node: "c", Instance: "w-c"}}})
 	wantNearest(t, v, Query{}, us1, 1, "w-n1")
 }
@@ -124,7 +124,7 @@ func TestNearestHoldsTheFloorInEachTier(t *testing.T) {
 	wantNearest(t, v, Query{}, eu1, 8, "w-a x0 x1 x2 x3 w-b w-c w-n1")
 }
 
-func TestNearestCountsWhatTheAskerWants(t *testing.T) {
+func TestNearestCountsWhatTheClientWants(t *testing.T) {
 	tagged := func(i *Instance) { i.Tags = []string{"blue"} }
 	v := zoned(put("b", "blue", "web", tagged), put("c", "blue2", "web", tagged))
 	wantNearest(t, v, Query{Tags: []string{"blue"}}, eu1, 1, "blue blue2")
@@ -163,7 +163,7 @@ func TestPlaceNamed(t *testing.T) {
 	}
 }
 
-func TestPlaceOfAnAsker(t *testing.T) {
+func TestPlaceOfAClient(t *testing.T) {
 	v := zoned(put("a", "box", "x", in(us1), func(i *Instance) {
 		i.Addresses = []Address{{Network: "front", IP: netip.MustParseAddr("10.80.0.2")}}
 	}))

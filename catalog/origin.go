@@ -10,7 +10,7 @@ import (
 // process itself.
 type Caller struct {
 	// Registrant is the name by which a client tells its own registrations from those of others; it may be empty. Two
-	// clients that register one id under different names are two owners, of which the later replaces the earlier.
+	// clients that register one id under different names are two owners; the later one replaces the earlier.
 	Registrant string
 	// From is the client's address.
 	From netip.Addr
@@ -31,7 +31,8 @@ func CallerOf(ctx context.Context) Caller {
 	return c
 }
 
-// Origin is who wrote a record: the client, from where, and by which listener. Records that differ in it alone are equal.
+// Origin is the author of a record: the client, its address, and the listener that it used. Records that differ in it
+// alone are equal.
 type Origin struct {
 	// Registrant, From and Listener are as those of Caller.
 	Registrant string     `json:"registrant,omitempty"`
@@ -48,7 +49,7 @@ func OriginOf(ctx context.Context) *Origin {
 	return &o
 }
 
-// String returns who it is, for people: "by worker-7 over HTTP from 10.0.0.9". It is empty for a nil Origin.
+// String returns the origin for people: "by worker-7 over HTTP from 10.0.0.9". It is empty for a nil Origin.
 func (o *Origin) String() string {
 	if o == nil {
 		return ""
@@ -66,10 +67,10 @@ func (o *Origin) String() string {
 	return strings.Join(words, " ")
 }
 
-// same reports whether two origins are the same, so that one can stand for both.
+// same reports whether two origins are equal, so that one value can serve for both.
 func (o *Origin) same(p *Origin) bool { return o == p || o != nil && p != nil && *o == *p }
 
-// Registrant returns the name that the client gave itself which registered the instance; it may be empty.
+// Registrant returns the name that the client which registered the instance gave itself; it may be empty.
 func (i *Instance) Registrant() string {
 	if i.Origin == nil {
 		return ""

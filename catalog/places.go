@@ -1,11 +1,11 @@
 package catalog
 
-// places knows where nodes and instances are without going through them.
+// places finds the places of nodes and instances without visiting these.
 type places struct {
 	// named is what readers see: the names of zones and of regions.
 	named *shardMap[placeName, namedPlace]
-	// The rest is the writer's. A place counts the nodes in it, and the instances that say themselves where they are; a
-	// region counts its places, and a zone's name has the regions in which there is one of it.
+	// The other fields belong to the writer. A place counts the nodes in it, and the instances with a place of their
+	// own; a region counts its places, and a zone's name has the regions with a zone of that name.
 	count   map[Locality]int
 	regions map[string]int
 	zones   map[string]map[string]bool
@@ -30,7 +30,7 @@ func newPlaces() places {
 	}
 }
 
-// update counts more or fewer in some places.
+// update changes the counts of some places.
 func (p *places) update(moved map[Locality]int) {
 	var changed []placeName
 	for at, by := range moved {
@@ -67,7 +67,7 @@ func (p *places) vanish(at Locality) {
 	}
 }
 
-// publish shows readers what some names are now.
+// publish shows readers the current meaning of some names.
 func (p *places) publish(names []placeName) {
 	if len(names) == 0 {
 		return

@@ -2,17 +2,17 @@ package catalog
 
 import "slices"
 
-// Health says which instances a query wants, by their health.
+// Health is the least health of the instances that a query wants.
 type Health uint8
 
-// The choices of a query. OnlyHealthy is what an asker gets who says nothing.
+// The choices of a query. OnlyHealthy is the default.
 const (
 	OnlyHealthy Health = iota // not critical and taking traffic
 	OnlyPassing               // healthy without a warning
 	AnyHealth                 // all, drained and critical ones too
 )
 
-// Query says which instances of a service are wanted.
+// Query selects instances of a service.
 type Query struct {
 	// Service is the service's name in any letter case.
 	Service string
@@ -28,7 +28,7 @@ type Query struct {
 type Result struct {
 	// Index is the last revision at which the service changed.
 	Index uint64
-	// Known tells whether the service has any instance at all, wanted or not.
+	// Known reports whether the service has any instance at all, wanted or not.
 	Known bool
 	// Endpoints are the instances found. They belong to the View: do not change the slice.
 	Endpoints []*Endpoint
@@ -46,7 +46,7 @@ func (v *View) Lookup(q Query) (Result, error) {
 	return Result{Index: service.Index, Known: len(service.Endpoints) > 0, Endpoints: service.Select(q)}, nil
 }
 
-// Select returns the endpoints of the snapshot that a query wants, whatever the query's service.
+// Select returns the endpoints of the snapshot that a query wants; it ignores the query's service.
 func (s *Service) Select(q Query) []*Endpoint {
 	candidates := s.Endpoints
 	if q.Health != AnyHealth {

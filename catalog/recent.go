@@ -10,21 +10,21 @@ import (
 	"time"
 )
 
-// recentSize is how many changes are remembered: all instances that one node may have, and then some.
+// recentSize bounds the remembered changes: all instances that one node may have, and some more.
 const recentSize = 1 << 14
 
-// recent remembers the last changes that watchers are told of, for whoever reads the catalog as events. It keeps what was
-// and what is; words are made by those who read.
+// recent remembers the last changes that watchers see, for readers of the catalog as events. It keeps the state before
+// and after; readers put changes into words.
 type recent struct {
 	mu sync.RWMutex
-	// slots has the changes of the numbers first to next; begun is the number of the first that ever stood in it.
+	// slots has the changes of the numbers first to next; begun is the number of the first one ever stored there.
 	slots              []happening
 	begun, first, next uint64
-	// since is the revision after which all changes were noted, as far as they still stand there.
+	// since is the revision after which all changes were recorded; the oldest may have been overwritten.
 	since uint64
 }
 
-// happening is one change of an instance, or of a node; neither is a break after which all may be otherwise.
+// happening is one change of an instance, or of a node; neither is a break, after which everything may be different.
 type happening struct {
 	revision uint64
 	time     int64 // Unix nanoseconds
@@ -38,7 +38,7 @@ type hostChange struct {
 	old, new *Host
 }
 
-// note remembers the visible ones among the changes of a batch.
+// note records the visible ones among the changes of a batch.
 func (r *recent) note(b *batch) {
 	if len(b.services) == 0 && len(b.moved) == 0 {
 		return
@@ -69,10 +69,10 @@ func (r *recent) add(h happening) {
 	r.next++
 }
 
-// slot returns the place of the change of a number.
+// slot returns the slot of a change's number.
 func (r *recent) slot(number uint64) *happening { return &r.slots[(number-r.begun)%recentSize] }
 
-// begin forgets all. After a break in what is known of the store that is a change itself.
+// begin drops all changes. After a break in the knowledge of the store it records the break as a change.
 func (r *recent) begin(revision uint64, broken bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -101,8 +101,8 @@ func (v *View) EventPositionAfter(revision uint64) (position uint64, ok bool) {
 	return r.first + uint64(n), revision >= r.since && revision <= v.Revision()
 }
 
-// Events returns what happened from a position on, in order of revision, service, node and instance, and the position to
-// go on from. Where changes between the two are forgotten, the first event is a gap. A revision is there as a whole.
+// Events returns the changes from a position on, in order of revision, service, node and instance, and the position to
+// continue from. If changes between the two are forgotten, the first event is a gap. A revision is never split.
 func (v *View) Events(position uint64) (events iter.Seq[Event], next uint64) {
 	list, next, gap := v.recent.from(position)
 	slices.SortStableFunc(list, func(a, b happening) int {

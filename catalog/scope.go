@@ -11,34 +11,35 @@ import (
 
 // Network is a network of this host that containers are attached to.
 type Network struct {
-	// ID and Name are those that the addresses of instances on it carry.
+	// ID and Name are the network's in the addresses of its instances.
 	ID, Name string
 	// Subnets are its address ranges.
 	Subnets []netip.Prefix
-	// Gateways are the host's own addresses on it. A network without one, an overlay or a macvlan, cannot be reached
-	// from the host.
+	// Gateways are the host's own addresses on it. A network without one, such as an overlay or a macvlan, cannot be
+	// reached from the host.
 	Gateways []netip.Addr
-	// Isolated says that those on it reach the host and are reached from it, but do not reach one another.
+	// Isolated reports that its members reach the host and are reached from it, but do not reach one another.
 	Isolated bool
 }
 
-// Scope is what an asker can reach. Scopes are interned: as long as the host's networks stay, the same asker gets the
-// same pointer, so that it may serve as the key of what is derived for its kind of asker. A Scope is immutable.
+// Scope is what a client can reach. Scopes are interned: while the host's networks stay the same, the same client gets
+// the same pointer, so that it may serve as the key of what is derived for all clients with that scope. A Scope is
+// immutable.
 type Scope struct {
-	// Networks are the IDs of the networks on which the asker reaches others, sorted.
+	// Networks are the IDs of the networks on which the client reaches others, sorted.
 	Networks []string
-	// Host says that the asker is the host itself: it alone reaches what listens on a loopback address.
+	// Host reports that the client is the host itself: only the host reaches a listener on a loopback address.
 	Host bool
-	// Everything says that nothing is known of the asker's networks, or that it wants to see all addresses.
+	// Everything reports that the client's networks are unknown, or that it wants to see all addresses.
 	Everything bool
 }
 
-// AllNetworks is the scope of who wants every address, whether it can be reached or not.
+// AllNetworks is the scope of a client that wants every address, whether it can be reached or not.
 var AllNetworks = &Scope{Everything: true}
 
-// Reach returns the addresses of an endpoint that an asker can reach: those on a network that it is on, in the order of
-// the instance's preference, then those that anybody can reach, then the host's, if a port is published there or the
-// instance has no network but the host's. It is nil if there is none.
+// Reach returns the addresses of an endpoint that a client can reach: those on a network that it is on, in the
+// instance's order of preference, then those that every client can reach, then the host's, if a port is published there
+// or the instance has no network but the host's. It is nil if there is none.
 func (s *Scope) Reach(e *Endpoint) []Address {
 	all := e.Reach()
 	if s.Everything {
@@ -59,14 +60,14 @@ func (s *Scope) Reach(e *Endpoint) []Address {
 	return reached
 }
 
-// distance is how far an address is from an asker.
+// distance is how far an address is from a client.
 type distance uint8
 
 const (
-	near   distance = iota // on a network that the asker is on
+	near   distance = iota // on a network that the client is on
 	open                   // on no network in particular
 	atHost                 // on the host, where ports are published
-	beyond                 // where the asker cannot reach it
+	beyond                 // where the client cannot reach it
 )
 
 func (s *Scope) distance(a Address, onHost bool) distance {
@@ -84,7 +85,7 @@ func (s *Scope) distance(a Address, onHost bool) distance {
 	}
 }
 
-// inOrder tells whether an asker can reach all of the addresses, and they stand from near to far.
+// inOrder reports whether a client can reach all of the addresses, and they are ordered from near to far.
 func (s *Scope) inOrder(all []Address, onHost bool) bool {
 	last := near
 	for _, a := range all {
@@ -97,14 +98,14 @@ func (s *Scope) inOrder(all []Address, onHost bool) bool {
 	return true
 }
 
-// On tells whether the asker is on a network, given by its ID.
+// On reports whether the client is on a network, given by its ID.
 func (s *Scope) On(network string) bool {
 	_, on := slices.BinarySearch(s.Networks, network)
 	return on
 }
 
-// answersOnHost tells whether anything of an endpoint answers at the host's address: a published port, or all of it if
-// it has no other network.
+// answersOnHost reports whether anything of an endpoint answers at the host's address: a published port, or all of it
+// if it has no other network.
 func answersOnHost(e *Endpoint, all []Address) bool {
 	return slices.ContainsFunc(e.Ports, func(p Port) bool { return p.Published != 0 }) ||
 		!slices.ContainsFunc(all, func(a Address) bool { return a.Network != NetworkHost })
@@ -118,12 +119,12 @@ func (e *Endpoint) PortAt(a Address, p Port) (number uint16, ok bool) {
 		return p.Number, true
 	case p.Published != 0:
 		return p.Published, true
-	default: // a host's own service answers under its own number
+	default: // a service on the host's own network answers under its own number
 		return p.Number, !slices.ContainsFunc(e.Reach(), func(a Address) bool { return a.Network != NetworkHost })
 	}
 }
 
-// networkKey identifies the network of an address: by its ID, or its name where it has none.
+// networkKey identifies the network of an address: by its ID, or by its name if it has none.
 func networkKey(a Address) string {
 	if a.NetworkID != "" {
 		return a.NetworkID
@@ -134,7 +135,7 @@ func networkKey(a Address) string {
 // networks is what a View knows of the networks of its host.
 type networks struct {
 	list []Network
-	// isolated are the IDs of the networks on which only the host reaches anybody.
+	// isolated are the IDs of the networks on which only the host reaches the others.
 	isolated map[string]bool
 	// host is the scope of the host itself: it reaches all networks on which it has an address.
 	host *Scope
@@ -143,7 +144,7 @@ type networks struct {
 	interned map[string]*Scope
 }
 
-// maxScopes bounds how many kinds of asker are told apart at a time; past it they are not interned any more.
+// maxScopes bounds the interned scopes; past it new ones are not interned.
 const maxScopes = 4096
 
 func newNetworks(list []Network) *networks {
@@ -159,7 +160,7 @@ func newNetworks(list []Network) *networks {
 	return n
 }
 
-// scope returns the one scope of whoever is on a set of networks. It sorts ids, and allocates only for one that is new.
+// scope returns the interned scope for a set of networks. It sorts ids, and allocates only for a new set.
 func (n *networks) scope(ids []string) *Scope {
 	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
 	slices.Sort(ids)
@@ -187,21 +188,21 @@ func (n *networks) scope(ids []string) *Scope {
 	return scope
 }
 
-// SetNetworks tells the View of the networks of its host. It may be called at any time.
+// SetNetworks sets the networks of the View's host. It may be called at any time.
 func (v *View) SetNetworks(list []Network) { v.networks.Store(newNetworks(slices.Clone(list))) }
 
-// HostScope is the scope of the host itself.
+// HostScope returns the scope of the host itself.
 func (v *View) HostScope() *Scope {
 	n := v.networks.Load()
 	if len(n.list) == 0 {
-		return AllNetworks // nobody has told of any network: nothing can be ruled out
+		return AllNetworks // no networks are known: nothing can be ruled out
 	}
 	return n.host
 }
 
-// ScopeOf returns what an asker can reach, going by its source address as seen on the given node: that of the host
-// itself, of a container on it, or of anybody else on one of its networks. A container counts as on all of its networks,
-// one that is not registered yet as on the network that its address is of.
+// ScopeOf returns what a client can reach, going by its source address as seen on the given node: that of the host
+// itself, of a container on it, or of another client on one of its networks. A container counts as on all of its
+// networks. An unregistered container counts as on the network whose subnet holds its address.
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	ip = ip.Unmap().WithZone("")
 	if ip.IsLoopback() {
@@ -228,7 +229,7 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	return n.scope(ids)
 }
 
-// appendNetworkKeys appends the networks that an instance is on itself.
+// appendNetworkKeys appends the networks that an instance itself is on.
 func appendNetworkKeys(ids []string, e *Endpoint) []string {
 	for _, a := range e.Instance.Addresses {
 		if a.Network != "" && a.Network != NetworkHost {
@@ -243,7 +244,7 @@ func (n *networks) isGateway(ip netip.Addr) bool {
 	return slices.ContainsFunc(n.list, func(network Network) bool { return slices.Contains(network.Gateways, ip) })
 }
 
-// hasAddress reports whether an address is one of the node's own. A node that is not known has none.
+// hasAddress reports whether an address is one of the node's own. An unknown node has none.
 func (n *nodeState) hasAddress(ip netip.Addr) bool {
 	if n == nil {
 		return false
@@ -252,7 +253,8 @@ func (n *nodeState) hasAddress(ip netip.Addr) bool {
 	return node != nil && slices.ContainsFunc(node.Addresses, func(a Address) bool { return a.IP.Unmap() == ip })
 }
 
-// containerAt returns the instance on a node that has an address of its own there; several hosts may use the same ones.
+// containerAt returns the instance on a node that has an address of its own there; several hosts may use the same
+// addresses.
 func (v *View) containerAt(node *nodeState, ip netip.Addr) (found *Endpoint) {
 	v.containersAt(node, ip, func(e *Endpoint) bool {
 		found = e
@@ -261,8 +263,8 @@ func (v *View) containerAt(node *nodeState, ip netip.Addr) (found *Endpoint) {
 	return found
 }
 
-// containersAt goes through the instances on a node that have an address on a network of containers, until visit returns
-// false. A node that is not known has none.
+// containersAt visits the instances on a node that have an address on a network of containers, until visit returns
+// false. An unknown node has none.
 func (v *View) containersAt(node *nodeState, ip netip.Addr, visit func(*Endpoint) (goOn bool)) {
 	if node == nil {
 		return
@@ -278,8 +280,8 @@ func (v *View) containersAt(node *nodeState, ip netip.Addr, visit func(*Endpoint
 	})
 }
 
-// At returns the instances that have an address, as it is seen on a node: the containers there, if any has it, because
-// other hosts may give the same address to theirs; or else those on all nodes, at most limit of them.
+// At returns the instances that have an address, as seen on a node: the containers there, if any has it, because other
+// hosts may give the same address to theirs; or else those on all nodes, at most limit of them.
 func (v *View) At(node string, ip netip.Addr, limit int) (list []*Endpoint) {
 	ip = ip.Unmap().WithZone("")
 	on, _ := v.nodes.get(fold(node))

@@ -10,7 +10,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// hostNetworks are two bridges, one on which nobody reaches anybody, and an overlay without an address of the host.
+// hostNetworks are two bridges, one whose members do not reach one another, and an overlay without an address of the
+// host.
 func hostNetworks() []Network {
 	prefix, addr := netip.MustParsePrefix, netip.MustParseAddr
 	return []Network{
@@ -83,7 +84,7 @@ func TestScopeOf(t *testing.T) {
 				t.Errorf("%+v, want %q", got, test.want)
 			}
 			if again := v.ScopeOf("N1", netip.MustParseAddr(test.ip)); again != got {
-				t.Errorf("the same asker has another scope the next time")
+				t.Errorf("the same client has another scope the next time")
 			}
 		})
 	}
@@ -168,7 +169,7 @@ func TestByName(t *testing.T) {
 	check("B", "db")
 	check("A", "store")
 
-	// An alias that goes, and a container that goes.
+	// An alias and a container are removed.
 	v.Apply(2, []Change{container("db-1", 0, at("A/10.1.0.2", "db-1"))})
 	check("A", "db", "db-2")
 	check("A", "db-1", "db-1")
@@ -187,7 +188,7 @@ func TestNetworkByNameOrID(t *testing.T) {
 	}
 }
 
-// TestManyScopes holds that askers past the bound still get what they can reach.
+// TestManyScopes holds that clients past the bound still get what they can reach.
 func TestManyScopes(t *testing.T) {
 	n := newNetworks(hostNetworks())
 	for i := range maxScopes + 10 {

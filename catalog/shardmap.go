@@ -8,15 +8,15 @@ import (
 )
 
 // shardMap is a map for many readers and one writer. Readers take no lock: each shard is an immutable list behind an
-// atomic pointer, and a write copies the one shard that it touches. Shards are short, so that going through one is
-// quicker than to look into a map, and copying it much quicker.
+// atomic pointer, and a write copies the one shard that it touches. Shards are short: scanning one is quicker than a
+// lookup in a map, and copying it much quicker.
 type shardMap[K comparable, V any] struct {
 	seed   maphash.Seed
 	shards []atomic.Pointer[[]shardEntry[K, V]]
 	size   atomic.Int64
 }
 
-// shardEntry is a key with its value. Most others of the shard are told apart by the hash, without a look at the key.
+// shardEntry is a key with its value. The hash tells most others of the shard apart, without a look at the key.
 type shardEntry[K comparable, V any] struct {
 	hash  uint64
 	key   K
@@ -26,7 +26,7 @@ type shardEntry[K comparable, V any] struct {
 const (
 	// manyShards keeps a shard at a few dozen entries for 500,000 of them, so that a write copies a few KB at most.
 	manyShards = 1 << 14
-	// fewShards do the same for 30,000.
+	// fewShards does the same for 30,000.
 	fewShards = 1 << 10
 )
 

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// share has a new record of an instance hold what is equal in one that the View holds already, its own before or another
-// of the service: replicas differ in little, and a decoder makes each its own copy of all.
+// share makes a new record of an instance hold the values that equal those of one that the View already holds: its own
+// former record, or another of the service. Replicas differ in little, and a decoder makes a separate copy of all.
 func (v *View) share(b *batch, n *nodeState, i *Instance) {
 	if i.Node == n.name {
 		i.Node = n.name
@@ -25,7 +25,8 @@ func (v *View) share(b *batch, n *nodeState, i *Instance) {
 	}
 }
 
-// shareWith replaces what is equal in another instance by what that has. Neither looks different afterwards.
+// shareWith replaces the values that equal those of another instance by that instance's. The content of both stays the
+// same.
 func (i *Instance) shareWith(o *Instance) {
 	shareText(&i.ID, o.ID)
 	shareText(&i.Service, o.Service)

@@ -6,7 +6,7 @@ import (
 	"slices"
 )
 
-// edit puts an element into a sorted list, in place of its equal if there is one, or takes it out.
+// edit puts an element into a sorted list, in place of its equal if there is one, or removes it.
 type edit[T any] struct {
 	value T
 	gone  bool
@@ -34,7 +34,7 @@ func edited[T any](list []T, edits []edit[T], compare func(a, b T) int) []T {
 	return out
 }
 
-// merged does what edited does for many edits, in one pass: the elements between two edits are copied as they stand.
+// merged does the same as edited for many edits, in one pass: the elements between two edits are copied in one piece.
 func merged[T any](list []T, edits []edit[T], compare func(a, b T) int) []T {
 	ordered := slices.Clone(edits)
 	slices.SortStableFunc(ordered, func(a, b edit[T]) int { return compare(a.value, b.value) })
@@ -63,7 +63,7 @@ type chunked[T any] struct {
 	size   int
 }
 
-// maxChunk is how many elements one chunk holds at most.
+// maxChunk bounds the elements of one chunk.
 const maxChunk = 128
 
 // all yields the elements in order.
@@ -92,7 +92,7 @@ func find[T, K any](l chunked[T], key K, compare func(T, K) int) (element T, fou
 	return l.chunks[at][i], true
 }
 
-// chunkOf returns the chunk that a key is in, or belongs in, none of those before from; 0 of a list without any.
+// chunkOf returns the chunk that a key is in, or belongs in, and never one before from; 0 for a list without chunks.
 func chunkOf[T, K any](l chunked[T], key K, from int, compare func(T, K) int) int {
 	i, found := slices.BinarySearchFunc(l.chunks[from:], key, func(c []T, key K) int { return compare(c[0], key) })
 	if found || i == 0 {
@@ -101,7 +101,7 @@ func chunkOf[T, K any](l chunked[T], key K, from int, compare func(T, K) int) in
 	return from + i - 1
 }
 
-// with returns the list with the edits made, and reorders these. An element that is both put in and taken out is in it
+// with returns the list with the edits made, and reorders these. An element that is both added and removed is in it
 // afterwards.
 func (l chunked[T]) with(edits []edit[T], compare func(a, b T) int) chunked[T] {
 	if len(edits) == 0 {
@@ -111,7 +111,7 @@ func (l chunked[T]) with(edits []edit[T], compare func(a, b T) int) chunked[T] {
 		return cmp.Or(compare(a.value, b.value), goneFirst(a.gone, b.gone))
 	})
 	next := chunked[T]{chunks: make([][]T, 0, len(l.chunks)+len(edits)/maxChunk+1)}
-	done := 0 // chunks of l that next has
+	done := 0 // chunks of l that are already in next
 	for len(edits) > 0 {
 		at := chunkOf(l, edits[0].value, done, compare)
 		next.chunks = append(next.chunks, l.chunks[done:at]...)

@@ -7,8 +7,8 @@ import (
 	"strings"
 )
 
-// ValidateTarget tells whether what a check dials can be dialled at all: a URL of HTTP with a host, or a host and a port.
-// The error is of KindInvalid; it names the field, not the check.
+// ValidateTarget reports whether a check's target can be dialled at all: a URL of HTTP with a host, or a host and a
+// port. The error is of KindInvalid; it names the field, not the check.
 func (d *Definition) ValidateTarget() error {
 	if bad := d.badTarget(); bad != nil {
 		return bad
@@ -40,7 +40,7 @@ func validURL(text string) bool {
 		(u.Port() == "" || validPort(u.Port()))
 }
 
-// validHostPort accepts an empty host, which is the host of whoever dials.
+// validHostPort accepts an empty host, which means the host that dials.
 func validHostPort(text string) bool {
 	_, port, err := net.SplitHostPort(text)
 	return err == nil && validPort(port)

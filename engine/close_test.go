@@ -2,7 +2,7 @@ package engine
 
 import "testing"
 
-// TestCloseReportsTheStoresError has the lock of the directory closed already, so that the store's own close fails.
+// TestCloseReportsTheStoresError closes the lock of the directory first, so that the store's own close fails.
 func TestCloseReportsTheStoresError(t *testing.T) {
 	e, err := Open(t.Context(), Config{Dir: t.TempDir()})
 	if err != nil {

@@ -133,7 +133,7 @@ func TestOpenNamesTheWayOut(t *testing.T) {
 	}
 }
 
-// TestOpenThatIsToldToStopLeavesNothingRunning opens a directory that an open that was told to stop has just left.
+// TestOpenThatIsToldToStopLeavesNothingRunning opens a directory again right after an interrupted open has returned.
 func TestOpenThatIsToldToStopLeavesNothingRunning(t *testing.T) {
 	dir := t.TempDir()
 	stopped, cancel := context.WithCancel(t.Context())
@@ -152,8 +152,8 @@ func TestOpenThatIsToldToStopLeavesNothingRunning(t *testing.T) {
 	}
 }
 
-// TestFirstStartThatWasBrokenOffIsBegunAgain leaves what a process leaves that is killed before its store has elected
-// itself for the first time.
+// TestFirstStartThatWasBrokenOffIsBegunAgain opens the directory of a process that was killed before its store had
+// elected itself for the first time.
 func TestFirstStartThatWasBrokenOffIsBegunAgain(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, "koine.format"), "koine data directory, format 1\n")
@@ -180,7 +180,7 @@ func TestFirstStartThatWasBrokenOffIsBegunAgain(t *testing.T) {
 	}
 }
 
-// TestAMarkerThatACrashTore has a directory whose first claim a crash of the machine cut short.
+// TestAMarkerThatACrashTore opens a directory whose first claim was cut short by a crash of the machine.
 func TestAMarkerThatACrashTore(t *testing.T) {
 	for name, torn := range map[string]string{
 		"empty": "", "a part": "koine data", "never written": strings.Repeat("\x00", 31), "a part, padded": "koine data\x00\x00\x00",

@@ -11,8 +11,8 @@ import (
 	"go.uber.org/zap/zapcore"
 )
 
-// zapLogger hands etcd's log on to slog. What etcd calls fatal goes to failures, if that is not nil, and ends only the
-// goroutine that met it: the process has doors to close and a line to print.
+// zapLogger passes etcd's log on to slog. An entry that etcd calls fatal goes to failures, if that is not nil, and ends
+// only the goroutine that logged it: the process still has listeners to close and a line to print.
 func zapLogger(logger *slog.Logger, failures chan<- error) *zap.Logger {
 	core := &bridge{logger: logger}
 	if failures == nil {
@@ -47,7 +47,7 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 	return &bridge{logger: b.logger, fields: append(b.fields[:len(b.fields):len(b.fields)], fields...)}
 }
 
-// freshStore is an error that etcd reports at every first start, and mends by itself a moment later.
+// freshStore is an error that etcd reports at every first start; the cause passes a moment later.
 const freshStore = "failed to update storage version"
 
 func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -90,7 +90,7 @@ func (h *fatalHook) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field)
 	}
 	select {
 	case h.failures <- errors.New(strings.Join(parts, ": ")):
-	default: // one is enough: what follows is its consequence
+	default: // one is enough: the next ones are its consequences
 	}
 	runtime.Goexit()
 }

@@ -13,11 +13,11 @@ import (
 
 const (
 	maintenanceInterval = time.Minute
-	// defragWaste is how much of the file may be free pages before it is written anew.
+	// defragWaste is how much of the file may be free pages before it is rewritten.
 	defragWaste = 256 << 20
 )
 
-// maintainer is the part of the client that looks after the store.
+// maintainer is the part of the client that maintains the store.
 type maintainer interface {
 	Compact(ctx context.Context, revision int64, opts ...clientv3.CompactOption) (*clientv3.CompactResponse, error)
 	Status(ctx context.Context, endpoint string) (*clientv3.StatusResponse, error)
@@ -26,8 +26,8 @@ type maintainer interface {
 	AlarmDisarm(ctx context.Context, m *clientv3.AlarmMember) (*clientv3.AlarmResponse, error)
 }
 
-// maintain gives unused space back to the disk, and lets the store write again once a quota alarm has no cause any more.
-// Compaction is etcd's own, by age, unless the history alone fills the quota: then it is given up.
+// maintain gives unused space back to the disk, and lets the store write again once the cause of a quota alarm is gone.
+// Compaction is etcd's own, by age, unless the history alone fills the quota: then all of it is compacted.
 func maintain(ctx context.Context, client maintainer, logger *slog.Logger) {
 	status, err := client.Status(ctx, "")
 	if err != nil {
@@ -47,7 +47,7 @@ func maintain(ctx context.Context, client maintainer, logger *slog.Logger) {
 		disarm(ctx, client, logger)
 		return
 	}
-	logger.Warn("store is nearly full: its history is given up", "bytes_in_use", status.DbSizeInUse)
+	logger.Warn("store nearly full: compacting all history", "bytes_in_use", status.DbSizeInUse)
 	_, err = client.Compact(ctx, status.Header.Revision)
 	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) {
 		logger.Warn("store maintenance", "step", "compact", "error", err)
@@ -68,6 +68,6 @@ func disarm(ctx context.Context, client maintainer, logger *slog.Logger) {
 			logger.Warn("store maintenance", "step", "disarm", "error", err)
 			continue
 		}
-		logger.Info("store writes again: space has come back")
+		logger.Info("space freed: store accepts writes again")
 	}
 }

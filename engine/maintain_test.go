@@ -11,7 +11,7 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// store is a maintainer that notes what it is asked to do.
+// store is a maintainer that records its calls.
 type store struct {
 	size, inUse int64
 	alarms      []etcdserverpb.AlarmType
@@ -68,12 +68,12 @@ func TestMaintain(t *testing.T) {
 		{"a small store is left alone", store{size: 100 << 20, inUse: 1 << 20}, nil},
 		{"much unused space is given back", store{size: 1 << 30, inUse: 100 << 20}, []string{"defragment"}},
 		{"space in use is not", store{size: 1 << 30, inUse: 900 << 20}, nil},
-		{"a full file with some unused space is written anew", store{size: quotaBytes, inUse: quotaBytes / 2}, []string{"defragment"}},
+		{"a full file with some unused space is rewritten", store{size: quotaBytes, inUse: quotaBytes / 2}, []string{"defragment"}},
 		{"an alarm without cause is taken back", store{size: 1 << 20, alarms: []etcdserverpb.AlarmType{full}}, []string{"disarm"}},
 		{"an alarm of damage is not", store{size: 1 << 20, alarms: []etcdserverpb.AlarmType{corrupt}}, nil},
 		{"an alarm with a cause stays, and the history goes",
 			store{size: quotaBytes, inUse: quotaBytes - 1, alarms: []etcdserverpb.AlarmType{full}}, []string{"compact"}},
-		{"a store that cannot be written anew stays as it is",
+		{"a store that cannot be rewritten stays as it is",
 			store{size: 1 << 30, inUse: 1, fail: "defragment", alarms: []etcdserverpb.AlarmType{full}}, []string{"defragment"}},
 		{"a store that does not answer is left alone", store{size: 1 << 30, fail: "status"}, nil},
 		{"nor is one that does not tell its alarms", store{size: 1 << 20, fail: "list"}, nil},

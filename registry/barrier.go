@@ -8,13 +8,13 @@ import (
 )
 
 // barriers proves to readers that the View is no older than their call. A proof costs a round trip to the store, so all
-// who ask while one is under way share the next.
+// readers that ask while one is under way share the next.
 type barriers struct {
 	// prove asks the store for its revision and waits until the View has reached it.
 	prove func(ctx context.Context) (uint64, error)
-	// wanted holds a token while a proof is waited for.
+	// wanted holds a token while a reader waits for a proof.
 	wanted chan struct{}
-	// stopped is closed when nothing is proved any more.
+	// stopped is closed when no more proofs are made.
 	stopped chan struct{}
 
 	mu   sync.Mutex
@@ -47,7 +47,7 @@ func (b *barriers) run(ctx context.Context) {
 	}
 }
 
-// begin closes a proof to further readers: what it proves may be older than their calls from now on.
+// begin closes a proof to further readers: from now on it may prove less than their calls need.
 func (b *barriers) begin() *proof {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -114,7 +114,7 @@ func (r *Registry) prove(ctx context.Context) (uint64, error) {
 		return 0, err
 	}
 	for r.view.Revision() < revision {
-		// Writes outside the catalog reach no event of ours: ask how far the watch is.
+		// Writes outside the catalog produce no event for this watch: ask for its progress.
 		if err := r.client.RequestProgress(watchContext(ctx)); err != nil {
 			return 0, unavailable(err)
 		}

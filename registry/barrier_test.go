@@ -14,7 +14,7 @@ import (
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
-// startBehind runs a registry whose View stays as it is now until somebody asks for a barrier.
+// startBehind runs a registry whose View stays as it is now until a barrier is asked for.
 func startBehind(t *testing.T, e *engine.Engine) *Registry {
 	t.Helper()
 	r, err := New(Config{Client: e.Client, KV: e.KV, MaxOps: e.MaxOps, MaxBytes: e.MaxBytes, View: catalog.NewView()})
@@ -44,7 +44,8 @@ func leased(node, id string, ttl time.Duration) catalog.Registration {
 	return registration
 }
 
-// TestNothingIsDecidedFromAViewThatIsBehind has one registry change the catalog, and another act that has not seen it.
+// TestNothingIsDecidedFromAViewThatIsBehind has one registry change the catalog, and another one act before it has seen
+// the change.
 func TestNothingIsDecidedFromAViewThatIsBehind(t *testing.T) {
 	withCheck := func(status catalog.Status) catalog.Registration {
 		registration := permanent("n1", "x", "web")
@@ -55,7 +56,7 @@ func TestNothingIsDecidedFromAViewThatIsBehind(t *testing.T) {
 	rival.Node.ID = "rival"
 	tests := []struct {
 		name string
-		// before is what both know, change what only the first knows.
+		// before is known to both, change only to the first.
 		before, change func(ctx context.Context, r *Registry) error
 		act            func(ctx context.Context, r *Registry) error
 		want           catalog.Kind
@@ -210,8 +211,8 @@ func removeN2(ctx context.Context, r *Registry) error {
 
 func renewX(ctx context.Context, r *Registry) error { return r.Renew(ctx, "n1", "x") }
 
-// TestRenewalKeepsTheLeaseThatTheRecordIsOn renews where the View still names the lease of an earlier registration,
-// which lives on: what must be renewed is the lease that the record is on by now.
+// TestRenewalKeepsTheLeaseThatTheRecordIsOn renews while the View still names the lease of an earlier registration,
+// which is alive: the renewal must reach the lease that the record has by now.
 func TestRenewalKeepsTheLeaseThatTheRecordIsOn(t *testing.T) {
 	e := enginetest.Open(t)
 	first, _ := start(t, e)
@@ -234,7 +235,7 @@ func TestRenewalKeepsTheLeaseThatTheRecordIsOn(t *testing.T) {
 	}
 }
 
-// TestReadersShareProofs has readers come while a proof is under way: all of them share one more, which began later.
+// TestReadersShareProofs has readers arrive while a proof is under way: all of them share one more, which began later.
 func TestReadersShareProofs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var made atomic.Uint64

@@ -25,7 +25,7 @@ func crowded(n int) catalog.NodeState {
 
 var crowds = []int{10, 1000, 10_000}
 
-// BenchmarkSyncOfNothing is what each comparison of an unchanged node costs.
+// BenchmarkSyncOfNothing is the cost of comparing an unchanged node.
 func BenchmarkSyncOfNothing(b *testing.B) {
 	for _, n := range crowds {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -43,7 +43,7 @@ func BenchmarkSyncOfNothing(b *testing.B) {
 	}
 }
 
-// BenchmarkSyncOfOne is what it costs to add one instance to a node, or to take it away.
+// BenchmarkSyncOfOne is the cost of adding one instance to a node, or removing it.
 func BenchmarkSyncOfOne(b *testing.B) {
 	for _, n := range crowds {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {
@@ -60,8 +60,8 @@ func BenchmarkSyncOfOne(b *testing.B) {
 	}
 }
 
-// BenchmarkSyncInStorm is what it costs to add one instance to a node, or to take it away, while checks of its others
-// change without end.
+// BenchmarkSyncInStorm is the cost of adding one instance to a node, or removing it, while checks of its other
+// instances change all the time.
 func BenchmarkSyncInStorm(b *testing.B) {
 	for _, n := range crowds[:2] {
 		b.Run(fmt.Sprint(n), func(b *testing.B) {

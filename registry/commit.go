@@ -21,41 +21,40 @@ import (
 )
 
 const (
-	// queueSize bounds the writes that wait for a commit; when it is full, writers wait.
+	// queueSize bounds the writes that wait for a commit; when the queue is full, writers wait.
 	queueSize = 1024
-	// commitTimeout bounds each part of a write: its wait for a transaction, the transaction, after which it is not known
-	// whether it was carried out, and the wait until readers see it.
+	// commitTimeout bounds each part of a write: its wait for a transaction; the transaction, after which its outcome
+	// is unknown; and the wait until readers see it.
 	commitTimeout = 10 * time.Second
-	// stopGrace is how long a transaction that is under way has left when the process is told to stop.
+	// stopGrace bounds a transaction under way when the process is told to stop.
 	stopGrace = time.Second
-	// A group that follows one of crowd writes or more waits for linger before it is closed: where so many write at a time,
-	// more are on their way, and a flush of the disk for a larger group costs each of them less. Who writes alone does not
-	// wait.
+	// A group that follows one of at least crowd writes waits for linger before it is closed: where so many write at a
+	// time, more are on their way, and the cost of a disk flush is shared by a larger group. A lone writer never waits.
 	crowd  = 8
 	linger = 100 * time.Microsecond
 	// committedGroups bounds the groups that are committed and not yet visible.
 	committedGroups = 64
 )
 
-// committer writes in groups: what arrives while one transaction is in flight goes out together in the next.
+// committer writes in groups: the writes that arrive while one transaction is in flight go out together in the next.
 type committer struct {
 	kv transactor
-	// maxOps is how many operations, and how many conditions, one level of a transaction may have.
+	// maxOps bounds the operations, and the conditions, of one level of a transaction.
 	maxOps int
-	// width is how many operations stand at one level where transactions are nested. The engine counts them along the path
-	// from the outermost level to the innermost, so a quarter of what it accepts leaves room for the group and three
-	// levels more. One is left for the clock.
+	// width bounds the operations of one level where transactions are nested. The engine counts them along the path
+	// from the outermost level to the innermost, so a quarter of its limit leaves room for the group and three levels
+	// more. One is reserved for the clock.
 	width    int
 	maxBytes int
 	// visible waits until readers see a revision.
 	visible func(ctx context.Context, revision uint64) error
 	queue   chan *write
-	// committed are the groups that are on disk, and are answered once they are visible. While it is full, no further
+	// committed are the groups that are on disk; they are answered once they are visible. While it is full, no further
 	// transaction is made.
 	committed chan *committedGroup
-	// stopped is closed when nothing is committed any more.
+	// stopped is closed when no more commits are made.
 	stopped chan struct{}
-	// memo is told of the records before they are written.
+	// memo receives the records before they are written.
 	memo    *memo
 	metrics *metrics
 }
@@ -65,27 +64,27 @@ type transactor interface {
 	Txn(ctx context.Context, r *pb.TxnRequest, opts ...grpc.CallOption) (*pb.TxnResponse, error)
 }
 
-// committedGroup is a group of writes that are on disk and perhaps not visible yet.
+// committedGroup is a group of writes that are on disk and may not be visible yet.
 type committedGroup struct {
 	group    []*write
 	answers  []outcome
 	revision uint64
-	// deadline is how long its writers wait for the group to become visible.
+	// deadline bounds the wait of its writers for the group to become visible.
 	deadline time.Time
 }
 
 var (
-	// errStopped is the outcome of a write that was not made because the process stops.
+	// errStopped is returned for a write that was not made because the process stops.
 	errStopped = catalog.Errorf(catalog.KindUnavailable, "registry has stopped").WithHint("try again when koine is back")
-	// errBusy is the outcome of a write that was not made because those before it took too long.
-	errBusy = catalog.Errorf(catalog.KindUnavailable, "nothing was written: other writes have kept the store busy for %v", commitTimeout).
+	// errBusy is returned for a write that was not made because the writes before it took too long.
+	errBusy = catalog.Errorf(catalog.KindUnavailable, "nothing was written: other writes kept the store busy for %v", commitTimeout).
 		WithHint("try again")
-	// errUnseen is the outcome of a write that is on disk, and that readers do not see yet.
+	// errUnseen is returned for a write that is on disk, and that readers do not see yet.
 	errUnseen = catalog.Errorf(catalog.KindUnavailable, "written, but not visible yet: the store's changes do not arrive").
 			WithHint("the same call again has the same effect")
 )
 
-// commit hands in a write and waits for its outcome: until it is visible, if the conditions held. It returns false if
+// commit submits a write and waits for its outcome: until it is visible, if the conditions held. It returns false if
 // they did not; the revision is then one at which they did not. A write that has waited for commitTimeout, or whose
 // context has ended, before its transaction began is withdrawn, and never made.
 func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held bool, err error) {
@@ -130,7 +129,7 @@ func (c *committer) outcome(ctx context.Context, w *write) outcome {
 	}
 }
 
-// outcomeAtStop returns the outcome of a write once nothing is committed any more.
+// outcomeAtStop returns the outcome of a write once no more commits are made.
 func (w *write) outcomeAtStop() outcome {
 	select {
 	case o := <-w.done: // answered before the end
@@ -140,15 +139,15 @@ func (w *write) outcomeAtStop() outcome {
 	}
 }
 
-// run commits until the context ends. Writes that are waiting then get an error.
+// run commits until the context ends. Writes that still wait then get an error.
 func (c *committer) run(ctx context.Context) {
 	defer close(c.stopped)
 	var answering sync.WaitGroup
 	answering.Go(func() { c.answer(ctx) })
 	defer answering.Wait()
 	defer close(c.committed)
-	last := 0       // how many the group before had
-	var held *write // taken from the queue, but it must not be in one group with an earlier one
+	last := 0       // the size of the group before
+	var held *write // taken from the queue, but must not share a group with an earlier write
 	for ctx.Err() == nil {
 		first := held
 		if first == nil {
@@ -170,13 +169,14 @@ func (c *committer) run(ctx context.Context) {
 	}
 }
 
-// begun returns the writes of a group that were not withdrawn, and keeps them from being.
+// begun returns the writes of a group that were not withdrawn, and prevents their withdrawal.
 func begun(group []*write) []*write {
 	return slices.DeleteFunc(group, func(w *write) bool { return !w.begin() })
 }
 
-// gather takes what waits, as far as it fits into one transaction. The engine looks at all conditions of a transaction
-// before it makes any of its writes, so a write whose conditions look at what an earlier one writes must wait.
+// gather collects the waiting writes that fit into one transaction. The engine evaluates all conditions of a
+// transaction before it makes any of its writes, so a write whose conditions depend on the keys of an earlier one must
+// wait.
 func (c *committer) gather(first *write) (group []*write, held *write) {
 	group = append(group, first)
 	written := &keySet{keys: make(map[string]bool, len(first.keys))}
@@ -197,14 +197,14 @@ func (c *committer) gather(first *write) (group []*write, held *write) {
 	return group, nil
 }
 
-// answer gives each group's writers their outcomes, once readers see the group. At the stop of the process it waits for
-// no readers: what was committed is on disk.
+// answer acknowledges each group's writes once readers see the group. At the stop of the process it does not wait for
+// readers: the committed writes are on disk.
 func (c *committer) answer(ctx context.Context) {
 	for g := range c.committed {
 		wait, cancel := context.WithDeadline(ctx, g.deadline)
 		err := c.visible(wait, g.revision)
 		cancel()
-		c.memo.drop(g.group) // what was refused, and what has come otherwise
+		c.memo.drop(g.group) // refused writes, and those that have become visible in the meantime
 		for i, w := range g.group {
 			if g.answers[i].held && err != nil && ctx.Err() == nil {
 				g.answers[i].err = errUnseen
@@ -214,8 +214,8 @@ func (c *committer) answer(ctx context.Context) {
 	}
 }
 
-// commitGroup makes one transaction of a group. If the engine refuses the whole because of one of them, each is tried
-// alone, so that only that one fails.
+// commitGroup makes one transaction of a group. If the engine refuses the whole because of one of its writes, each is
+// tried alone, so that only that one fails.
 func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	start := time.Now()
 	c.memo.add(group)
@@ -244,7 +244,7 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 }
 
 func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
-	// A write that is under way is finished even when the process is told to stop, if the store answers soon.
+	// A write under way is finished even when the process is told to stop, if the store answers soon.
 	stop := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()
@@ -274,9 +274,9 @@ func allAlike(n int, o outcome) []outcome {
 	return answers
 }
 
-// flat returns a group as one list of conditions and one of operations: the conditions of all nearly always hold, and the
-// engine takes less time for it than for a transaction in a transaction for each. It returns false for a group that is
-// too large for that.
+// flat returns a group as one list of conditions and one of operations: nearly always all conditions hold, and the
+// engine is faster with this form than with a nested transaction for each write. It returns false for a group that is
+// too large for it.
 func (c *committer) flat(group []*write) (conditions []*pb.Compare, ops []*pb.RequestOp, ok bool) {
 	wide, long := 0, 1
 	for _, w := range group {
@@ -298,7 +298,7 @@ func (c *committer) transactNested(ctx context.Context, group []*write, clock *p
 	for i, w := range group {
 		nested[i] = opTxn(w.conditions, c.fold(w.ops))
 	}
-	if len(group) == 1 { // what is refused leaves no time behind, either
+	if len(group) == 1 { // a refused write must leave no time behind, either
 		nested[0] = opTxn(group[0].conditions, append(slices.Clip(c.fold(group[0].ops)), clock))
 	} else {
 		nested = append(nested, clock)
@@ -328,7 +328,7 @@ func (c *committer) fold(ops []*pb.RequestOp) []*pb.RequestOp {
 	return ops
 }
 
-// refused tells whether the engine looked at the request and would not have it, as opposed to not having answered.
+// refused reports whether the engine received the request and rejected it, as opposed to not having answered.
 func refused(err error) bool {
 	code := status.Code(err)
 	var own rpctypes.EtcdError
@@ -360,7 +360,7 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "store does not answer"), err)
 }
 
-// storeError is the error of a call to the store that was made for a caller's context.
+// storeError returns the error of a call to the store that was made under a caller's context.
 func storeError(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return givenUp(ctx)
@@ -368,7 +368,7 @@ func storeError(ctx context.Context, err error) error {
 	return unavailable(err)
 }
 
-// givenUp is the error of a call whose own context has ended: the caller's cause, for the store may be well.
+// givenUp is the error of a call whose own context has ended: the caller is the cause, because the store may be well.
 func givenUp(ctx context.Context) error {
 	if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 		return fmt.Errorf("%w: %w", catalog.Errorf(catalog.KindUnavailable, "the store did not answer in the caller's time"), context.Cause(ctx))
@@ -376,7 +376,7 @@ func givenUp(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// tooLarge tells whether one request is more than the store, or the way to it, takes.
+// tooLarge reports whether one request exceeds the limit of the store, or of the connection to it.
 func tooLarge(err error) bool {
 	return errors.Is(err, rpctypes.ErrRequestTooLarge) || strings.Contains(err.Error(), "request is too large") ||
 		strings.Contains(err.Error(), "trying to send message larger than max")

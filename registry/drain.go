@@ -22,7 +22,7 @@ func drainKey(d *catalog.Drain) string {
 	}
 }
 
-// drainOf tells which order a key names, by what follows koine/drain/ in it.
+// drainOf returns the order that a key names, from the part after koine/drain/.
 func drainOf(key, rest string) (catalog.Change, error) {
 	c := catalog.Change{Type: catalog.RecordDrain}
 	parts := strings.Split(rest, "/")
@@ -46,8 +46,8 @@ func drainOf(key, rest string) (catalog.Change, error) {
 	return c, nil
 }
 
-// Drain takes what an order names out of the answers, until Undrain. The same order again writes nothing. The error is of
-// KindInvalid for an order that names nothing or too much, and of KindNotFound if there is nothing of that name.
+// Drain takes the target of an order out of the answers, until Undrain. The same order again writes nothing. The error
+// is of KindInvalid for an order without one clear target, and of KindNotFound if the target does not exist.
 func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
 	if err := d.Validate(); err != nil {
 		return 0, err
@@ -70,7 +70,7 @@ func (r *Registry) Drain(ctx context.Context, d catalog.Drain) (uint64, error) {
 	})
 }
 
-// drainable adds the condition that what an order names exists. It returns an error of KindNotFound if it does not.
+// drainable adds the condition that the target of an order exists. It returns an error of KindNotFound if it does not.
 func (r *Registry) drainable(d *catalog.Drain, w *write, revision uint64) error {
 	switch {
 	case d.Service != "":
@@ -94,7 +94,7 @@ func (r *Registry) drainable(d *catalog.Drain, w *write, revision uint64) error 
 	return nil
 }
 
-// findDrain returns the order in force for what another one names; nil if there is none.
+// findDrain returns the order in force with the same target as another; nil if there is none.
 func (r *Registry) findDrain(d *catalog.Drain) *catalog.Drain {
 	for _, other := range r.view.Drains() {
 		if drainKey(other) == drainKey(d) {
@@ -104,7 +104,7 @@ func (r *Registry) findDrain(d *catalog.Drain) *catalog.Drain {
 	return nil
 }
 
-// Undrain takes an order back. Its reason and time do not matter. The error is of KindNotFound if there is no such order.
+// Undrain cancels an order. Its reason and time do not matter. The error is of KindNotFound if there is no such order.
 func (r *Registry) Undrain(ctx context.Context, d catalog.Drain) (uint64, error) {
 	if err := d.Validate(); err != nil {
 		return 0, err
@@ -114,8 +114,8 @@ func (r *Registry) Undrain(ctx context.Context, d catalog.Drain) (uint64, error)
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
 		if r.findDrain(&d) == nil {
-			return nil, catalog.Errorf(catalog.KindNotFound, "there is no such drain").
-				WithHint("see koine drain, without a name, for those in force")
+			return nil, catalog.Errorf(catalog.KindNotFound, "no such drain").
+				WithHint("koine drain, without a name, lists those in force")
 		}
 		w := &write{}
 		w.stillThere(drainKey(&d), revision)

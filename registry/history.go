@@ -14,23 +14,24 @@ import (
 )
 
 const (
-	// historyTimeout bounds the reading of one history, and historyWait how long it waits for the one before it.
+	// historyTimeout bounds the reading of one history, and historyWait the wait for the one before it.
 	historyTimeout = 30 * time.Second
 	historyWait    = 5 * time.Second
-	// historyEvents is how many events an answer has at most: the last ones.
+	// historyEvents bounds the events of an answer: the last ones are given.
 	historyEvents = 10_000
-	// historyAttempts is how often a reading is begun again because the store forgot what it was about to read.
+	// historyAttempts bounds how often a reading is begun again because the store has forgotten revisions that it
+	// needs.
 	historyAttempts = 3
-	// progressInterval is how often the store is asked how far it has told.
+	// progressInterval is how often the store is asked for the progress of its watch.
 	progressInterval = 20 * time.Millisecond
 )
 
 // History returns what happened in a service, or to the instances of an ID, within a time back from now; 0 means
-// catalog.DefaultHistory. It is read from the store's own revisions, as far as they are kept, so it is known after a
-// restart, too. One is read at a time.
+// catalog.DefaultHistory. It is read from the revisions that the store still keeps, so it is available after a restart,
+// too. One is read at a time.
 //
 // The error is of KindInvalid for a time below 0 or above catalog.MaxHistory, of KindNotFound if nothing of that name
-// was there, and of KindUnavailable if the store does not answer, or not in time.
+// existed, and of KindUnavailable if the store does not answer, or not in time.
 func (r *Registry) History(ctx context.Context, name string, since time.Duration) (catalog.History, error) {
 	if name == "" {
 		return catalog.History{}, catalog.Errorf(catalog.KindInvalid, "no name of a service or an instance")
@@ -50,7 +51,7 @@ func (r *Registry) History(ctx context.Context, name string, since time.Duration
 	defer func() { <-r.replaying }()
 	ctx, cancel := context.WithTimeoutCause(ctx, historyTimeout,
 		catalog.Errorf(catalog.KindUnavailable, "history of %s takes longer than %v to read", name, historyTimeout).
-			WithHint("ask for less of it, with --since"))
+			WithHint("ask for less history with --since"))
 	defer cancel()
 	history, err := r.readHistory(ctx, name, time.Now().Add(-since).UTC())
 	if err != nil && ctx.Err() != nil {
@@ -59,7 +60,7 @@ func (r *Registry) History(ctx context.Context, name string, since time.Duration
 	return history, unavailable(err)
 }
 
-// beginReplay waits for its turn: a history is read at the cost of the store and of memory.
+// beginReplay waits for its turn: reading a history costs the store work, and memory.
 func (r *Registry) beginReplay(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, historyWait)
 	defer cancel()
@@ -80,17 +81,17 @@ func (r *Registry) readHistory(ctx context.Context, name string, since time.Time
 		}
 	}
 	return catalog.History{}, catalog.Errorf(catalog.KindUnavailable, "store forgets its history faster than it can be read: %v", err).
-		WithHint("ask for less of it, with --since")
+		WithHint("ask for less history with --since")
 }
 
 func compacted(err error) bool {
 	return errors.Is(err, errCompacted) || errors.Is(err, rpctypes.ErrCompacted)
 }
 
-// span is the revisions of a history: the state at base, and what was written after it, up to end.
+// span is the revisions of a history: the state at base, and the writes after it, up to end.
 type span struct {
 	base, end int64
-	// since is when base was, whole tells whether that is as far back as was asked for.
+	// since is the time of base, whole reports whether that is as far back as was asked for.
 	since time.Time
 	whole bool
 }
@@ -111,12 +112,12 @@ func (r *Registry) findSpan(ctx context.Context, since time.Time) (s span, err e
 		failed = errors.Join(failed, err)
 		return at.Before(since)
 	}
-	// Times do not go back, as long as the hosts' clocks agree.
+	// Times never decrease, as long as the hosts' clocks agree.
 	n := sort.Search(int(s.end-s.base+1), func(n int) bool { return failed != nil || !before(s.base+int64(n)) })
 	if failed != nil {
 		return s, failed
 	}
-	if n > 0 || s.base == 1 { // nothing was before the first revision
+	if n > 0 || s.base == 1 { // nothing existed before the first revision
 		s.base += int64(max(n-1, 0))
 		s.since, s.whole = since, true
 		return s, nil
@@ -133,12 +134,13 @@ func (r *Registry) timeAt(ctx context.Context, revision int64) (time.Time, error
 	}
 	c, err := decodeClock(resp.Kvs[0].Value)
 	if err != nil {
-		return time.Time{}, nil // somebody else wrote it
+		return time.Time{}, nil // written by another program
 	}
 	return c.Time, nil
 }
 
-// oldest returns the oldest revision that the store can still show. It tells that only to whom it refuses an older one.
+// oldest returns the oldest revision that the store can still show. The store reveals it only when it refuses an older
+// one.
 func (r *Registry) oldest(ctx context.Context) (int64, error) {
 	_, err := r.client.Get(ctx, clockKey, clientv3.WithRev(1))
 	if !compacted(err) {
@@ -157,7 +159,7 @@ func (r *Registry) oldest(ctx context.Context) (int64, error) {
 	return 0, errors.Join(ctx.Err(), errCompacted)
 }
 
-// replayContext gives a watch a stream of its own, so that the feed's watch is not held up by a long past.
+// replayContext gives a watch a stream of its own, so that a long history does not delay the feed's watch.
 func replayContext(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithCancel(metadata.AppendToOutgoingContext(watchContext(ctx), "koine-watch", "history"))
 }

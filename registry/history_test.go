@@ -59,7 +59,7 @@ func live(t *testing.T, r *Registry) {
 	must(r.Drain(ctx, catalog.Drain{Node: "N1", Instance: "a", Reason: "new disk"}))
 	must(r.Undrain(ctx, catalog.Drain{Node: "N1", Instance: "a"}))
 	must(r.Drain(ctx, catalog.Drain{Service: "api"}))
-	moved := permanent("N1", "other", "web") // comes over from another service
+	moved := permanent("N1", "other", "web") // moves in from another service
 	must(r.Register(ctx, moved))
 	must(r.Deregister(ctx, "N1", "a"))
 	must(r.client.Revoke(ctx, leaseID(r.View().Node("n2").Session)))
@@ -87,7 +87,7 @@ func TestHistory(t *testing.T) {
 		}
 		stop()
 
-		r, _ = start(t, e) // who knows nothing but the store
+		r, _ = start(t, e) // which knows nothing but the store
 		if h, err = r.History(t.Context(), "web", time.Minute); err != nil {
 			t.Fatal(err)
 		}
@@ -146,7 +146,7 @@ func TestHistoryIsBounded(t *testing.T) {
 			t.Errorf("history of %q since %v: %v, want kind %v", tt.name, tt.since, err, tt.want)
 		}
 	}
-	r.replaying <- struct{}{} // somebody else's
+	r.replaying <- struct{}{} // written by another program
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.History(ctx, "web", 0); catalog.KindOf(err) != catalog.KindUnavailable {
@@ -164,7 +164,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	}
 }
 
-// TestHistoryDropsOthersUndecoded looks at the sieve that spares a history the records of all other services.
+// TestHistoryDropsOthersUndecoded checks the filter that spares a history the decoding of all other services' records.
 func TestHistoryDropsOthersUndecoded(t *testing.T) {
 	instance := catalog.Instance{ID: "a", Node: "n", Service: "Web", Meta: map[string]string{"service": "api"}}
 	value := string(encode(instanceRecord{V: format, Instance: &instance}))

@@ -24,7 +24,7 @@ func (r *Registry) grant(ctx context.Context, ttl catalog.Duration) (clientv3.Le
 	return lease.ID, nil
 }
 
-// keepAlive renews a lease. It returns false if there is none of that id.
+// keepAlive renews a lease. It returns false if the lease does not exist.
 func (r *Registry) keepAlive(ctx context.Context, id string) (bool, error) {
 	lease := leaseID(id)
 	if lease == 0 {
@@ -47,9 +47,9 @@ func leaseGone(err error) bool {
 	return errors.Is(err, rpctypes.ErrLeaseNotFound) || strings.Contains(err.Error(), "requested lease not found")
 }
 
-// Renew renews the registration of an instance that lives by a lease. The error is of KindNotFound if the instance is
-// not there, any more or at all: its owner registers it again. It is of KindConflict if the instance has no lease, or if
-// another registrant than the caller has registered it since.
+// Renew renews the registration of an instance that lives by a lease. The error is of KindNotFound if the instance does
+// not exist any more, or never did: its owner must register it again. It is of KindConflict if the instance has no
+// lease, or if another registrant than the caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
 		e := r.view.Instance(node, id)
@@ -65,7 +65,8 @@ func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	}, noInstance(node, id))
 }
 
-// RenewNode renews a node's session. The error is of KindNotFound if it has none: its owner declares it again.
+// RenewNode renews a node's session. The error is of KindNotFound if it has none: its owner must declare the node
+// again.
 func (r *Registry) RenewNode(ctx context.Context, node string) error {
 	gone := catalog.Errorf(catalog.KindNotFound, "node %s has no session", node).WithHint("declare its state again")
 	return r.renew(ctx, func() (string, error) {
@@ -80,9 +81,9 @@ func (r *Registry) RenewNode(ctx context.Context, node string) error {
 	}, gone)
 }
 
-// renew renews the lease that find reads from the View; gone is its error if that lease has ended. The View may be older
-// than the call, and the record on another lease by now: so the lease is renewed first, and then must be the one that a
-// current View names.
+// renew renews the lease that find reads from the View; gone is the error to return if that lease has ended. The View
+// may be older than the call, and the record may have another lease by now: so the lease is renewed first, and then
+// must equal the one that a current View names.
 func (r *Registry) renew(ctx context.Context, find func() (lease string, err error), gone error) error {
 	if err := r.awaitLoaded(ctx); err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
-// What the linearizability test does to one instance.
+// The actions of the linearizability test on one instance.
 type action int
 
 const (
@@ -39,18 +39,18 @@ func (a action) String() string {
 type operation struct {
 	id     string
 	action action
-	// weight is what registrations differ in, status what a check is set to.
+	// weight is the field in which registrations differ, status the one that a check is set to.
 	weight int
 	status catalog.Status
 }
 
-// answer is what a call returned: not found, not made at all, perhaps made, or what a lookup saw.
+// answer is the outcome of a call: not found, not made at all, perhaps made, or the result of a lookup.
 type answer struct {
 	missing, refused, unknown bool
 	seen                      instanceModel
 }
 
-// instanceModel is one instance as the catalog must have it after the operations so far.
+// instanceModel is the state that one instance must have in the catalog after the operations so far.
 type instanceModel struct {
 	present bool
 	weight  int
@@ -68,7 +68,7 @@ func (m instanceModel) visible() instanceModel {
 	return m
 }
 
-// next returns the state after an operation, and whether what the operation acts on exists.
+// next returns the state after an operation, and whether the operation's target exists.
 func (m instanceModel) next(o operation) (after instanceModel, found bool) {
 	after, found = m, m.present
 	switch o.action {
@@ -115,7 +115,7 @@ func (m instanceModel) step(o operation, a answer) []any {
 	}
 }
 
-// catalogModel is the catalog as its clients may see it, each instance by itself.
+// catalogModel is the catalog as its clients may see it; instances are independent.
 var catalogModel = porcupine.NondeterministicModel{
 	Init: func() []any { return []any{instanceModel{}} },
 	Partition: func(history []porcupine.Operation) (parts [][]porcupine.Operation) {
@@ -179,8 +179,8 @@ func lookedUp(e *catalog.Endpoint) (seen instanceModel) {
 	return seen
 }
 
-// TestRegistriesOnOneStoreAreLinearizable has clients of two registries act on a few instances at the same time. What
-// they were told must be what one catalog would have told them, one operation after another.
+// TestRegistriesOnOneStoreAreLinearizable has clients of two registries act on a few instances at the same time. Their
+// answers must be those of one catalog that carries out one operation after another.
 func TestRegistriesOnOneStoreAreLinearizable(t *testing.T) {
 	enginetest.Each(t, func(t *testing.T, open func(t *testing.T) *engine.Engine) {
 		e := open(t)

@@ -8,8 +8,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// memo remembers the records that this process is about to write, so that the feed need not decode what it has just
-// encoded. A record is taken from it only for the very bytes that it was encoded to.
+// memo remembers the records that this process is about to write, so that the feed need not decode what this process
+// has just encoded. A record is used only for exactly the bytes that it was encoded to.
 type memo struct {
 	mu    sync.Mutex
 	byKey map[string]remembered
@@ -20,7 +20,8 @@ type remembered struct {
 	instance *catalog.Instance
 }
 
-// maxRemembered bounds the records whose event has not come yet; past it they are decoded like those of others.
+// maxRemembered bounds the records whose event has not come yet; past it, events are decoded like those of other
+// processes.
 const maxRemembered = 4096
 
 // note is a record that a write puts, for the memo.
@@ -29,12 +30,12 @@ type note struct {
 	remembered
 }
 
-// noteInstance returns an instance as decoding its record would give it; false if only decoding can tell.
+// noteInstance returns an instance in the form that decoding its record would give; false if only decoding can tell.
 func noteInstance(key string, value []byte, i *catalog.Instance) (note, bool) {
 	if len(i.Extras) > 0 { // they come back compact
 		return note{}, false
 	}
-	own := *i // the View keeps it, and has it share what is equal in others
+	own := *i // the View keeps it, and makes it share values that equal those of others
 	own.Extras = nil
 	own.Ports, own.Tags = orNil(own.Ports), orNil(own.Tags)
 	own.Addresses = orNil(slices.Clone(own.Addresses))

@@ -11,8 +11,8 @@ import (
 )
 
 type metrics struct {
-	// queue, commit, applied and visible are stages of a change. They are observed once for each group of writes, of
-	// its first, which has waited longest.
+	// queue, commit, applied and visible are stages of a change. They are observed once for each group of writes: for
+	// its first write, which has waited longest.
 	queue, commit, applied, visible prometheus.Histogram
 
 	grouped prometheus.Histogram
@@ -44,12 +44,12 @@ func newMetrics(reg prometheus.Registerer, view *catalog.View) *metrics {
 			Name: "koine_registry_reloads_total", Help: "Times that the whole catalog was read from the store.",
 		}),
 		purged: f.NewCounter(prometheus.CounterOpts{
-			Name: "koine_registry_purged_nodes_total", Help: "Nodes removed because their session had ended long ago.",
+			Name: "koine_registry_purged_nodes_total", Help: "Nodes removed long after the end of their session.",
 		}),
 	}
 }
 
-// committed notes a transaction that the store has just answered.
+// committed observes a transaction that the store has just answered.
 func (m *metrics) committed(group []*write, began time.Time) {
 	now, first := time.Now(), group[0]
 	first.answered = now
@@ -58,7 +58,7 @@ func (m *metrics) committed(group []*write, began time.Time) {
 	m.grouped.Observe(float64(len(group)))
 }
 
-// shown notes that the View shows a write, if it is one that speaks for its group.
+// shown observes the time until the View shows a write; only the first write of a group is measured.
 func (m *metrics) shown(w *write, since time.Time) {
 	if w.answered.IsZero() {
 		return

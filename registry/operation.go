@@ -5,10 +5,11 @@ import (
 	clientv3 "go.etcd.io/etcd/client/v3"
 )
 
-// The parts of a transaction are etcd's messages themselves: the client's types for them are copied, by reflection, each
-// time that one is handed on.
+// The parts of a transaction are etcd's own messages: the client's types for them are copied, by reflection, each time
+// that one is passed on.
 
-// modRevision is the condition that the revision at which a key was written last, 0 if it is not there, compares to one.
+// modRevision is the condition that the revision of a key's last write, 0 if the key does not exist, compares to
+// another revision.
 func modRevision(key string, result pb.Compare_CompareResult, revision uint64) *pb.Compare {
 	return &pb.Compare{
 		Key: []byte(key), Result: result, Target: pb.Compare_MOD,
@@ -16,7 +17,7 @@ func modRevision(key string, result pb.Compare_CompareResult, revision uint64) *
 	}
 }
 
-// createRevision is the same of the revision at which a key came.
+// createRevision is the same for the revision at which a key was created.
 func createRevision(key string, result pb.Compare_CompareResult, revision uint64) *pb.Compare {
 	return &pb.Compare{
 		Key: []byte(key), Result: result, Target: pb.Compare_CREATE,
@@ -38,7 +39,7 @@ func opDeleteBelow(prefix string) *pb.RequestOp {
 	}}}
 }
 
-// opTxn nests operations that are made if conditions hold.
+// opTxn nests operations that are carried out if conditions hold.
 func opTxn(conditions []*pb.Compare, ops []*pb.RequestOp) *pb.RequestOp {
 	return &pb.RequestOp{Request: &pb.RequestOp_RequestTxn{RequestTxn: &pb.TxnRequest{Compare: conditions, Success: ops}}}
 }

@@ -51,7 +51,7 @@ func (r *Registry) killSession(t *testing.T, node string) {
 	}
 }
 
-// planSync draws up the write of a sync as SyncNode does.
+// planSync plans the write of a sync as SyncNode does.
 func (r *Registry) planSync(t *testing.T, state catalog.NodeState) *write {
 	t.Helper()
 	state = normalize(state, nil)
@@ -68,7 +68,8 @@ func (r *Registry) planSync(t *testing.T, state catalog.NodeState) *write {
 	return w
 }
 
-// TestWritesOfAStateThatHasGoneAreRefused draws up a write, has somebody else change the catalog, and commits it then.
+// TestWritesOfAStateThatHasGoneAreRefused plans a write, changes the catalog from elsewhere, and then commits the
+// write.
 func TestWritesOfAStateThatHasGoneAreRefused(t *testing.T) {
 	ttlCheck := func(id string) []catalog.Check {
 		return []catalog.Check{{ID: id, Definition: catalog.Definition{Type: catalog.CheckTTL, TTL: catalog.Duration(time.Minute)}}}
@@ -221,7 +222,7 @@ func TestLetterCaseOfNodesDoesNotMatter(t *testing.T) {
 	}
 }
 
-// TestSyncGetsThroughAStorm syncs a node while the checks of its other instances change without end.
+// TestSyncGetsThroughAStorm syncs a node while the checks of its other instances change all the time.
 func TestSyncGetsThroughAStorm(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
 	state := crowded(200)
@@ -249,8 +250,8 @@ func TestSyncGetsThroughAStorm(t *testing.T) {
 	wg.Wait()
 }
 
-// TestReturningNodeNeverShowsWhatItDoesNotDeclare has a node come back with another state than it had, in more writes
-// than one: at no revision is it alive with what it had.
+// TestReturningNodeNeverShowsWhatItDoesNotDeclare has a node return with another state than before, in more than one
+// write: at no revision may it be alive with its former state.
 func TestReturningNodeNeverShowsWhatItDoesNotDeclare(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
 	state := sessionNode("n1", time.Minute)
@@ -421,7 +422,7 @@ func TestCommitterStopsSoonUnderAStoreThatDoesNotAnswer(t *testing.T) {
 	})
 }
 
-// obliging is a store that takes every write at once.
+// obliging is a store that answers every write at once.
 type obliging struct{ writes atomic.Int64 }
 
 func (p *obliging) Txn(_ context.Context, r *pb.TxnRequest, _ ...grpc.CallOption) (*pb.TxnResponse, error) {
@@ -437,7 +438,7 @@ func running(t *testing.T, c *committer) (stop func()) {
 	return func() { cancel(); <-done }
 }
 
-// TestWritersBehindAStalledFeedAreAnsweredInOneBound has many more groups committed than readers see.
+// TestWritersBehindAStalledFeedAreAnsweredInOneBound commits many more groups than readers see.
 func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCommitter(&obliging{})
@@ -467,7 +468,7 @@ func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
 	})
 }
 
-// TestWriteThatWasGivenUpIsNotMade gives up while the write still waits for the transaction before it.
+// TestWriteThatWasGivenUpIsNotMade gives up a write while it still waits for the transaction before it.
 func TestWriteThatWasGivenUpIsNotMade(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		store := &obliging{}

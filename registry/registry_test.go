@@ -16,7 +16,7 @@ import (
 
 func TestMain(m *testing.M) {
 	leak.Main(m,
-		// etcd's own, which it leaves running after its close.
+		// These goroutines belong to etcd, which leaves them running after its close.
 		goleak.IgnoreTopFunction("go.etcd.io/etcd/server/v3/etcdserver/api/v3rpc.(*serverWatchStream).recvLoop"),
 	)
 }

@@ -17,7 +17,7 @@ import (
 	"github.com/koine-sd/koine/internal/eventually"
 )
 
-// relay passes connections on to one store, and later to another.
+// relay forwards connections to one store, and later to another.
 type relay struct {
 	listener net.Listener
 	wg       sync.WaitGroup
@@ -74,8 +74,8 @@ func (r *relay) point(target string) {
 	r.open = nil
 }
 
-// TestStoreThatLostItsStateIsLoadedAnew puts an older store in the place of the one that the registry follows.
-func TestStoreThatLostItsStateIsLoadedAnew(t *testing.T) {
+// TestStoreThatLostItsStateIsLoadedAgain replaces the store that the registry follows by an older one.
+func TestStoreThatLostItsStateIsLoadedAgain(t *testing.T) {
 	old, fresh := enginetest.Etcd(t), enginetest.Etcd(t)
 	relay := newRelay(t, old)
 	e, err := engine.Open(t.Context(), engine.Config{Endpoints: engine.Scheme + relay.listener.Addr().String()})
@@ -130,8 +130,8 @@ func TestStartLoadsOnce(t *testing.T) {
 	}
 }
 
-// TestStoreThatIsAnotherOneIsLoadedAgain puts another store in the place of the one that the registry follows, which has
-// grown past the View's revision already.
+// TestStoreThatIsAnotherOneIsLoadedAgain replaces the store that the registry follows by another one, which is already
+// past the View's revision.
 func TestStoreThatIsAnotherOneIsLoadedAgain(t *testing.T) {
 	old := enginetest.Etcd(t)
 	relay := newRelay(t, old)

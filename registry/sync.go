@@ -10,8 +10,8 @@ import (
 )
 
 // SyncNode brings the catalog to a node's declared state. It writes only the difference, in one transaction unless that
-// is larger than the store accepts, and renews the node's session. Records of other owners are left alone; where a
-// declared instance or check would take the place of one, it is left out and named in the result's Conflicts.
+// is larger than the store accepts, and renews the node's session. Records of other owners are left alone; a declared
+// instance or check that would take the place of one is left out and named in the result's Conflicts.
 //
 // It returns an error of KindInvalid for a state outside the limits, of KindConflict if the node is alive under another
 // ID, and of KindUnavailable if the store does not answer.
@@ -58,11 +58,10 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 	return result, errContended
 }
 
-// maxRounds bounds the writes of one sync. Each takes half a request of the store's, so a node within the limits needs
-// fewer.
+// maxRounds bounds the writes of one sync. Each takes at least half a request, so a node within the limits needs fewer.
 const maxRounds = 1000
 
-// normalize fills in what a declaration may leave out, and who made it.
+// normalize fills in optional parts of a declaration, and its origin.
 func normalize(state catalog.NodeState, origin *catalog.Origin) catalog.NodeState {
 	name := state.Node.Name
 	state.Node.Origin = origin
@@ -90,7 +89,7 @@ func normalizeChecks(list []catalog.Check, node, instance string) []catalog.Chec
 	return out
 }
 
-// sameNode refuses a node that somebody else keeps alive under the same name.
+// sameNode refuses a node that another process keeps alive under the same name.
 func sameNode(current *catalog.NodeSnapshot, node catalog.Node) error {
 	if current == nil || current.Node == nil || current.Node.ID == node.ID || current.Session == "" {
 		return nil

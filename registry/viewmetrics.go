@@ -8,7 +8,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// viewMetrics tells what the View holds. It is counted in one pass at each scrape, and costs nothing between them.
+// viewMetrics are the metrics of the View's contents. They are counted in one pass at each scrape, and cost nothing
+// between scrapes.
 type viewMetrics struct {
 	view  *catalog.View
 	descs []*prometheus.Desc
@@ -18,13 +19,13 @@ func newViewMetrics(view *catalog.View) *viewMetrics {
 	m := &viewMetrics{view: view}
 	for _, d := range []struct{ name, help string }{
 		{"koine_view_ready", "1 once this process may answer."},
-		{"koine_view_age_seconds", "Time since the store was last heard of; 0 while it answers."},
+		{"koine_view_age_seconds", "Time since the store last answered; 0 while it answers."},
 		{"koine_view_revision", "Store revision that the view has reached."},
 		{"koine_view_services", "Services that have instances."},
 		{"koine_view_instances", "Instances of all services."},
 		{"koine_view_nodes", "Nodes."},
 		{"koine_view_waiters", "Waits for a change of one service or one node."},
-		{"koine_services_below_floor", "Services with fewer healthy instances than their min_healthy asks for."},
+		{"koine_services_below_floor", "Services with fewer healthy instances than their min_healthy requires."},
 	} {
 		m.descs = append(m.descs, prometheus.NewDesc(d.name, d.help, nil, nil))
 	}

@@ -16,17 +16,18 @@ import (
 type write struct {
 	conditions []*pb.Compare
 	ops        []*pb.RequestOp
-	// keys are those that ops write, reads those that conditions look at. One that ends in '/' is all below it.
+	// keys are those that ops write, reads those that conditions depend on. One that ends in '/' stands for all keys
+	// below it.
 	keys, reads []string
 	// why has the reasons for the deletions among ops, reasonBytes is their size.
 	why         reasons
 	reasonBytes int
 	// notes are records among ops that the feed need not decode.
 	notes []note
-	// bytes is about how much of a request the write takes.
+	// bytes estimates how much of a request the write takes.
 	bytes int
-	// handed is when the write was handed in. answered is when the store answered; it is set before done in the first of
-	// a group, which speaks for all of it in the metrics.
+	// handed is when the write was submitted. answered is when the store answered; it is set before done, on the first
+	// write of a group only, which stands for all of the group in the metrics.
 	handed, answered time.Time
 	done             chan outcome
 	// taken is 0 until the write's transaction begins or its writer withdraws it, whichever is first.
@@ -35,19 +36,19 @@ type write struct {
 	store uint64
 }
 
-// What has become of a write that was handed in.
+// The states of a submitted write.
 const (
 	writeBegun = iota + 1
 	writeWithdrawn
 )
 
-// begin keeps the write from being withdrawn. It returns false if it was.
+// begin prevents the write's withdrawal. It returns false if it was withdrawn.
 func (w *write) begin() bool { return w.taken.CompareAndSwap(0, writeBegun) }
 
-// withdraw keeps the write from being made. It returns false if its transaction has begun.
+// withdraw prevents the write. It returns false if its transaction has begun.
 func (w *write) withdraw() bool { return w.taken.CompareAndSwap(0, writeWithdrawn) }
 
-// outcome is what became of a write.
+// outcome is the store's answer to a write.
 type outcome struct {
 	// store is the id of the etcd cluster that answered, revision the one at which the conditions held or did not.
 	store, revision uint64
@@ -56,26 +57,26 @@ type outcome struct {
 	err  error
 }
 
-// unchangedSince adds the condition that a key was not written after a revision. It may have been deleted: what is not
-// there counts as never written.
+// unchangedSince adds the condition that a key was not written after a revision. It may have been deleted: a key that
+// does not exist counts as never written.
 func (w *write) unchangedSince(key string, revision uint64) {
 	w.conditions = append(w.conditions, modRevision(key, pb.Compare_LESS, revision+1))
 	w.reads = append(w.reads, key)
 }
 
-// stillAt adds the condition that a key is there as it was written at a revision.
+// stillAt adds the condition that a key exists as it was written at a revision.
 func (w *write) stillAt(key string, revision uint64) {
 	w.conditions = append(w.conditions, modRevision(key, pb.Compare_EQUAL, revision))
 	w.reads = append(w.reads, key)
 }
 
-// stillThere adds the condition that a key is there and was not written after a revision.
+// stillThere adds the condition that a key exists and was not written after a revision.
 func (w *write) stillThere(key string, revision uint64) {
 	w.unchangedSince(key, revision)
 	w.conditions = append(w.conditions, createRevision(key, pb.Compare_GREATER, 0))
 }
 
-// sameAs adds the condition that a key is there, or is not, as it was at a revision.
+// sameAs adds the condition that a key exists, or does not, as at a revision.
 func (w *write) sameAs(key string, there bool, revision uint64) {
 	if there {
 		w.stillThere(key, revision)
@@ -84,14 +85,14 @@ func (w *write) sameAs(key string, there bool, revision uint64) {
 	}
 }
 
-// absent adds the condition that a key is not there.
+// absent adds the condition that a key does not exist.
 func (w *write) absent(key string) {
 	w.conditions = append(w.conditions, createRevision(key, pb.Compare_EQUAL, 0))
 	w.reads = append(w.reads, key)
 }
 
-// unchangedBelow adds the condition that no key below a prefix was written after a revision. It costs the store a look at
-// all of them, and deletions go unseen.
+// unchangedBelow adds the condition that no key below a prefix was written after a revision. It costs the store a look
+// at all of them, and does not notice deletions.
 func (w *write) unchangedBelow(prefix string, revision uint64) {
 	below := modRevision(prefix, pb.Compare_LESS, revision+1)
 	below.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(prefix))
@@ -113,7 +114,7 @@ func (w *write) putInstance(i *catalog.Instance, value []byte, lease clientv3.Le
 	}
 }
 
-// replace writes a key that is there, and leaves it the lease that it has.
+// replace writes a key that exists, and keeps its lease.
 func (w *write) replace(key string, value []byte) {
 	w.putWith(key, &pb.PutRequest{Key: []byte(key), Value: value, IgnoreLease: true})
 }
@@ -136,17 +137,17 @@ func (w *write) deleteBelow(prefix string) {
 	w.bytes += len(prefix) + 64
 }
 
-// touch notes that the declared state of a node changes, so that a sync that was drawn up before is refused.
+// touch records that the declared state of a node changes, so that a sync planned before is refused.
 func (w *write) touch(node string) {
 	w.put(syncKey(node), encode(syncRecord{V: format}), 0)
 }
 
-// dependsOn tells whether a write looks at, or writes, what others write.
+// dependsOn reports whether a write depends on, or writes, keys that others write.
 func (w *write) dependsOn(written *keySet) bool {
 	return slices.ContainsFunc(w.keys, written.overlaps) || slices.ContainsFunc(w.reads, written.overlaps)
 }
 
-// keySet is keys, and prefixes that end in '/' and stand for all below them.
+// keySet is keys, and prefixes that end in '/' and stand for all keys below them.
 type keySet struct {
 	keys     map[string]bool
 	prefixes []string

@@ -10,8 +10,8 @@ import (
 	"github.com/koine-sd/koine/engine"
 )
 
-// Each runs a test on the embedded engine and on a plain etcd that is reached over the network. Each call of open gives
-// a client of a store that is empty.
+// Each runs a test on the embedded engine and on a plain etcd reached over the network. Each call of open returns a
+// client of an empty store.
 func Each(t *testing.T, test func(t *testing.T, open func(t *testing.T) *engine.Engine)) {
 	t.Run("embedded", func(t *testing.T) {
 		test(t, func(t *testing.T) *engine.Engine { return Open(t) })

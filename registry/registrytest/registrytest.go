@@ -1,5 +1,5 @@
-// Package registrytest holds the contract of everything that writes the catalog: the registry itself, and the client of
-// a server. Each implementer runs Conformance.
+// Package registrytest holds the contract of all writers of the catalog: the registry itself, and the client of a
+// server. Each implementer runs Conformance.
 package registrytest
 
 import (
@@ -26,7 +26,7 @@ type Registry interface {
 }
 
 // Conformance tests the contract. Each call of open returns an implementer on an empty catalog, and the View that shows
-// what it wrote.
+// its writes.
 func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)) {
 	tests := []struct {
 		name string
@@ -57,14 +57,14 @@ func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			t.Parallel() // most of the time goes to leases that end
+			t.Parallel() // most of the time goes into waits for leases to end
 			r, view := open(t)
 			tt.test(t, &suite{T: t, ctx: eventually.Context(t), Registry: r, view: view})
 		})
 	}
 }
 
-// suite is one test's registry with what tests do often.
+// suite is one test's registry with common operations of the tests.
 type suite struct {
 	*testing.T
 	Registry
@@ -72,8 +72,8 @@ type suite struct {
 	view *catalog.View
 }
 
-// ttl is the shortest time to live. What has to be alive lives for 60 times as long, and is given ttl when it is to end:
-// on a busy machine a second passes between any two lines of a test.
+// ttl is the shortest time to live. An owner that must stay alive lives for 60 times as long, and gets ttl when it is
+// to end: on a busy machine a second passes between any two lines of a test.
 const ttl = catalog.Duration(time.Second)
 
 // Node returns a node that lives by a session.
@@ -299,7 +299,7 @@ func sessionEnds(t *testing.T, s *suite) {
 	s.want("web", "n1/a", "n1/b")
 }
 
-// endSession has the session of a node, which serves web, end.
+// endSession ends the session of a node, which serves web.
 func (s *suite) endSession(st catalog.NodeState) {
 	s.Helper()
 	st.Node.Owner.TTL = ttl
@@ -377,8 +377,8 @@ func renewKeeps(t *testing.T, s *suite) {
 	s.wantKind(s.Renew(s.ctx, "n1", "perm"), catalog.KindConflict)
 }
 
-// renewAlong renews a lease while another one of the same time runs out. It returns false if the renewals did not come in
-// time, as on a busy machine, so that nothing is to be said of the lease.
+// renewAlong renews a lease while another one of the same time runs out. It returns false if the renewals were late, as
+// on a busy machine, so that the test says nothing about the lease.
 func renewAlong(t *testing.T, s *suite) bool {
 	begun := time.Now()
 	s.register(leased("n1", "web-1", "web", 2*ttl))
@@ -448,12 +448,12 @@ func deregister(t *testing.T, s *suite) {
 	s.wantKind(err, catalog.KindNotFound)
 }
 
-// as returns a context of a caller that calls itself by a name.
+// as returns the context of a caller with a name.
 func (s *suite) as(registrant string) context.Context {
 	return catalog.WithCaller(s.ctx, catalog.Caller{Registrant: registrant})
 }
 
-// registerAs registers as a registrant of a name, and returns the instance's owner then.
+// registerAs registers under a registrant's name, and returns the instance's owner afterwards.
 func (s *suite) registerAs(registrant string, r catalog.Registration) catalog.Owner {
 	s.Helper()
 	revision, err := s.Register(s.as(registrant), r)

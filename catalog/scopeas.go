@@ -1,11 +1,12 @@
 package catalog
 
-// ScopeOfInstance returns what an instance can reach when it is the asker: what is on any of its networks.
+// ScopeOfInstance returns what an instance can reach as a client: what is on any of its networks.
 func (v *View) ScopeOfInstance(e *Endpoint) *Scope {
 	return v.networks.Load().scope(appendNetworkKeys(nil, e))
 }
 
-// ScopeOn returns the scope of an asker on one network of this host, given by its name or ID; false if there is none.
+// ScopeOn returns the scope of a client on one network of this host, given by its name or ID; false if the network does
+// not exist.
 func (v *View) ScopeOn(network string) (*Scope, bool) {
 	found, ok := v.Network(network)
 	if !ok {
