@@ -2,15 +2,14 @@ package agent
 
 import "time"
 
-// news says since when something has been declared that was not handed to the registry. Both times are zero if nothing
-// has.
+// news is the age of the declarations not yet handed to the registry. Both times are zero if there are none.
 type news struct {
-	// since is when the oldest of the changes came about, declared when the first of them was declared.
+	// since is when the oldest of the changes happened, declared when the first of them was declared.
 	since, declared time.Time
 }
 
-// add notes a declaration of changes since a time; the zero time means now. A source whose clock is ahead counts as one
-// that does not know.
+// add records a declaration of changes since a time; the zero time means now. A source whose clock is ahead counts as
+// one without a time.
 func (n *news) add(since, now time.Time) {
 	if since.IsZero() || since.After(now) {
 		since = now
@@ -18,12 +17,12 @@ func (n *news) add(since, now time.Time) {
 	n.join(news{since: since, declared: now})
 }
 
-// join adds what others have declared.
+// join adds other news.
 func (n *news) join(other news) {
 	n.since, n.declared = earlier(n.since, other.since), earlier(n.declared, other.declared)
 }
 
-// earlier returns the earlier of two times; the zero time is none.
+// earlier returns the earlier of two times; the zero time means none.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -31,8 +30,7 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// takeNews returns what has been declared since it was called last. What is declared by then is in the state that is
-// gathered afterwards.
+// takeNews returns the news since the last call. The state gathered after the call includes these declarations.
 func (a *Agent) takeNews() news {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -8,8 +8,8 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// fromCaller returns a request whose context says who makes it, so that what it writes can name who wrote it. The
-// listener stands in the context already, if whoever serves has put it there.
+// fromCaller returns a request whose context names the caller, so that records can name their author. The listener is
+// in the context already, if the server has put it there.
 func fromCaller(r *http.Request) (*http.Request, error) {
 	caller := catalog.CallerOf(r.Context())
 	caller.Registrant = r.Header.Get(client.HeaderRegistrant)

@@ -12,32 +12,32 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// serviceBody is what a snapshot of a service looks like in JSON. It hangs on the snapshot, is made once, and serves
-// lookups and watches alike.
+// serviceBody is a snapshot of a service in JSON. It is stored on the snapshot, made once, and serves lookups and
+// watches alike.
 type serviceBody struct {
 	// index is the header's value.
 	index []string
-	// healthy and all are the whole answers for the instances given to askers, and for all; they are the same bytes
+	// healthy and all are the whole answers with the instances that clients get, and with all; they are the same bytes
 	// if all are healthy.
 	healthy, all body
-	// spans are where in all each of the snapshot's endpoints stands.
+	// spans are the ranges of the snapshot's endpoints within all.
 	spans []span
 }
 
 // body is an answer about a service.
 type body struct {
 	bytes []byte
-	// tail is where the service's name begins, after the index. Events have a beginning of their own before it.
+	// tail is where the service's name begins, after the index. Events put their own beginning before it.
 	tail int
 	// length is the value of the Content-Length header.
 	length []string
-	// sum is a hash of the tail: answers with the same sum say the same.
+	// sum is a hash of the tail: answers with the same sum have the same content.
 	sum uint64
 }
 
 type span struct{ from, to int }
 
-// encodeService encodes a snapshot for an asker.
+// encodeService encodes a snapshot for the clients of a scope.
 func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) serviceBody {
 	b := serviceBody{
 		index: []string{strconv.FormatUint(service.Index, 10)},
@@ -61,7 +61,7 @@ func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) s
 	return b
 }
 
-// openBody begins a body. The more goes between the name and the instances.
+// openBody begins a body. The fields of more go between the name and the instances.
 func openBody(index uint64, name, more string) (buffer *bytes.Buffer, tail int) {
 	buffer = new(bytes.Buffer)
 	buffer.WriteString(`{"index":`)
@@ -84,7 +84,7 @@ func (s *Server) closeBody(buffer *bytes.Buffer, tail int) body {
 	return b
 }
 
-// assemble makes the body for some of a snapshot's endpoints, given in the snapshot's order, out of the encoded ones.
+// assemble makes the body for some of a snapshot's endpoints, given in the snapshot's order, from the encoded ones.
 func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []*catalog.Endpoint) body {
 	buffer, tail := openBody(service.Index, service.Name, "")
 	for i, e := range service.Endpoints {
@@ -103,7 +103,8 @@ func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []
 	return s.closeBody(buffer, tail)
 }
 
-// selectBody returns the body for what a query wants of a snapshot; the nearer to a place the earlier, if there is one.
+// selectBody returns the body of the endpoints that a query wants of a snapshot; nearer ones come first, if a place is
+// given.
 func (s *Server) selectBody(
 	service *catalog.Service, q *catalog.Query, scope *catalog.Scope, near *catalog.Locality,
 ) body {
@@ -122,7 +123,7 @@ func (s *Server) selectBody(
 	return s.assemble(service, b, service.Select(*q))
 }
 
-// emptyBody is the body of a service that is not there.
+// emptyBody is the body of a service that does not exist.
 func (s *Server) emptyBody(name string, index uint64) body {
 	buffer, tail := openBody(index, strings.ToLower(name), "")
 	return s.closeBody(buffer, tail)
@@ -140,12 +141,12 @@ func (s *Server) encodeInstance(buffer *bytes.Buffer, encoder *json.Encoder, e *
 	if err := encoder.Encode(shown); err != nil {
 		s.log.Error("encode instance", "node", e.Instance.Node, "instance", e.ID, "err", err)
 		shown.Extras = nil
-		_ = encoder.Encode(shown) // all that is left can always be encoded
+		_ = encoder.Encode(shown) // everything left can always be encoded
 	}
 	buffer.Truncate(buffer.Len() - 1) // the encoder ends with a line break
 }
 
-// instanceOf returns an endpoint as the API shows it to an asker.
+// instanceOf returns an endpoint as the API shows it to the clients of a scope.
 func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.Instance {
 	shown := client.Instance{
 		Instance: *e.Instance, Status: e.Status, Healthy: e.Healthy(), WhyNot: e.WhyNot(),
@@ -159,8 +160,8 @@ func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.
 	return shown
 }
 
-// dial returns the address that an asker would use, empty if it can reach none, and the number of the main port there, 0
-// if that does not answer there.
+// dial returns the address that a client would use, empty if it can reach none, and the number of the main port there,
+// 0 if that port does not answer there.
 func dial(e *catalog.Endpoint, scope *catalog.Scope) (address string, port uint16) {
 	reach := scope.Reach(e)
 	switch {

@@ -41,7 +41,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-// routeMetrics are the metrics of one route; those of the common outcome are looked up once.
+// routeMetrics are the metrics of one route; those of common outcomes are looked up once.
 type routeMetrics struct {
 	all     *metrics
 	route   string

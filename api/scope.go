@@ -9,30 +9,31 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// scopeOf returns what the client of a request can reach: it says on which network it is, or its source address tells.
+// scopeOf returns what the client of a request can reach: on the network that the request names, or by its source
+// address.
 func (s *Server) scopeOf(r *http.Request, network string) (*catalog.Scope, error) {
 	if network != "" {
 		scope, ok := s.view.ScopeOn(network)
 		if !ok {
 			return nil, catalog.Errorf(catalog.KindNotFound, "no network %.100q on this host", network).
-				WithHint("leave it out, and the source address tells")
+				WithHint("omit ?network= to go by your source address")
 		}
 		return scope, nil
 	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return s.view.HostScope(), nil // a connection without an address is one of this host
+		return s.view.HostScope(), nil // a connection without an address comes from this host
 	}
 	return s.view.ScopeOf(s.cfg.Node, from.Addr()), nil
 }
 
-// maxBodies is how many kinds of asker an encoded form is kept for on one snapshot.
+// maxBodies bounds the scopes for which a snapshot keeps an encoded form.
 const maxBodies = 16
 
-// bodySet is the encoded forms of one snapshot, by what the asker can reach.
+// bodySet is the encoded forms of one snapshot, by the client's scope.
 type bodySet struct {
 	service *catalog.Service
-	// latest is for the kind of asker that came last, which is nearly always the one that comes next.
+	// latest is for the scope used last, which is nearly always the next one, too.
 	latest atomic.Pointer[scopedBody]
 
 	mu     sync.Mutex
@@ -44,7 +45,7 @@ type scopedBody struct {
 	serviceBody
 }
 
-// bodyOf returns the encoded form of a snapshot for a kind of asker.
+// bodyOf returns the encoded form of a snapshot for a scope.
 func (s *Server) bodyOf(service *catalog.Service, scope *catalog.Scope) *serviceBody {
 	set := service.Derived(s.bodies, newBodySet).(*bodySet)
 	if latest := set.latest.Load(); latest != nil && latest.scope == scope {

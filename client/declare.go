@@ -6,9 +6,9 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Declaration is one instance as its provider writes it in JSON, by itself or within a node's state.
+// Declaration is one instance as its provider writes it in JSON, alone or within a node's state.
 type Declaration struct {
-	// ID is that of the path for an instance by itself, and may be left out there.
+	// ID is that of the path for an instance alone, and may be left out there.
 	ID      string `json:"id,omitempty"`
 	Service string `json:"service"`
 	// Port is short for one unnamed TCP port in Ports.
@@ -20,7 +20,7 @@ type Declaration struct {
 	Tags      []string          `json:"tags,omitempty"`
 	Meta      map[string]string `json:"meta,omitempty"`
 	Weight    int               `json:"weight,omitempty"`
-	// MinHealthy is the service's floor in percent: below it all instances that take traffic are answered.
+	// MinHealthy is the service's floor in percent: below it clients get all instances that take traffic.
 	MinHealthy int                        `json:"min_healthy,omitempty"`
 	Locality   catalog.Locality           `json:"locality,omitzero"`
 	Source     string                     `json:"source,omitempty"`
@@ -28,8 +28,8 @@ type Declaration struct {
 	Extras     map[string]json.RawMessage `json:"extras,omitempty"`
 	Checks     []CheckDeclaration         `json:"checks,omitempty"`
 
-	// TTL is how long the instance lives without being renewed; Permanent means until somebody removes it. An instance
-	// by itself has exactly one of them, one within a node's state has neither: it lives with its node.
+	// TTL is how long the instance lives without a renewal; Permanent means until it is removed. An instance alone has
+	// exactly one of them, one within a node's state has neither: it lives with its node.
 	TTL       catalog.Duration `json:"ttl,omitzero"`
 	Permanent bool             `json:"permanent,omitempty"`
 	// Container is the id of the container that owns an instance within a node's state.
@@ -38,11 +38,11 @@ type Declaration struct {
 
 // CheckDeclaration is one check as its provider writes it in JSON.
 type CheckDeclaration struct {
-	// ID is unique on the node; empty means the instance's ID, a colon and the check's place in the list, from 1.
+	// ID is unique on the node; empty means the instance's ID, a colon and the check's position in the list, from 1.
 	ID   string `json:"id,omitempty"`
 	Name string `json:"name,omitempty"`
 	catalog.Definition
-	// Status is set by who knows the outcome already; empty leaves it to whoever runs the check.
+	// Status is set if the provider knows the outcome already; empty leaves it to the process that runs the check.
 	Status catalog.Status `json:"status,omitempty"`
 	Output string         `json:"output,omitempty"`
 }
@@ -64,7 +64,7 @@ type NodeDeclaration struct {
 	Permanent bool             `json:"permanent,omitempty"`
 }
 
-// declare puts a registration into its JSON form.
+// declare converts a registration into its JSON form.
 func declare(r *catalog.Registration) Declaration {
 	i := &r.Instance
 	d := Declaration{

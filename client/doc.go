@@ -1,8 +1,9 @@
 // Package client is the Go client of Koine's native API (/api/v1), and the home of the JSON types that the API's server
 // shares with it.
 //
-// Its methods keep the contract of the registry: the same nouns go in, and a refusal comes back as a *catalog.Error of
-// the kind that the server gave it. A server that cannot be reached is an error of KindUnavailable.
+// Its methods keep the contract of the registry: they take the same nouns, and a refusal is a *catalog.Error of the
+// kind
+// that the server gave it. If a server cannot be reached, the error is of KindUnavailable.
 //
 //	c, err := client.New(client.Config{})
 //	web, err := c.Lookup(ctx, catalog.Query{Service: "web"})

@@ -24,16 +24,16 @@ func (c *Client) Lookup(ctx context.Context, q catalog.Query) (Service, error) {
 	return c.lookup(ctx, q, queryValues(q))
 }
 
-// LookupNear does what Lookup does, with the instances ordered from near to far: near is a zone, region/zone, a node, an
-// instance, an IP address of one, or "_self" for the asker. Nearest says how many of the first are enough. The error is
-// of KindNotFound for a place that the server does not know, too.
+// LookupNear does the same as Lookup, with the instances ordered from near to far: near is a zone, region/zone, a node,
+// an instance, an IP address of one, or "_self" for the caller's own place. Nearest is how many of the first to use.
+// The error is of KindNotFound for a place that the server does not know, too.
 func (c *Client) LookupNear(ctx context.Context, q catalog.Query, near string) (Service, error) {
 	values := queryValues(q)
 	values.Set("near", near)
 	return c.lookup(ctx, q, values)
 }
 
-// LookupAfter does what Lookup does once the service's index is not index any more, or when wait is over; a wait of 0
+// LookupAfter does the same as Lookup once the service's index differs from index, or when wait is over; a wait of 0
 // means the server's default of 5 minutes, and 10 minutes is the longest.
 func (c *Client) LookupAfter(ctx context.Context, q catalog.Query, index uint64, wait time.Duration) (Service, error) {
 	values := queryValues(q)
@@ -71,7 +71,7 @@ func queryValues(q catalog.Query) url.Values {
 	return values
 }
 
-// InstanceFilter says which instances are wanted, of any health; empty fields want all.
+// InstanceFilter selects instances of any health; empty fields select all.
 type InstanceFilter struct {
 	Node, Service, Source string
 }
@@ -131,7 +131,7 @@ func (c *Client) Node(ctx context.Context, name string) (Node, error) {
 	return node, err
 }
 
-// CheckFilter says which checks are wanted; empty fields want all.
+// CheckFilter selects checks; empty fields select all.
 type CheckFilter struct {
 	Status        catalog.Status
 	Service, Node string
@@ -146,7 +146,7 @@ func (c *Client) Checks(ctx context.Context, f CheckFilter) (CheckList, error) {
 	return list, err
 }
 
-// Health returns the state of the server itself. While the server is not ready the error is of KindNotReady and says
+// Health returns the state of the server itself. While the server is not ready the error is of KindNotReady and names
 // what it waits for.
 func (c *Client) Health(ctx context.Context) (Health, error) {
 	var health Health
@@ -154,13 +154,13 @@ func (c *Client) Health(ctx context.Context) (Health, error) {
 	return health, err
 }
 
-// Explain says of each instance of a service, with an ID, or of a container, what is known of it and who sees it, and of
-// what the server's host has not registered, why not. The asker is an instance or an IP address; empty means the host of
-// the server. The error is of KindNotFound if nothing is known under that name.
-func (c *Client) Explain(ctx context.Context, name, asker string) (ExplanationList, error) {
+// Explain returns, for each instance of a service, with an ID, or of a container, its state and which clients see it,
+// and for what the server's host has not registered, the reason. As is the client to explain for, an instance or an IP
+// address; empty means the host of the server. The error is of KindNotFound if nothing is known under that name.
+func (c *Client) Explain(ctx context.Context, name, as string) (ExplanationList, error) {
 	query := url.Values{"name": {name}}
-	if asker != "" {
-		query.Set("as", asker)
+	if as != "" {
+		query.Set("as", as)
 	}
 	var list ExplanationList
 	_, err := c.call(ctx, http.MethodGet, pathOf("explain"), query, nil, &list)

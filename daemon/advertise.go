@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/engine"
 )
 
-// warnAdvertise logs at the start if other hosts are given a loopback address for what this host publishes.
+// warnAdvertise logs at the start if other hosts get a loopback address for the published ports of this host.
 func (d *Daemon) warnAdvertise() {
 	if given := givenLoopback(d.cfg, d.openings()); given != "" {
 		d.cfg.Logger.Warn("other hosts are told to find the published ports of this host at a loopback address, which is their own: "+
@@ -17,8 +17,8 @@ func (d *Daemon) warnAdvertise() {
 	}
 }
 
-// givenLoopback names the others that are given a loopback address for this host; it is empty if there are none, or if they
-// are given another address.
+// givenLoopback describes the others that get a loopback address for this host; it is empty if there are none, or if
+// they get another address.
 func givenLoopback(cfg Config, o openings) string {
 	if !cfg.Advertise.Unmap().IsLoopback() {
 		return ""

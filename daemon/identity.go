@@ -20,8 +20,9 @@ import (
 // idFile keeps the node's identity in the data directory.
 const idFile = "node-id"
 
-// identity returns the node's identity: kept with its data, or derived from the host where nothing is kept. Until release
-// is called no other process on this host has the same one: two that declare one node would undo each other's work.
+// identity returns the node's identity: kept with its data, or derived from the host if it has no data directory. Until
+// release is called no other process on this host has the same identity: two processes that declare one node would undo
+// each other's work.
 func (d *Daemon) identity(dir string, temporary bool) (id string, release func(), err error) {
 	elsewhere := d.cfg.storeElsewhere()
 	release = func() {}
@@ -45,8 +46,8 @@ func (d *Daemon) identity(dir string, temporary bool) (id string, release func()
 	return id, release, err
 }
 
-// keptID returns the identity that a file keeps, or a new one that it keeps from now on. A crash of the machine may have
-// left a part of one, or nothing; it is lost then.
+// keptID returns the identity that a file keeps, or a new one that it keeps from now on. A crash of the machine may
+// have left an incomplete one, or none; it is then lost.
 func (d *Daemon) keptID(path string) (string, error) {
 	kept, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -65,11 +66,11 @@ func (d *Daemon) keptID(path string) (string, error) {
 	return id, nil
 }
 
-// machineID is where systemd keeps the host's identity.
+// machineID is the file in which systemd keeps the host's identity.
 const machineID = "/etc/machine-id"
 
-// temporaryID is the node's identity where no data directory keeps one: the same for the same host and name, so that a
-// process that comes back is known.
+// temporaryID is the node's identity without a data directory: the same for the same host and name, so that a process
+// that comes back is recognized.
 func temporaryID(node string) string {
 	machine, err := os.ReadFile(machineID)
 	if err != nil || len(strings.TrimSpace(string(machine))) == 0 {
@@ -78,8 +79,9 @@ func temporaryID(node string) string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
 }
 
-// claimID takes a derived identity on one store for this process, by the name of a socket in Linux's abstract namespace: it
-// goes with the process, however that ends, and leaves no file. Processes in other network namespaces are not seen.
+// claimID reserves a derived identity on one store for this process, by the name of a socket in Linux's abstract
+// namespace: the name disappears with the process, however it ends, and leaves no file. Processes in other network
+// namespaces are not seen.
 func claimID(node, id, store string) (release func(), err error) {
 	if runtime.GOOS != "linux" {
 		return func() {}, nil

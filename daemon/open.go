@@ -5,18 +5,18 @@ import (
 	"strings"
 )
 
-// openings are the addresses of the listeners, and what their clients may do.
+// openings are the addresses of the listeners, and the rights of their clients.
 type openings struct {
 	// http is invalid if there is no HTTP listener.
 	http netip.AddrPort
 	dns  []netip.AddrPort
-	// scripts and profile say whether clients of HTTP may run commands on this host, and read profiles of the process.
+	// scripts and profile report whether HTTP clients may run commands on this host, and read profiles of the process.
 	scripts, profile bool
-	// passes describes the clients that DNS resolves names of other domains for; empty if there are none.
+	// passes describes the clients for which DNS resolves names of other domains; empty if there are none.
 	passes string
 }
 
-// openings returns what is open once the listeners are bound.
+// openings returns the open listeners once they are bound.
 func (d *Daemon) openings() (o openings) {
 	if d.http != nil {
 		o.http, _ = netip.ParseAddrPort(d.http.Addr().String())
@@ -31,8 +31,8 @@ func (d *Daemon) openings() (o openings) {
 // reached reports whether other hosts may reach an address.
 func reached(at netip.AddrPort) bool { return at.IsValid() && !at.Addr().Unmap().IsLoopback() }
 
-// attrs returns the listeners that other hosts may reach and what their clients may do, as attributes for the log; nil if
-// there are none.
+// attrs returns the listeners that other hosts may reach and the rights of their clients, as attributes for the log;
+// nil if there are none.
 func (o openings) attrs() (attrs []any) {
 	if reached(o.http) {
 		may := "read, register and deregister everything"

@@ -10,23 +10,23 @@ import (
 	"github.com/koine-sd/koine/engine"
 )
 
-// Bounds on what one start looks at and removes, so that it takes no longer for a full directory of temporary files.
+// Bounds on the directories that one start inspects and removes, so that it takes no longer for a full directory of
+// temporary files.
 const (
 	maxSwept   = 32
 	maxEntries = 10_000
-	// youngest protects the store of a process that is just starting: it has made the file that it locks, and not locked
-	// it yet.
+	// youngest protects the store of a process that is just starting: it has made its lock file, but not locked it yet.
 	youngest = 10 * time.Second
 )
 
-// temporaryPattern is that of os.MkdirTemp.
+// temporaryPattern is the pattern given to os.MkdirTemp.
 const temporaryPattern = "koine-*"
 
 var temporaryName = regexp.MustCompile(`^koine-[0-9]+$`)
 
 // sweep removes the temporary stores in a directory that no process uses any more, because their own was killed. It
-// touches only directories that are named like them, belong to this user, and hold a lock that nobody has. It returns
-// those that it removed.
+// touches only directories that are named like them, belong to this user, and hold a lock that no process has. It
+// returns those that it removed.
 func sweep(dir string, now time.Time) (removed []string) {
 	parent, err := os.Open(dir)
 	if err != nil {
@@ -56,7 +56,8 @@ func owned(dir string) bool {
 	return ok && int(owner.Uid) == os.Geteuid()
 }
 
-// removeUnused removes a store while it holds its lock. A directory that was never locked is removed only if it is empty.
+// removeUnused removes a store while it holds its lock. A directory that was never locked is removed only if it is
+// empty.
 func removeUnused(dir string, now time.Time) bool {
 	claimed, err := engine.Claimed(dir)
 	if err != nil {
@@ -71,7 +72,7 @@ func removeUnused(dir string, now time.Time) bool {
 	}
 	lock, err := engine.Claim(dir)
 	if err != nil {
-		return false // it is used, or not ours
+		return false // it is in use, or not ours
 	}
 	defer lock.Close()
 	return os.RemoveAll(dir) == nil

@@ -12,10 +12,10 @@ import (
 // while width others run wait in the timetable, which holds each key once, so it is bounded by the number of keys.
 type dispatcher struct {
 	width int
-	// work runs one job. It returns when to run it again; the zero time means not until it is scheduled anew.
+	// work runs one job. It returns when to run it again; the zero time means not until it is scheduled again.
 	work func(ctx context.Context, k key) (again time.Time)
 	wake chan struct{}
-	// late, if set, is told how late each job starts, in seconds.
+	// late, if set, receives how late each job starts, in seconds.
 	late prometheus.Observer
 
 	mu      sync.Mutex
@@ -28,7 +28,7 @@ func newDispatcher(width int, work func(context.Context, key) time.Time) *dispat
 	return &dispatcher{width: width, work: work, wake: make(chan struct{}, 1), jobs: make(map[key]*job)}
 }
 
-// schedule sets when a key's job runs next; if it runs now, when it runs after that.
+// schedule sets when a key's job runs next; if the job runs now, the time after that run.
 func (d *dispatcher) schedule(k key, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -48,7 +48,7 @@ func (d *dispatcher) schedule(k key, at time.Time) {
 	}
 }
 
-// next returns when a key's job runs next; the zero time if it runs now, or is not planned.
+// next returns when a key's job runs next; the zero time if it runs now, or is not scheduled.
 func (d *dispatcher) next(k key) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +59,7 @@ func (d *dispatcher) next(k key) time.Time {
 	return j.at
 }
 
-// load returns how many jobs are under way, or are due and wait for a free place.
+// load returns how many jobs run, or are due and wait for a free slot.
 func (d *dispatcher) load() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -7,8 +7,9 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Execer runs a command inside a container. It returns the command's exit code and the head of what it wrote, standard
-// output and error as they came. An error means that the command could not be run, or did not end before the context.
+// Execer runs a command inside a container. It returns the command's exit code and the head of its output, standard
+// output and error interleaved as written. An error means that the command could not be run, or did not end before the
+// context.
 type Execer interface {
 	Exec(ctx context.Context, container string, args []string) (code int, output []byte, err error)
 }
@@ -33,9 +34,9 @@ func probeExec(ctx context.Context, in Execer, def *catalog.Definition) Result {
 	return critical("command ended with exit code %d", code)
 }
 
-// mayExec tells whether a command may run inside a container. It cannot leave the container, so whoever runs that
-// container may say how to check it: its own labels always may. All else is as dangerous as a script, for it runs in
-// somebody else's.
+// mayExec reports whether a command may run inside a container. It cannot leave the container, so the container's
+// operator may define how to check it: its own labels always may. Any other exec check is as dangerous as a script,
+// because it runs in a container of another owner.
 func (r *Runner) mayExec(check *catalog.Check) bool {
 	if r.cfg.EnableScripts {
 		return true

@@ -3,20 +3,20 @@ package health
 import "github.com/koine-sd/koine/catalog"
 
 const (
-	// flapWindow is how many runs the flap score looks back on.
+	// flapWindow is how many runs the flap score covers.
 	flapWindow = 20
-	// A change in the newest run of the window weighs newestWeight, one in the oldest oldestWeight, those between them
-	// evenly between; together they weigh flapWindow.
+	// A change in the newest run of the window weighs newestWeight, one in the oldest oldestWeight; the weights between
+	// them are interpolated, and all together are flapWindow.
 	newestWeight, oldestWeight = 1.2, 0.8
 	// releaseShare is the part of the threshold below which a damped check is released.
 	releaseShare = 0.5
 )
 
-// Flaps remembers in which of a check's last flapWindow runs it went critical or came back from that, the newest in bit
-// 0. Changes between passing and warning are none: the instance is answered either way.
+// Flaps records in which of a check's last flapWindow runs it became critical or recovered, the newest in bit 0.
+// Changes between passing and warning do not count: the instance is answered either way.
 type Flaps uint32
 
-// Next returns the history with one run more.
+// Next returns the history with one more run.
 func (f Flaps) Next(changed bool) Flaps {
 	f = f << 1 & (1<<flapWindow - 1)
 	if changed {
@@ -26,7 +26,7 @@ func (f Flaps) Next(changed bool) Flaps {
 }
 
 // Score returns how much the check flaps, in percent: 0 for one that never changes, 100 for one that changes in every
-// run. A run that has not been counts as one without a change.
+// run. A missing run counts as one without a change.
 func (f Flaps) Score() float64 {
 	score := 0.0
 	for run := range flapWindow {
@@ -37,12 +37,12 @@ func (f Flaps) Score() float64 {
 	return score * 100 / flapWindow
 }
 
-// flips tells whether a change of status is one that counts for the score.
+// flips reports whether a change of status counts for the score.
 func flips(from, to catalog.Status) bool {
 	return (from == catalog.Critical) != (to == catalog.Critical)
 }
 
-// damps tells whether a check is held critical: from the threshold on, until the score is below half of it.
+// damps reports whether a check is held critical: from the threshold on, until the score is below half of it.
 func damps(threshold int, damped bool, score float64) bool {
 	switch {
 	case threshold <= 0:

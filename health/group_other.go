@@ -4,7 +4,7 @@ package health
 
 import "os/exec"
 
-// ownGroup does nothing where there are no process groups: only the command itself is killed when its time is up.
+// ownGroup does nothing on systems without process groups: only the command itself is killed when its time is up.
 func ownGroup(*exec.Cmd) {}
 
 func killGroup(*exec.Cmd) {}

@@ -21,8 +21,8 @@ func ownGroup(cmd *exec.Cmd) {
 	}
 }
 
-// killGroup kills what is left of the command's group after the command has ended. A group that has no process left is
-// no error, and its number is not given out again so soon.
+// killGroup kills the rest of the command's group after the command has ended. A group without a process left is no
+// error, and its number is not reused so soon.
 func killGroup(cmd *exec.Cmd) {
 	_ = syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL)
 }

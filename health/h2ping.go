@@ -16,9 +16,10 @@ import (
 )
 
 const (
-	// maxPingFrames is how many frames a server may send before its answer to the PING.
+	// maxPingFrames bounds the frames that a server may send before its answer to the PING.
 	maxPingFrames = 100
-	// maxPingFrame is how large each may be: what RFC 9113 §4.2 lets a server send to a client that has not said more.
+	// maxPingFrame bounds the size of each: the size that RFC 9113 §4.2 allows a server to send to a client that has
+	// not allowed more.
 	maxPingFrame = 16 << 10
 )
 
@@ -56,7 +57,7 @@ func dialH2(ctx context.Context, def *catalog.Definition) (net.Conn, error) {
 	return conn, nil
 }
 
-// ping speaks as much HTTP/2 as a PING needs: the preface, an empty SETTINGS, and frames until the answer is among them.
+// ping speaks as much HTTP/2 as a PING needs: the preface, an empty SETTINGS, and frames until one is the answer.
 func ping(conn io.ReadWriter) error {
 	var token [8]byte
 	if _, err := rand.Read(token[:]); err != nil {
@@ -85,7 +86,7 @@ func ping(conn io.ReadWriter) error {
 	return errPingless
 }
 
-// answered tells whether a frame is the answer to the PING, and does what the protocol asks for where it is another one.
+// answered reports whether a frame is the answer to the PING, and responds to other frames as the protocol requires.
 func answered(framer *http2.Framer, frame http2.Frame, token [8]byte) (bool, error) {
 	switch frame := frame.(type) {
 	case *http2.PingFrame:

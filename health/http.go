@@ -30,7 +30,7 @@ func probeHTTP(ctx context.Context, def *catalog.Definition) Result {
 		return critical("%s: %s", what, reason(unwrapURL(err), def))
 	}
 	defer func() { _ = response.Body.Close() }()
-	// The status has come, so the instance answers: a body that breaks off does not change that.
+	// The status has arrived, so the instance answers: a body that breaks off does not change that.
 	body, _ := io.ReadAll(io.LimitReader(response.Body, headSize))
 	output := what + ": " + response.Status
 	if to := response.Header.Get("Location"); to != "" {
@@ -82,7 +82,7 @@ func newClient(def *catalog.Definition) *http.Client {
 	}
 }
 
-// followSameHost keeps a redirect as the answer if it leads to another host or is one too many.
+// followSameHost keeps a redirect as the answer if it leads to another host or exceeds the limit.
 func followSameHost(next *http.Request, via []*http.Request) error {
 	if len(via) > maxRedirects || !strings.EqualFold(next.URL.Hostname(), via[0].URL.Hostname()) {
 		return http.ErrUseLastResponse
@@ -90,7 +90,7 @@ func followSameHost(next *http.Request, via []*http.Request) error {
 	return nil
 }
 
-// unwrapURL takes off what the HTTP client wraps around an error: method and URL, which the output names already.
+// unwrapURL removes the HTTP client's wrapping of an error: method and URL, which the output names already.
 func unwrapURL(err error) error {
 	if wrapped, ok := errors.AsType[*url.Error](err); ok {
 		return wrapped.Err

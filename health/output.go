@@ -7,10 +7,11 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// CutOutput returns the head of a check's output as it is stored: valid UTF-8, at most catalog.MaxOutput bytes, cut
-// between two characters. Each run of bytes that are not UTF-8 becomes one replacement character.
+// CutOutput returns the head of a check's output in the form in which it is stored: valid UTF-8, at most
+// catalog.MaxOutput bytes, cut between two characters. Each run of bytes that are not UTF-8 becomes one replacement
+// character.
 func CutOutput(output string) string {
-	// Looking at a little more than is kept tells a character that the cut splits from bytes that are no character.
+	// A few bytes beyond the limit distinguish a character that the cut splits from bytes that are no character.
 	if len(output) > catalog.MaxOutput+utf8.UTFMax {
 		output = output[:catalog.MaxOutput+utf8.UTFMax]
 	}
@@ -30,7 +31,7 @@ type head struct {
 	kept []byte
 }
 
-// headSize is what CutOutput looks at.
+// headSize is the number of bytes that CutOutput looks at.
 const headSize = catalog.MaxOutput + utf8.UTFMax
 
 func (h *head) Write(p []byte) (int, error) {

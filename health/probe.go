@@ -11,7 +11,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// probers runs checks for real.
+// probers run checks for real.
 type probers struct {
 	scripts    bool
 	containers Execer
@@ -49,12 +49,12 @@ func probeTCP(ctx context.Context, def *catalog.Definition) Result {
 	if err != nil {
 		return critical("%s: %s", what, reason(err, def))
 	}
-	// The check is over once the connection stands: how it ends means nothing.
+	// The check is over once the connection is made: how it ends means nothing.
 	_ = conn.Close()
 	return Result{catalog.Passing, what + ": success"}
 }
 
-// tlsConfig returns how a check's server is dialled with TLS.
+// tlsConfig returns the TLS configuration for dialling a check's server.
 func tlsConfig(def *catalog.Definition) *tls.Config {
 	return &tls.Config{
 		ServerName:         def.TLSServerName,
@@ -66,7 +66,7 @@ func critical(format string, args ...any) Result {
 	return Result{catalog.Critical, fmt.Sprintf(format, args...)}
 }
 
-// reason says why a run failed in the words of a check instead of those of a context.
+// reason returns why a run failed, in the words of a check instead of those of a context.
 func reason(err error, def *catalog.Definition) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Sprintf("timed out after %v", def.Timeout.Or(catalog.DefaultTimeout))

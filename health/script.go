@@ -12,8 +12,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// outputGrace is how long the output of a script that has ended is still read, should a process that left the script's
-// group hold it open.
+// outputGrace is how long the output of a script that has ended is still read, in case a process that left the script's
+// group holds it open.
 const outputGrace = time.Second
 
 func probeScript(ctx context.Context, def *catalog.Definition) Result {
@@ -23,7 +23,7 @@ func probeScript(ctx context.Context, def *catalog.Definition) Result {
 	}
 	defer func() { _ = read.Close() }()
 	cmd := exec.CommandContext(ctx, def.Args[0], def.Args[1:]...)
-	// A file of ours and not a writer: Wait would else wait for whoever inherited the output.
+	// A file of ours and not a writer: otherwise Wait would wait for every process that inherited the output.
 	cmd.Stdout, cmd.Stderr = write, write
 	ownGroup(cmd)
 	err = cmd.Start()
@@ -41,10 +41,10 @@ func probeScript(ctx context.Context, def *catalog.Definition) Result {
 	return scriptResult(ctx, def, err, string(output.kept))
 }
 
-// drain reads all that a script says, so that it never blocks on a full pipe, and keeps the head of it.
+// drain reads all output of a script, so that it never blocks on a full pipe, and keeps the head of it.
 func drain(output *head, from io.Reader, copied chan<- struct{}) {
 	defer close(copied)
-	// The end of a pipe is an error only if the grace is over, and what has come by then is the output.
+	// The end of a pipe is an error only if the grace is over; the output so far then counts.
 	_, _ = io.Copy(output, from)
 }
 

@@ -12,16 +12,16 @@ import (
 )
 
 const (
-	// refusalWait is how long a refusal is waited for where silence passes: on a network that works it comes back as fast
-	// as an answer would, and a run that waited for its whole timeout would keep others from running.
+	// refusalWait bounds the wait for a refusal if silence passes: on a working network it arrives as fast as an answer
+	// would, and a run that waited for its whole timeout would keep others from running.
 	refusalWait = time.Second
-	// defaultPayload is the datagram of a check that gives none. One that is empty would not even reach some servers.
+	// defaultPayload is the datagram of a check without one. An empty datagram would not even reach some servers.
 	defaultPayload = "\n"
 )
 
-// probeUDP sends one datagram. Any answer passes; that nobody listens there (ICMP "port unreachable") is critical.
-// Silence says nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless
-// the check says that an answer must come.
+// probeUDP sends one datagram. Any answer passes; a refusal (ICMP "port unreachable") is critical. Silence says
+// nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless the check
+// requires an answer.
 func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	conn, err := new(net.Dialer).DialContext(ctx, "udp", def.UDP)
 	if err != nil {
@@ -31,7 +31,7 @@ func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	return probeOver(ctx, conn, def)
 }
 
-// probeOver probes over a socket that is connected.
+// probeOver probes over a connected socket.
 func probeOver(ctx context.Context, conn net.Conn, def *catalog.Definition) Result {
 	answer, err := exchange(ctx, conn, def)
 	silent := errors.Is(err, os.ErrDeadlineExceeded)
@@ -53,8 +53,8 @@ func exchange(ctx context.Context, conn net.Conn, def *catalog.Definition) ([]by
 			return nil, err
 		}
 	}
-	// The run's end, be it by timeout or because the check is gone, ends the wait for an answer. It must be the last to set
-	// the deadline.
+	// The end of the run, by timeout or because the check was removed, ends the wait for an answer. It must be the last
+	// to set the deadline.
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) })
 	defer stop()
 	payload := def.UDPPayload

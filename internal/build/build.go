@@ -10,7 +10,7 @@ import (
 )
 
 // Program builds a package of this module into a file. Args are further arguments of go build; env are variables that
-// go before those of the test.
+// take precedence over those of the test.
 func Program(output, pkg string, env []string, args ...string) error {
 	cmd := exec.Command("go", append(append([]string{"build", "-o", output}, args...), pkg)...)
 	cmd.Env = append(os.Environ(), "GOPROXY=off", "GOFLAGS="+os.Getenv("GOFLAGS")+" -buildvcs=false")

@@ -19,7 +19,7 @@ import (
 	"github.com/koine-sd/koine/internal/eventually"
 )
 
-// destroy ends the engine and removes all that it left: containers, shims, mounts, cgroups, files.
+// destroy ends the engine and removes everything that it left: containers, shims, mounts, cgroups, files.
 func (e *Engine) destroy() {
 	if e.t.Failed() {
 		e.t.Logf("the end of dockerd's log:\n%s", e.logTail())
@@ -44,12 +44,12 @@ func (e *Engine) destroy() {
 	}
 }
 
-// settle waits until the processes that were killed are gone.
+// settle waits until the killed processes are gone.
 func (e *Engine) settle() {
 	deadline := time.Now().Add(eventually.Patience)
 	for len(cgroupProcesses(e.cgroup))+len(processesOf(e.dir)) > 0 {
 		if time.Now().After(deadline) {
-			e.t.Logf("processes of the engine are still there after %v", eventually.Patience)
+			e.t.Logf("processes of the engine still run after %v", eventually.Patience)
 			return
 		}
 		<-time.After(pollInterval)
@@ -90,7 +90,7 @@ func processesOf(dir string) (pids []int) {
 	return pids
 }
 
-// cgroupRoots returns where cgroups are mounted: one place for version 2, one per controller for version 1.
+// cgroupRoots returns the mount points of cgroups: one for version 2, one per controller for version 1.
 func cgroupRoots() []string {
 	const root = "/sys/fs/cgroup"
 	if _, err := os.Stat(filepath.Join(root, "cgroup.procs")); err == nil {

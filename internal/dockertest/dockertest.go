@@ -1,11 +1,13 @@
-// Package dockertest runs tests against a real Docker engine that is theirs alone.
+// Package dockertest runs tests against a real Docker engine of their own.
 //
-// A package whose tests want an engine gives its TestMain to Main, which runs them as root in network, mount and process
+// A package whose tests need an engine gives its TestMain to Main, which runs them as root in network, mount and
+// process
 // namespaces of their own: two engines on one machine would quarrel about docker0 and iptables, and in an empty
 // namespace the first container's address is always 172.17.0.2. When the tests end, however they end, the kernel ends
-// all that was started in there.
+// all
+// processes that were started in the namespaces.
 //
-// Where there is no dockerd or no root, Start skips the test, or fails it if KOINE_REQUIRE_ALL=1.
+// Without dockerd or root, Start skips the test, or fails it if KOINE_REQUIRE_ALL=1.
 package dockertest
 
 import (
@@ -27,10 +29,10 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// pollInterval is the pause between two looks at whether an engine answers, or is gone.
+// pollInterval is the pause between two checks whether an engine answers, or is gone.
 const pollInterval = 20 * time.Millisecond
 
-// Config is what a test can choose about its engine.
+// Config is a test's choices for its engine.
 type Config struct {
 	// Args are further arguments of dockerd.
 	Args []string
@@ -75,7 +77,7 @@ func require(t testing.TB) {
 	}
 }
 
-// Missing says why an engine cannot be started here, or returns "".
+// Missing returns why an engine cannot be started here, or "".
 func Missing() string {
 	if os.Geteuid() != 0 {
 		return "dockerd wants root"
@@ -185,7 +187,7 @@ func (e *Engine) Restart() {
 	e.Start()
 }
 
-// end signals dockerd and waits for its end; one that does not go is killed.
+// end signals dockerd and waits for its end; a dockerd that does not end is killed.
 func (e *Engine) end(signal syscall.Signal) error {
 	if e.process == nil {
 		return nil
@@ -198,7 +200,7 @@ func (e *Engine) end(signal syscall.Signal) error {
 		return fmt.Errorf("signal dockerd: %w", err)
 	}
 	select {
-	case <-e.exited: //nolint:errcheck // how it ended says nothing here
+	case <-e.exited: //nolint:errcheck // its exit status says nothing here
 		return nil
 	case <-time.After(eventually.Patience):
 	}

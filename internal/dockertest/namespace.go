@@ -23,11 +23,11 @@ const (
 	stageInside = "inside"
 )
 
-// Tests are what Main runs; *testing.M is.
+// Tests are the tests that Main runs; *testing.M is one.
 type Tests interface{ Run() (code int) }
 
 // Main runs the tests of a package in namespaces of their own, if it is root and an engine could be started, and exits
-// with their outcome. Else it runs them where they are.
+// with their outcome. Otherwise it runs them in the current namespaces.
 func Main(m Tests) {
 	switch os.Getenv(envStage) {
 	case stageInit:
@@ -80,7 +80,7 @@ func runNamespaced() (int, error) {
 	return max(inner.ProcessState.ExitCode(), 1), nil
 }
 
-// again is this program as the first process of new namespaces.
+// again returns the command that runs this program as the first process of new namespaces.
 func again(dir string) *exec.Cmd {
 	inner := exec.Command("/proc/self/exe", os.Args[1:]...)
 	inner.Args[0] = os.Args[0]
@@ -95,7 +95,7 @@ func again(dir string) *exec.Cmd {
 	return inner
 }
 
-// removeLeftCgroups removes the cgroups of engines whose tests did not come to their end.
+// removeLeftCgroups removes the cgroups of engines whose tests were cut short.
 func removeLeftCgroups(dir string) {
 	entries, _ := os.ReadDir(dir)
 	for _, entry := range entries {

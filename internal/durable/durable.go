@@ -1,5 +1,5 @@
-// Package durable writes to a disk so that a crash at any moment, of the process or of the machine, leaves what was there
-// before or all of what was written, and never a part of it.
+// Package durable writes to a disk so that a crash at any moment, of the process or of the machine, leaves either the
+// former content or the whole new content, and never a part of it.
 package durable
 
 import (
@@ -16,7 +16,7 @@ func WriteFile(path string, content []byte, mode fs.FileMode) error {
 	return writeFile(system{}, path, content, mode)
 }
 
-// disk is what WriteFile asks of the file system.
+// disk is the part of the file system that WriteFile needs.
 type disk interface {
 	create(path string, mode fs.FileMode) (file, error)
 	rename(from, to string) error
@@ -74,8 +74,8 @@ func SyncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// MkdirAll makes a directory and those above it as far as they are missing, and has their names written to the disk. It
-// leaves the last to the operating system where a directory above may not be read.
+// MkdirAll makes a directory and its missing parents, and has their names written to the disk. It leaves the last step
+// to the operating system if a parent may not be read.
 func MkdirAll(path string, mode fs.FileMode) error {
 	made := missing(path)
 	if err := os.MkdirAll(path, mode); err != nil {
@@ -89,7 +89,7 @@ func MkdirAll(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// missing returns a directory and those above it that are not there.
+// missing returns a directory and its parents, as far as they do not exist.
 func missing(path string) (dirs []string) {
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {

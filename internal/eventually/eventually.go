@@ -1,5 +1,5 @@
-// Package eventually waits in tests for what must come true. Its one bound is generous: a machine that is busy with other
-// programs must never be mistaken for a fault.
+// Package eventually waits in tests for conditions that must come true. Its one bound is generous: a machine that is
+// busy with other programs must never be mistaken for a fault.
 package eventually
 
 import (
@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// Patience bounds every wait of a test. It is no claim about speed: what has not come by then will not come.
+// Patience bounds every wait of a test. It is no claim about speed: a condition that does not hold by then will not
+// hold.
 const Patience = 5 * time.Minute
 
 // The pauses between two looks at a condition: short at first, longer when it takes long, so that many waits at once do

@@ -1,5 +1,5 @@
-// Package leak finds goroutines that outlive a test. It gives them time to end: on a busy machine the last of them may not
-// have had its turn yet.
+// Package leak finds goroutines that outlive a test. It gives them time to end: on a busy machine the last of them may
+// not have run yet.
 package leak
 
 import (
@@ -33,7 +33,7 @@ func None(t testing.TB, options ...goleak.Option) {
 	}
 }
 
-// find looks until there are none, or the time is up. goleak itself looks for two seconds.
+// find looks until no goroutine is left, or the time is up. goleak itself looks for two seconds.
 func find(within time.Duration, options []goleak.Option) (err error) {
 	for end := time.Now().Add(within); ; {
 		if err = goleak.Find(options...); err == nil || !time.Now().Before(end) {

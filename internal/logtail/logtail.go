@@ -1,4 +1,4 @@
-// Package logtail shortens what a program wrote beside a failed test: the end is shown, the whole is kept in a file.
+// Package logtail shortens a program's log next to a failed test: the end is shown, the whole is kept in a file.
 package logtail
 
 import (
@@ -15,7 +15,7 @@ const Dir = "KOINE_TEST_LOGS"
 // Lines is how many lines of the end are shown.
 const Lines = 40
 
-// Of returns the last lines of a text. Of a longer one it keeps the whole in a file, and says in which.
+// Of returns the last lines of a text. It keeps a longer one in a file, and names the file.
 func Of(name, text string) string {
 	text = strings.TrimRight(text, "\n")
 	lines := strings.Split(text, "\n")
@@ -26,7 +26,7 @@ func Of(name, text string) string {
 	return fmt.Sprintf("(%d lines before these; all are in %s)\n%s", left, Keep(name, text), strings.Join(lines[left:], "\n"))
 }
 
-// Keep writes a text to a file of its own, and says in which: "nowhere" with the reason if that fails.
+// Keep writes a text to a file of its own, and returns its path: "nowhere" with the reason if that fails.
 func Keep(name, text string) (where string) {
 	path, err := write(name, text)
 	if err != nil {

@@ -1,7 +1,7 @@
-// Package needs says in tests what they need beyond Go: a tool, a right, a feature of the kernel.
+// Package needs declares what tests need besides Go: a tool, a right, a feature of the kernel.
 //
-// What is missing skips the test. Where RequireAll is set, as in CI, it fails the test instead, unless only another kernel
-// could bring it. A skip for the kernel's sake begins with KernelMark, by which the summary of a run tells it apart.
+// A test that lacks something is skipped. With RequireAll set, as in CI, it fails instead, unless only another kernel
+// could provide it. A skip because of the kernel begins with KernelMark, by which the summary of a run tells it apart.
 package needs
 
 import (
@@ -20,7 +20,7 @@ const KernelMark = "kernel: "
 // All reports whether everything that can be installed or granted is compulsory.
 func All() bool { return os.Getenv(RequireAll) == "1" }
 
-// Missing skips a test that lacks something, or fails it where all is required.
+// Missing skips a test that lacks something, or fails it if everything is required.
 func Missing(t testing.TB, format string, args ...any) {
 	t.Helper()
 	if All() {
@@ -35,7 +35,7 @@ func Kernel(t testing.TB, format string, args ...any) {
 	t.Skipf(KernelMark+format, args...)
 }
 
-// Tool returns the path of a program. The test is skipped, or fails, without it.
+// Tool returns the path of a program. Without it the test is skipped, or fails.
 func Tool(t testing.TB, name string) string {
 	t.Helper()
 	for _, file := range []string{name, "/usr/sbin/" + name, "/sbin/" + name} { // a plain user's PATH does not lead there
@@ -47,7 +47,7 @@ func Tool(t testing.TB, name string) string {
 	return ""
 }
 
-// Root skips a test, or fails it, that does not run as root.
+// Root skips, or fails, a test that does not run as root.
 func Root(t testing.TB, why string) {
 	t.Helper()
 	if os.Geteuid() != 0 {
@@ -61,7 +61,7 @@ func HasIPv6() bool {
 	return err == nil && listener.Close() == nil
 }
 
-// IPv6 skips a test, or fails it, where the host has no IPv6 loopback address.
+// IPv6 skips a test, or fails it, if the host has no IPv6 loopback address.
 func IPv6(t testing.TB) {
 	t.Helper()
 	if !HasIPv6() {

@@ -1,4 +1,4 @@
-// Package spelling finds the word that was meant by a misspelt one.
+// Package spelling finds the word that a misspelt one was meant to be.
 package spelling
 
 import (
@@ -6,11 +6,11 @@ import (
 	"strings"
 )
 
-// tooFar is the distance from which on two words have nothing to do with each other.
+// tooFar is the distance from which on two words are unrelated.
 const tooFar = 3
 
-// Closest returns the known word that is closest to a misspelt one, in any letter case; "" if none is close. Of two that
-// are equally close it is the first by the alphabet.
+// Closest returns the known word that is closest to a misspelt one, in any letter case; "" if none is close. Of equally
+// close words it is the first by the alphabet.
 func Closest(word string, known []string) string {
 	word = strings.ToLower(word)
 	best, least := "", tooFar
@@ -26,8 +26,8 @@ func Closest(word string, known []string) string {
 	return best
 }
 
-// Distance is how many letters must be inserted, removed or replaced to make b of a; limit stands for every distance
-// above it. Two words of the same letters in another order have distance 1.
+// Distance returns how many letters must be inserted, removed or replaced to make b of a; limit stands for every
+// distance above it. Two words of the same letters in another order have distance 1.
 func Distance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit

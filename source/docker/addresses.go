@@ -61,7 +61,7 @@ type place struct {
 	host bool
 }
 
-// locate finds a container's addresses and ports by its network mode. It returns why there are none.
+// locate finds a container's addresses and ports by its network mode. It returns the reason if there are none.
 func locate(c *container.InspectResponse, s *said, o options) (p place, skip string) {
 	mode := c.HostConfig.NetworkMode
 	switch {
@@ -102,7 +102,7 @@ func locateOwn(c *container.InspectResponse, s *said, o options) place {
 	}
 }
 
-// locateShared finds the place of a container in the network of another one.
+// locateShared finds the addresses and ports of a container in the network of another one.
 func locateShared(c *container.InspectResponse, s *said, o options) (place, string) {
 	peer := o.peer
 	switch {

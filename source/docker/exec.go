@@ -17,14 +17,14 @@ import (
 type Containers struct {
 	engine *client.Client
 
-	// stuck are the commands that did not end in time, by container and words: an engine cannot be told to end one. It
+	// stuck are the commands that did not end in time, by container and words: an engine offers no way to end one. It
 	// holds at most one for each check, because none is started again before it has ended.
 	mu    sync.Mutex
 	stuck map[string]string
 }
 
-// NewContainers returns what runs commands in the containers of the engine at host, an address as in Config.Host. It
-// does not connect; the error is of catalog.KindInvalid.
+// NewContainers returns an Execer for the containers of the engine at host, an address as in Config.Host. It does not
+// connect; the error is of catalog.KindInvalid.
 func NewContainers(host string) (*Containers, error) {
 	engine, err := dial(host)
 	if err != nil {
@@ -82,21 +82,21 @@ func (c *Containers) unstick(ctx context.Context, key string) error {
 	return nil
 }
 
-// attach starts a command and reads what it writes until it ends.
+// attach starts a command and reads its output until it ends.
 func (c *Containers) attach(ctx context.Context, id string) ([]byte, error) {
 	attached, err := c.engine.ExecAttach(ctx, id, client.ExecAttachOptions{})
 	if err != nil {
 		return nil, err
 	}
 	defer attached.Close()
-	stop := context.AfterFunc(ctx, attached.Close) // the connection is the client's no longer, and knows no context
+	stop := context.AfterFunc(ctx, attached.Close) // the connection is not the client's any more, and ignores contexts
 	defer stop()
 	var head headWriter
 	_, err = stdcopy.StdCopy(&head, &head, attached.Reader)
 	return head.kept, err
 }
 
-// headWriter keeps the first bytes of what is written to it and drops the rest.
+// headWriter keeps the first bytes written to it and drops the rest.
 type headWriter struct{ kept []byte }
 
 var _ io.Writer = (*headWriter)(nil)

@@ -17,27 +17,27 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// networkEngine is an Engine that tells of its networks, as *client.Client does.
+// networkEngine is an Engine that lists its networks, as *client.Client does.
 type networkEngine interface {
 	NetworkList(ctx context.Context, options client.NetworkListOptions) (client.NetworkListResult, error)
 	NetworkInspect(ctx context.Context, id string, options client.NetworkInspectOptions) (client.NetworkInspectResult, error)
 }
 
-// networks is what is known of the engine's networks. They are handed on whenever they change, and before a container
-// on a new one is declared. An engine that does not tell of them, for whoever stands before it forbids that, is followed
-// all the same: nothing is handed on then.
+// networks is the knowledge of the engine's networks. They are passed on whenever they change, and before a container
+// on a new one is declared. An engine behind a proxy that forbids listing them is followed all the same: nothing is
+// passed on then.
 type networks struct {
-	engine networkEngine // nil if it does not tell
+	engine networkEngine // nil if it cannot list them
 	hand   func([]catalog.Network)
 	log    *slog.Logger
-	// wake has a place for one signal that a network has come or gone.
+	// wake has room for one signal that a network has come or gone.
 	wake chan struct{}
 
 	mu sync.Mutex
 	// drivers are the drivers of the networks by ID; nil before the first list.
 	drivers map[string]string
 	handed  []catalog.Network
-	// refused is set after a failure, until the next list is asked for at its time.
+	// refused is set after a failure, until the next scheduled list.
 	refused, told bool
 }
 
@@ -47,7 +47,7 @@ func newNetworks(cfg Config, engine Engine, log *slog.Logger) *networks {
 	return n
 }
 
-// lifecycle tells whether an event is that a network came, changed or went.
+// lifecycle reports whether an event means that a network came, changed or went.
 func lifecycle(m events.Message) bool {
 	switch m.Action {
 	case events.ActionCreate, events.ActionDestroy, events.ActionRemove, events.ActionUpdate:
@@ -57,7 +57,7 @@ func lifecycle(m events.Message) bool {
 	}
 }
 
-// changed notes such an event.
+// changed records such an event.
 func (n *networks) changed() {
 	select {
 	case n.wake <- struct{}{}:
@@ -77,7 +77,7 @@ func (n *networks) run(ctx context.Context) {
 	}
 }
 
-// refresh lists the networks and hands them on if they differ from before.
+// refresh lists the networks and passes them on if they differ from before.
 func (n *networks) refresh(ctx context.Context) {
 	if n.engine == nil {
 		return
@@ -87,7 +87,7 @@ func (n *networks) refresh(ctx context.Context) {
 	n.list(ctx)
 }
 
-// know lists the networks if a container is on one that is not known yet.
+// know lists the networks if a container is on an unknown one.
 func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
 	if n.engine == nil || c.NetworkSettings == nil {
 		return
@@ -105,7 +105,7 @@ func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
 	}
 }
 
-// list is called with mu held, so that what is handed on is never older than what was before.
+// list is called with mu held, so that networks are never passed on after newer ones.
 func (n *networks) list(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
@@ -113,7 +113,7 @@ func (n *networks) list(ctx context.Context) {
 	n.refused = err != nil
 	if err != nil {
 		if !n.told && ctx.Err() == nil {
-			n.log.Warn("docker networks cannot be listed: what is known of them stays", "error", err)
+			n.log.Warn("docker networks cannot be listed: keeping the last known ones", "error", err)
 		}
 		n.told = true
 		return
@@ -140,8 +140,8 @@ func sameNetwork(a, b catalog.Network) bool {
 		slices.Equal(a.Subnets, b.Subnets) && slices.Equal(a.Gateways, b.Gateways)
 }
 
-// networkOf returns an engine's network as the catalog has it. Only on a bridge does the host have an address: the
-// gateway of a macvlan network is a router elsewhere, and that of an overlay nobody's.
+// networkOf converts an engine's network to the catalog's form. Only on a bridge does the host have an address: the
+// gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host.
 func networkOf(n network.Network) catalog.Network {
 	c := catalog.Network{ID: n.ID, Name: n.Name, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false"}
 	for _, config := range n.IPAM.Config {
@@ -156,7 +156,7 @@ func networkOf(n network.Network) catalog.Network {
 	return c
 }
 
-// gatewayOf returns the host's address in a subnet: where the engine does not name it, it is the first one.
+// gatewayOf returns the host's address in a subnet: the first one, unless the engine names another.
 func gatewayOf(config network.IPAMConfig) netip.Addr {
 	switch {
 	case config.Gateway.IsValid():
@@ -175,8 +175,8 @@ func firstOf(prefix netip.Prefix) netip.Addr {
 	return netip.Addr{}
 }
 
-// addGateway gives a container on an overlay network its address on the bridge that connects it with the host: it is the
-// one that its queries come from, and at which the host reaches it. Docker's inspection leaves it out.
+// addGateway gives a container on an overlay network its address on the bridge that connects it with the host: its
+// queries come from that address, and the host reaches it there. Docker's inspection leaves it out.
 func (n *networks) addGateway(ctx context.Context, c *container.InspectResponse) {
 	if !n.onOverlay(c) {
 		return

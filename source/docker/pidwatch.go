@@ -2,12 +2,12 @@ package docker
 
 import "sync"
 
-// maxPids is how many processes are watched; containers beyond are followed by the engine's events only.
+// maxPids bounds the watched processes; the containers beyond are followed by the engine's events only.
 const maxPids = 4096
 
-// pidWatch tells when the first process of a container ends, so that a container leaves the answers at once even when
-// its engine is away. It watches only processes that are certainly the container's: with Koine in a container of its
-// own, the engine's process ids mean nothing to it.
+// pidWatch reports when the first process of a container ends, so that a container leaves the answers at once even when
+// its engine is away. It watches only processes that certainly belong to the container: with Koine in a container of
+// its own, the engine's process ids have no meaning here.
 type pidWatch struct {
 	// exits is read by the loop; it is never closed.
 	exits chan exit
@@ -26,7 +26,7 @@ type watched struct {
 	fd        int
 }
 
-// newPidWatch returns a watch; one that watches nothing if it is not wanted or cannot be had.
+// newPidWatch returns a watch; it watches nothing if it is disabled or not supported.
 func newPidWatch(wanted bool) (*pidWatch, error) {
 	w := &pidWatch{exits: make(chan exit), watched: make(map[string]watched), byFD: make(map[int32]string)}
 	if !wanted {
@@ -78,7 +78,7 @@ func (w *pidWatch) ended(fds []int32) (list []exit) {
 	defer w.mu.Unlock()
 	for _, fd := range fds {
 		id, ok := w.byFD[fd]
-		// Meanwhile the descriptor may have been closed and be that of another process now.
+		// By now the descriptor may have been closed and belong to another process.
 		if !ok || !w.poller.readable(int(fd)) {
 			continue
 		}

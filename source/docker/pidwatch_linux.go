@@ -42,8 +42,8 @@ func (p *poller) register(fd int) error {
 
 var errForeign = errors.New("the process is not the container's")
 
-// watch begins to watch a process. That it is the container's is read from its cgroup, after the descriptor was
-// opened: a process id that was used again, or is one of another namespace, is found out.
+// watch begins to watch a process. The process's cgroup, read after the descriptor was opened, proves that it is the
+// container's: this detects a process id that was reused, or belongs to another namespace.
 func (p *poller) watch(id string, pid int) (fd int, err error) {
 	fd, err = unix.PidfdOpen(pid, 0)
 	if err != nil {
@@ -62,7 +62,7 @@ func (p *poller) watch(id string, pid int) (fd int, err error) {
 	return fd, nil
 }
 
-// readable tells whether a descriptor's process has ended.
+// readable reports whether a descriptor's process has ended.
 func (p *poller) readable(fd int) bool {
 	n, err := unix.Poll([]unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}, 0)
 	return err == nil && n == 1
@@ -75,7 +75,7 @@ func (p *poller) forget(fd int) {
 	}
 }
 
-// run hands on the ends of processes until ctx ends, and closes everything then.
+// run passes on the ends of processes until ctx ends, and closes everything then.
 func (w *pidWatch) run(ctx context.Context) {
 	if !w.poller.usable() {
 		return

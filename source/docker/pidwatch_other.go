@@ -7,7 +7,7 @@ import (
 	"errors"
 )
 
-// poller is not there: engines of other systems run containers in a virtual machine, whose processes nobody sees.
+// poller does nothing: engines of other systems run containers in a virtual machine, whose processes are invisible.
 type poller struct{}
 
 func (*poller) open() error                    { return nil }

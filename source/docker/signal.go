@@ -5,20 +5,20 @@ import (
 	"strings"
 )
 
-// The signals that stop a container whatever its configuration says.
+// The signals that stop a container whatever its configuration.
 const (
 	sigKill = 9
 	sigTerm = 15
 )
 
-// signalNames are Linux's, which is what containers run on, whatever Koine runs on.
+// signalNames are Linux's: containers run on Linux, whatever Koine runs on.
 var signalNames = [...]string{
 	1: "SIGHUP", 2: "SIGINT", 3: "SIGQUIT", 6: "SIGABRT", sigKill: "SIGKILL", 10: "SIGUSR1", 12: "SIGUSR2",
 	13: "SIGPIPE", 14: "SIGALRM", sigTerm: "SIGTERM", 28: "SIGWINCH", 30: "SIGPWR",
 }
 
-// parseSignal reads a signal as Docker takes it: "SIGQUIT", "quit", "3", "RTMIN+3". Empty is Docker's default, SIGTERM;
-// it returns 0 for what it does not know.
+// parseSignal reads a signal in the forms that Docker accepts: "SIGQUIT", "quit", "3", "RTMIN+3". Empty is Docker's
+// default, SIGTERM; it returns 0 for an unknown signal.
 func parseSignal(text string) int {
 	text = strings.ToUpper(strings.TrimSpace(text))
 	if text == "" {
@@ -64,7 +64,7 @@ func signalName(n int) string {
 	return strconv.Itoa(n)
 }
 
-// stopping returns the signal among those sent that means the container's end, or 0.
+// stopping returns the signal among those sent that ends the container, or 0.
 func stopping(sent uint64, stopSignal int) int {
 	for _, n := range []int{stopSignal, sigTerm, sigKill} {
 		if n > 0 && sent&signalBit(n) != 0 {
@@ -74,7 +74,7 @@ func stopping(sent uint64, stopSignal int) int {
 	return 0
 }
 
-// signalBit is a signal's place in a set of signals.
+// signalBit is a signal's bit in a set of signals.
 func signalBit(n int) uint64 {
 	if n < 1 || n > 64 {
 		return 0

@@ -1,15 +1,15 @@
 package files
 
-// addAgentSettings accepts the settings of Consul's agent at the top of a file: its users keep them in the same directory,
-// even in the same file. They say nothing about a service, and are warned of.
+// addAgentSettings accepts the settings of Consul's agent at the top of a file: its users keep them in the same
+// directory, even in the same file. They have no effect on a service, and cause a warning.
 func (d *decoder) addAgentSettings(s schema) {
 	for _, name := range agentSettings() {
 		s[name] = d.warn(name)
 	}
 }
 
-// addServiceFields refuses the fields of a service at the top of a file, with the way out. One error is enough. Misplaced
-// becomes true if there are any.
+// addServiceFields refuses the fields of a service at the top of a file, with the way out. One error is enough.
+// Misplaced becomes true if there are any.
 func addServiceFields(s schema) (misplaced *bool) {
 	misplaced = new(bool)
 	for _, name := range []string{

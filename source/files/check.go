@@ -7,13 +7,13 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// declaredCheck is a check as a file has it.
+// declaredCheck is a check as a file declares it.
 type declaredCheck struct {
 	catalog.Check
 	line, column int
 	// service is the ID of the instance that a check at the file's top is for; empty means the node.
 	service string
-	// bad says that it is in error and does not come into force.
+	// bad reports that it is in error and does not come into force.
 	bad bool
 }
 
@@ -37,7 +37,7 @@ func (d *decoder) check(n *node) (declaredCheck, error) {
 	return c, nil
 }
 
-// scriptWords are what a script in one text is made into a command of.
+// scriptWords are the command for a script given as one text.
 type scriptWords struct{ script, shell string }
 
 // checkSchema returns the fields of a check, Koine's and Consul's.
@@ -63,7 +63,7 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 		"failures_before_critical": setInt(&def.FailuresBeforeCritical, maxThreshold),
 		"flap_threshold":           setInt(&def.FlapThreshold, 100),
 	}
-	// What a file declares is there while the file is: it would be back at once.
+	// A check that a file declares exists while the file does: after a deregistration it would be back at once.
 	for _, name := range []string{"deregister_after", "deregister_critical_service_after"} {
 		s[name] = d.setAndWarn(name, setDuration(&def.DeregisterAfter))
 	}
@@ -76,7 +76,7 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 
 const maxThreshold = 1000
 
-// settleCheck works out the check's type and looks at its target.
+// settleCheck determines the check's type and validates its target.
 func (d *decoder) settleCheck(c *catalog.Check) error {
 	if t := c.Type; t == catalog.CheckDocker {
 		return errors.New("check is of type docker, which only Docker's own HEALTHCHECK is")
@@ -101,7 +101,7 @@ func (d *decoder) settleCheck(c *catalog.Check) error {
 
 const allowScripts = "start koine with --enable-script-checks to allow that"
 
-// oneTarget returns an error unless the check says exactly one thing to run.
+// oneTarget returns an error unless the check has exactly one target.
 func oneTarget(c *catalog.Check) error {
 	var named []string
 	for _, target := range []struct {
@@ -125,7 +125,7 @@ func oneTarget(c *catalog.Check) error {
 	return hinted("make a check of each", "check names %s and %s", strings.Join(named[:len(named)-1], ", "), named[len(named)-1])
 }
 
-// setNot takes the opposite of a truth.
+// setNot takes the opposite of a boolean.
 func setNot(to *bool) setter {
 	return func(v *node) error {
 		var is bool
@@ -137,7 +137,7 @@ func setNot(to *bool) setter {
 	}
 }
 
-// setShell takes a shell, and keeps the one there is where the field is empty.
+// setShell takes a shell, and keeps the default if the field is empty.
 func setShell(to *string) setter {
 	return func(v *node) error {
 		var shell string
@@ -166,8 +166,8 @@ func setHeader(def *catalog.Definition) setter {
 	})
 }
 
-// refuseOSService refuses Consul's check of a service of the operating system, unless it names none: a service whose check
-// is not run would pass unseen.
+// refuseOSService refuses Consul's check of a service of the operating system, unless it names none: without the check,
+// a failed service would count as healthy.
 func refuseOSService(v *node) error {
 	if v.unset() {
 		return nil

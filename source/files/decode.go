@@ -9,10 +9,10 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// content is what one file declares. What is in error is left out of services and checks, and told in problems.
+// content is what one file declares. Services and checks in error are left out, and reported in problems.
 type content struct {
 	services []declaredService
-	// checks are those at the file's top: of the node, or of a service that may stand in another file.
+	// checks are those at the file's top: of the node, or of a service that another file may declare.
 	checks   []declaredCheck
 	problems problems
 	warnings []warning
@@ -34,11 +34,11 @@ type decoder struct {
 	warnings   []warning
 }
 
-// format is how a file's endings, in lower case, say that it is to be read.
+// format is how to read a file, by its endings, in lower case.
 type format struct {
 	endings []string
 	parse   func(data []byte) (*node, error)
-	// nothing is how to declare nothing in it.
+	// nothing is a content that declares nothing.
 	nothing string
 }
 
@@ -50,7 +50,7 @@ func formats() []format {
 	}
 }
 
-// formatOf returns the format of a file, and false if it is none that is read. Letter case does not matter.
+// formatOf returns the format of a file, and false for a file that is not read. Letter case does not matter.
 func formatOf(name string) (format, bool) {
 	ending := strings.ToLower(filepath.Ext(name))
 	for _, f := range formats() {
@@ -102,7 +102,7 @@ func (d *decoder) file(root *node) *content {
 	d.addAgentSettings(s)
 	misplaced := addServiceFields(s)
 	err := s.read("definition file", root)
-	if *misplaced { // what looks like a check of the node is one of that service
+	if *misplaced { // an apparent check of the node belongs to that service
 		c.checks = nil
 	}
 	c.problems.add(root.line, root.column, err)
@@ -127,7 +127,7 @@ func (d *decoder) addCheck(c *content, n *node) error {
 	return err
 }
 
-// topCheck reads a check that stands outside of a service. Its ID is its name where it has none, as in Consul.
+// topCheck reads a check outside of a service. Without an ID it gets its name as the ID, as in Consul.
 func (d *decoder) topCheck(n *node) (declaredCheck, error) {
 	c, err := d.check(n)
 	c.Node, c.Instance = d.node, c.service
@@ -146,7 +146,7 @@ func (d *decoder) topCheck(n *node) (declaredCheck, error) {
 	return c, nil
 }
 
-// warn accepts a field and notes that it has no effect, unless it says what holds without it.
+// warn accepts a field and records that it has no effect, unless its value equals the behaviour without it.
 func (d *decoder) warn(name string) setter {
 	return func(v *node) error {
 		if !v.unset() {
@@ -156,7 +156,7 @@ func (d *decoder) warn(name string) setter {
 	}
 }
 
-// setAndWarn reads a field, and notes that it has no effect.
+// setAndWarn reads a field, and records that it has no effect.
 func (d *decoder) setAndWarn(name string, set setter) setter {
 	warn := d.warn(name)
 	return func(v *node) error {
@@ -167,8 +167,8 @@ func (d *decoder) setAndWarn(name string, set setter) setter {
 	}
 }
 
-// nameServices gives IDs to the services that have none: the service's name; if another one has that, name-port. It marks
-// those whose ID is taken as bad.
+// nameServices gives IDs to the services without one: the service's name or, if another service has that, name-port. It
+// marks those whose ID is taken as bad.
 func nameServices(services []declaredService) (found problems) {
 	taken := make(map[string]bool, len(services))
 	claim := func(s *declaredService, way string) {
@@ -204,7 +204,7 @@ func defaultID(i *catalog.Instance, taken map[string]bool) string {
 	return i.Service
 }
 
-// nameChecks gives IDs to the checks of a service that have none, and says whose checks they are.
+// nameChecks gives IDs to the checks of a service without one, and sets their owner.
 func nameChecks(s *declaredService) {
 	for i := range s.Checks {
 		c := &s.Checks[i]
@@ -215,7 +215,8 @@ func nameChecks(s *declaredService) {
 	}
 }
 
-// validate compares the content with the catalog's limits, looks for checks of one ID, and marks as bad what is in error.
+// validate applies the catalog's limits to the content, looks for checks with the same ID, and marks what is in error
+// as bad.
 func (d *decoder) validate(c *content) (found problems) {
 	seen := make(map[string]bool)
 	for i := range c.services {
@@ -235,7 +236,7 @@ func (d *decoder) validate(c *content) (found problems) {
 	return found
 }
 
-// validate looks at a service and its checks. Seen has the IDs of the checks before it, and gets its own.
+// validate checks a service and its checks. Seen has the IDs of the checks before it, and gets its own.
 func (s *declaredService) validate(seen map[string]bool) error {
 	if err := s.Validate(); err != nil {
 		return err
@@ -265,7 +266,8 @@ func checkTwice(id string) error {
 	return hinted("give one of them another id", "check %s is declared twice", id)
 }
 
-// leaveOut removes what is in error. A service of which a check is in error goes with it: it would pass unseen.
+// leaveOut removes what is in error. A service with a check in error is removed as a whole: without the check, a failed
+// service would count as healthy.
 func (c *content) leaveOut() {
 	unchecked := make(map[string]bool)
 	var checks []declaredCheck

@@ -2,5 +2,5 @@
 
 package files
 
-// device returns the number of the file system that a directory is on, 0 if it is not known.
+// device returns the number of the file system that a directory is on, 0 if it is unknown.
 func device(string) uint64 { return 0 }

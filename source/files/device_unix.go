@@ -7,7 +7,7 @@ import (
 	"syscall"
 )
 
-// device returns the number of the file system that a directory is on, 0 if it is not known.
+// device returns the number of the file system that a directory is on, 0 if it is unknown.
 func device(dir string) uint64 {
 	info, err := os.Stat(dir)
 	if err != nil {

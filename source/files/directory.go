@@ -12,14 +12,14 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// maxFiles is how many definition files a directory may have.
+// maxFiles bounds the definition files of a directory.
 const maxFiles = 1000
 
-// listing is what there is in a directory: the names of definition files, and of those that look like some and are not
-// read. Both are sorted.
+// listing is the content of a directory: the names of definition files, and of similar files that are not read. Both
+// are sorted.
 type listing struct {
 	names, others []string
-	// device is that of the directory's file system; 0 where that is not known.
+	// device is that of the directory's file system; 0 if it is unknown.
 	device uint64
 }
 
@@ -45,7 +45,7 @@ func listDirectory(dir string) (listing, error) {
 	return l, nil
 }
 
-// isDropping reports whether a file is hidden, or one that an editor leaves.
+// isDropping reports whether a file is hidden, or a temporary file of an editor.
 func isDropping(name string) bool {
 	return strings.HasPrefix(name, ".") || strings.HasPrefix(name, "#") || strings.HasSuffix(name, "~")
 }
@@ -56,7 +56,7 @@ func isDefinition(name string) bool {
 }
 
 // looksLikeDefinition reports whether a file has one of the endings of configuration files that are not read, so that
-// somebody may wait for its services.
+// its author may expect its services.
 func looksLikeDefinition(name string) bool {
 	return slices.Contains([]string{
 		".cfg", ".cnf", ".conf", ".config", ".cue", ".hjson", ".ini", ".json5", ".jsonc", ".jsonl", ".jsonnet", ".ndjson", ".nomad",

@@ -12,22 +12,22 @@ import (
 
 // file is one definition file between two loads.
 type file struct {
-	// name is what the file is called in errors of other files, path where it is.
+	// name is the file's name in errors of other files, path its location.
 	name, path string
-	// sum is of the bytes that were read last, so that a file that has not changed is not decoded again.
+	// sum is the hash of the bytes read last, so that an unchanged file is not decoded again.
 	sum  [sha256.Size]byte
 	read bool
-	// latest is what the file says now, decoded the number of the load that found it; bad is why it cannot be read, and
-	// latest is nil then.
+	// latest is the file's present content, decoded the number of the load that found it; bad is why it cannot be read,
+	// and latest is nil then.
 	latest  *content
 	decoded int
 	bad     *problem
-	// since is from when on there is no such file; zero while there is one. It was missed by the load of that number.
+	// since is when the file disappeared; zero while it exists. The load with that number found it missing.
 	since  time.Time
 	missed int
-	// inForce is what the file contributes: of latest, or of what it was before.
+	// inForce is the file's contribution: from latest, or from its former content.
 	inForce []unit
-	// clashes are why parts of latest cannot come into force although they are in order by themselves.
+	// clashes are why parts of latest cannot come into force although they are valid by themselves.
 	clashes problems
 	// told has the errors that were logged.
 	told map[string]bool
@@ -35,7 +35,7 @@ type file struct {
 
 func (f *file) missing() bool { return !f.since.IsZero() }
 
-// declares reports whether the file has a service of that ID, be it in error or not.
+// declares reports whether the file has a service with that ID, in error or not.
 func (f *file) declares(id string) bool { return f.latest != nil && f.latest.ids[id] }
 
 // problems returns all errors of the file.
@@ -49,13 +49,13 @@ func (f *file) problems() problems {
 	return slices.Concat(f.latest.problems, f.clashes).sorted()
 }
 
-// outcome is what reading a file again came to.
+// outcome is the result of reading a file again.
 type outcome uint8
 
 const (
 	same outcome = iota
 	changed
-	gone // there is no such file, or it is a directory
+	gone // the file does not exist, or is a directory
 )
 
 // refresh reads the file and decodes it if it has changed. Load is the number of the load.
@@ -88,7 +88,7 @@ func (f *file) unreadable(err error) outcome {
 	return changed
 }
 
-// isLink reports whether there is a symbolic link, which may lead nowhere.
+// isLink reports whether the path is a symbolic link, which may lead nowhere.
 func isLink(path string) bool {
 	_, err := os.Lstat(path)
 	return err == nil
@@ -96,8 +96,8 @@ func isLink(path string) bool {
 
 var errDirectory = errors.New("is a directory")
 
-// readFile reads at most one byte more than a file may have. What is neither a file nor a directory, a pipe say, is
-// not opened: it could block.
+// readFile reads at most one byte more than a file may have. A path that is neither a file nor a directory, such as a
+// pipe, is not opened: it could block.
 func readFile(path string) ([]byte, error) {
 	info, err := os.Stat(path)
 	if err != nil {

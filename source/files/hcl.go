@@ -13,13 +13,13 @@ import (
 	"github.com/hashicorp/hcl/hcl/token"
 )
 
-// parseHCL returns the tree of an HCL document, of the first version of that language, which Consul's definitions are in.
+// parseHCL returns the tree of an HCL document, in the first version of that language, which Consul's definitions use.
 // A document that begins with a brace is JSON, as for Consul.
 func parseHCL(data []byte) (root *node, err error) {
 	if bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
 		return parseJSON(data)
 	}
-	// The library panics where it meets what its author took for impossible. One file must not end the process.
+	// The library panics in cases that its author took for impossible. One file must not end the process.
 	defer func() {
 		if r := recover(); r != nil {
 			root, err = nil, problemAt(1, 0, "is not HCL: %v", r)
@@ -39,8 +39,8 @@ func parseHCL(data []byte) (root *node, err error) {
 	return root, err
 }
 
-// scanHCL looks at a document's words before the parser does, which descends as deep as the document goes, and loses a
-// field whose value is missing at the end.
+// scanHCL scans a document's tokens before the parser does, because the parser descends as deep as the document goes,
+// and loses a field whose value is missing at the end.
 func scanHCL(data []byte) *problem {
 	var first *problem
 	s := scanner.New(data)
@@ -79,7 +79,7 @@ func scanHCL(data []byte) *problem {
 	return first
 }
 
-// hclNode converts a node of the library's and all below it.
+// hclNode converts one of the library's nodes and all below it.
 func hclNode(n ast.Node, depth int) (*node, error) {
 	switch n := n.(type) {
 	case *ast.ObjectList:
@@ -207,7 +207,7 @@ func hclProblem(err error) *problem {
 	return hclWords(line, column, message)
 }
 
-// hclWords returns the problem that a message of the library's is about.
+// hclWords returns the problem that a message of the library is about.
 func hclWords(line, column int, message string) *problem {
 	p := problemAt(line, column, "is not HCL: %.100q", message)
 	for _, w := range []struct{ part, reason, hint string }{

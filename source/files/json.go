@@ -9,7 +9,7 @@ import (
 
 // parseJSON returns the tree of a JSON document.
 func parseJSON(data []byte) (*node, error) {
-	// The whole document is judged first: the places of its errors are known then, and reading it cannot fail.
+	// The whole document is validated first: then the places of its errors are known, and reading it cannot fail.
 	var whole json.RawMessage
 	if err := json.Unmarshal(data, &whole); err != nil {
 		return nil, jsonProblem(data, err)
@@ -32,7 +32,7 @@ func jsonProblem(data []byte, err error) error {
 type jsonParser struct {
 	data    []byte
 	decoder *json.Decoder
-	// line is that of the byte at offset, and begin is where that line begins.
+	// line is the line of the byte at offset, and begin is where that line begins.
 	line, offset, begin int
 	values              counter
 }

@@ -7,8 +7,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// rank is the order in which units are admitted, from the first: one that its file held before and still declares; one
-// that a file in error declared before; a new one; and one of a file that is missing, whose place another may take.
+// rank is the order in which units are admitted: first one that its file held before and still declares; then one that
+// a file in error declared before; then a new one; last one of a missing file, whose place another file may take.
 type rank uint8
 
 const (
@@ -33,16 +33,16 @@ func (c *candidate) says() bool { return c.rank == rankHeld || c.rank == rankNew
 type merged struct {
 	// holders has the file of each ID in force; a file that is missing or in error holds what it declared before.
 	holders map[key]*file
-	// units is what is in force, by is what each file contributes to it.
+	// units is what is in force, by is each file's contribution to it.
 	units []unit
 	by    map[*file][]unit
-	// clashes are the errors of what is in order by itself but does not fit with the other files.
+	// clashes are the errors of units that are valid by themselves but conflict with other files.
 	clashes map[*file]problems
 }
 
-// merge puts the files, sorted by name, together. What was in force before keeps its IDs; among what is new, the order of
-// the files decides. Because of an error in a file nothing of it is taken out: what it declared before stays in force
-// unless it declares that, by the same ID, in another way now.
+// merge combines the files, sorted by name. Units in force before keep their IDs; among new ones the order of the files
+// decides. An error in a file removes nothing of it: what it declared before stays in force unless it declares that, by
+// the same ID, in another way now.
 func merge(files []*file, before map[key]*file) *merged {
 	inError := make(map[*file]problems)
 	for _, f := range files {
@@ -55,12 +55,12 @@ func merge(files []*file, before map[key]*file) *merged {
 		if !m.moreInError(inError) {
 			return m
 		}
-		// What the files found to be in error keep in force may be in the way of others.
+		// The units that files in error keep in force may be in the way of others.
 	}
 }
 
-// moreInError adds the files whose units clash to those in error, and reports whether there were any. A file that was
-// found to be in error before stays so, even if what it keeps in force mends that.
+// moreInError adds the files whose units clash to those in error, and reports whether there were any. A file found to
+// be in error before stays so, even if the units that it keeps in force resolve the error.
 func (m *merged) moreInError(inError map[*file]problems) (more bool) {
 	for f, clashes := range m.clashes {
 		if _, known := inError[f]; !known {
@@ -137,14 +137,14 @@ func order(b bool) int {
 // merging is one attempt at it.
 type merging struct {
 	merged
-	// reserved has the files that held an ID before and have a unit with it still.
+	// reserved has the files that held an ID before and still have a unit with it.
 	reserved map[key]*file
 	// services and nodeChecks count those in force, checks those of an instance.
 	services, nodeChecks int
 	checks               map[string]int
 }
 
-// admit brings a unit into force, or notes why that cannot be.
+// admit brings a unit into force, or records why that is impossible.
 func (m *merging) admit(c *candidate) {
 	if !c.says() && c.service != nil {
 		m.giveUpChecks(c)
@@ -157,7 +157,7 @@ func (m *merging) admit(c *candidate) {
 	}
 }
 
-// giveUpChecks takes those checks out of a service that was declared before whose ID is another's now: the service itself
+// giveUpChecks takes those checks out of a service declared before whose ID another unit has now: the service itself
 // must stay.
 func (m *merging) giveUpChecks(c *candidate) {
 	isTaken := func(check catalog.Check) bool { return m.inTheWay(c.file, key{true, check.ID}) != nil }
@@ -187,7 +187,8 @@ func (m *merging) take(c *candidate) {
 	m.by[c.file] = append(m.by[c.file], c.unit)
 }
 
-// refusal reports whether a unit can come into force, and if not, why not; nil if another error of its file tells that.
+// refusal reports whether a unit can come into force, and if not, the reason; nil if another error of its file gives
+// it.
 func (m *merging) refusal(c *candidate) (p *problem, ok bool) {
 	for _, k := range c.keys {
 		switch other := m.inTheWay(c.file, k); other {
@@ -209,8 +210,8 @@ func (m *merging) refusal(c *candidate) (p *problem, ok bool) {
 	return nil, true
 }
 
-// inTheWay returns the file that has an ID; nil if it is free for the file that would have it. An ID of a missing file is
-// free for what was written after that went, because the file may have been renamed.
+// inTheWay returns the file that has an ID; nil if the ID is free for the file that claims it. An ID of a missing file
+// is free for files written after it disappeared, because the file may have been renamed.
 func (m *merging) inTheWay(f *file, k key) *file {
 	if holder := m.holders[k]; holder != nil {
 		return holder
@@ -222,8 +223,8 @@ func (m *merging) inTheWay(f *file, k key) *file {
 	return other
 }
 
-// targetRefusal is the refusal of a check at the top of a file that names its service. If the file declares that service
-// itself, the check is for it alone.
+// targetRefusal is the refusal of a check at the top of a file that names its service. If the file declares that
+// service itself, the check applies to it alone.
 func (m *merging) targetRefusal(c *candidate) (p *problem, ok bool) {
 	id := c.check.service
 	holder := m.holders[key{false, id}]

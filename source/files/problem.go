@@ -11,11 +11,11 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// maxProblems is how many problems of a file, and how many unknown fields of a mapping, are told one by one.
+// maxProblems bounds the problems of a file, and the unknown fields of a mapping, that are reported one by one.
 const maxProblems = 20
 
-// problem is why a part of a file is refused, and where in the file that is. Line and column count from 1. Column is 0
-// where it is not known; line is 0 only where no place is known, as for a file that cannot be opened.
+// problem is why a part of a file is refused, and its place in the file. Line and column count from 1. Column is 0 if
+// it is unknown; line is 0 only if no place is known, as for a file that cannot be opened.
 type problem struct {
 	line, column int
 	reason       string
@@ -39,7 +39,7 @@ func (p *problem) Error() string {
 	return p.reason + ": " + p.hint
 }
 
-// problems is the error of a part of a file in which several things are wrong.
+// problems is the error of a part of a file with several problems.
 type problems []*problem
 
 func (l problems) Error() string {
@@ -58,7 +58,7 @@ func (l problems) err() error {
 	return l
 }
 
-// add appends what an error says. An error that has no place gets the one given.
+// add appends the problems of an error. An error without a place gets the given one.
 func (l *problems) add(line, column int, err error) {
 	var one *problem
 	var several problems
@@ -101,7 +101,7 @@ func placeOf(data []byte, offset int) (line, column int) {
 	return 1 + bytes.Count(before, []byte("\n")), len(before) - bytes.LastIndexByte(before, '\n')
 }
 
-// within moves the place of a problem to the end of the file if it is behind that, where something is missing.
+// within moves a problem beyond the end of the file, where something is missing, to its end.
 func (p *problem) within(data []byte) *problem {
 	line, column := placeOf(data, len(data))
 	if p.line > line || p.line == line && p.column > column {

@@ -16,7 +16,7 @@ type told struct {
 	others map[string]bool
 }
 
-// reportDirectory logs the error of the directory when it comes up or somebody waits for it, and when it is over.
+// reportDirectory logs the error of the directory when it appears or a reload was requested, and when it is over.
 func (s *Source) reportDirectory(err error, asked bool) {
 	before := s.told.directory
 	s.told.directory = ""
@@ -28,17 +28,17 @@ func (s *Source) reportDirectory(err error, asked bool) {
 	}
 	s.told.directory = err.Error()
 	if asked || s.told.directory != before {
-		s.log.Error("config directory cannot be read: what was declared stays", "error", err, "services", len(s.declared))
+		s.log.Error("config directory cannot be read: keeping its last definitions", "error", err, "services", len(s.declared))
 	}
 }
 
-// reportListing warns once of each file that somebody may wait for in vain, and logs that there are too many files.
+// reportListing warns once of each file whose author may wait in vain, and logs that the directory has too many files.
 func (s *Source) reportListing(others []string, tooMany error) {
 	now := make(map[string]bool, len(others))
 	for _, name := range others {
 		now[name] = true
 		if !s.told.others[name] && len(s.told.others) < maxFiles {
-			s.log.Warn("file is not read: its name has not the ending of a definition file", "file", name, "read", endings())
+			s.log.Warn("file is not read: its name lacks the ending of a definition file", "file", name, "read", endings())
 		}
 	}
 	s.told.others = now
@@ -64,7 +64,7 @@ func (s *Source) reportWarnings(f *file) {
 	s.log.Warn("fields have no effect in koine", "file", f.name, "fields", shorten(fields))
 }
 
-// reportFiles logs the errors of files when they come up, and which files are in order again. It returns all errors.
+// reportFiles logs the errors of files when they appear, and the files that are in order again. It returns all errors.
 func (s *Source) reportFiles() (errs []error) {
 	bad := 0
 	for _, f := range s.sorted() {
@@ -101,7 +101,7 @@ func (p *problem) at(path string) error {
 	return catalog.Errorf(catalog.KindInvalid, "%s: %s", where, p.reason).WithHint("%s", p.hint)
 }
 
-// reportLoad logs what a load has read and what has changed by it.
+// reportLoad logs what a load has read and what has changed.
 func (s *Source) reportLoad(c changes, errs int) {
 	attrs := []any{"files", len(s.files), "services", len(s.declared)}
 	for _, kind := range []struct {
@@ -128,12 +128,12 @@ func shorten(list []string) string {
 	return fmt.Sprintf("%s and %d more", strings.Join(list[:most], ", "), len(list)-most)
 }
 
-// changes are the IDs of what a load has added, changed and removed: instances, and "check ID" for checks of the node.
+// changes are the IDs that a load has added, changed and removed: of instances, and "check ID" for checks of the node.
 type changes struct{ added, changed, removed []string }
 
 func (c *changes) none() bool { return len(c.added)+len(c.changed)+len(c.removed) == 0 }
 
-// difference compares what was declared before with what is now. All lists are sorted by ID.
+// difference compares the former declarations with the present ones. All lists are sorted by ID.
 func difference(services, servicesNow []catalog.Registration, checks, checksNow []catalog.Check) (c changes) {
 	compare(&c, services, servicesNow, func(r catalog.Registration) string { return r.Instance.ID }, sameRegistration)
 	compare(&c, checks, checksNow, func(c catalog.Check) string { return "check " + c.ID },

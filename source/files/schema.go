@@ -20,10 +20,11 @@ type setter func(value *node) error
 // CamelCase as well, in any letter case.
 type schema map[string]setter
 
-// fold makes the spellings of a field's name alike: "TTL", "ServiceID" and "service_id".
+// fold maps the spellings of a field's name to one: "TTL", "ServiceID" and "service_id".
 func fold(name string) string { return strings.ToLower(strings.ReplaceAll(name, "_", "")) }
 
-// read hands the fields of a mapping to their setters, all of them even if some are refused. What is the noun in errors.
+// read passes the fields of a mapping to their setters, all of them even if some are refused. What is the noun in
+// errors.
 func (s schema) read(what string, n *node) error {
 	if n.kind != object {
 		return n.errorf("%s must be a mapping, not %s", what, n.kind)
@@ -40,7 +41,7 @@ func (s schema) read(what string, n *node) error {
 		key := fold(f.name)
 		set, ok := setters[key]
 		switch {
-		case !ok && unknown == maxProblems: // looking for what was meant takes time
+		case !ok && unknown == maxProblems: // looking for the intended name takes time
 		case !ok:
 			unknown++
 			found = append(found, s.unknown(f, what))
@@ -54,7 +55,7 @@ func (s schema) read(what string, n *node) error {
 	return found.err()
 }
 
-// put hands the field's value to a setter. An error without a place gets the value's, and the field's name.
+// put passes the field's value to a setter. An error without a place gets the value's, and the field's name.
 func (f *field) put(set setter) error {
 	err := set(f.value)
 	var one *problem
@@ -81,7 +82,7 @@ func (s schema) unknown(f *field, what string) *problem {
 
 // The setters of plain values. Null leaves the value out.
 
-// setText takes any scalar as it was written: YAML takes 1.10 for a number, which its author may have meant as text.
+// setText takes any scalar as written: YAML takes 1.10 for a number, which its author may have meant as text.
 func setText(to *string) setter {
 	return func(v *node) error {
 		if v.kind == null {

@@ -13,11 +13,12 @@ import (
 // sourceName is the source of the instances that files declare.
 const sourceName = "file"
 
-// declaredService is an instance with its checks as a file has it.
+// declaredService is an instance with its checks as a file declares it.
 type declaredService struct {
 	catalog.Registration
 	line, column int
-	// bad says that it is in error: it does not come into force, but its ID is not free for the others of its file.
+	// bad reports that it is in error: it does not come into force, but its ID is not free for other services of its
+	// file.
 	bad bool
 }
 
@@ -25,7 +26,7 @@ func (s *declaredService) errorf(format string, args ...any) *problem {
 	return problemAt(s.line, s.column, format, args...)
 }
 
-// serviceReader gathers what becomes an instance once all of its fields are read.
+// serviceReader collects the parts of an instance until all of its fields are read.
 type serviceReader struct {
 	*decoder
 	instance  catalog.Instance
@@ -75,7 +76,7 @@ func (r *serviceReader) schema() schema {
 	return s
 }
 
-// settle puts together what several fields say.
+// settle combines the values of several fields.
 func (r *serviceReader) settle() error {
 	isPort := func(p catalog.Port) bool { return int(p.Number) == r.port }
 	if r.port > 0 && !slices.ContainsFunc(r.instance.Ports, isPort) {
@@ -120,7 +121,7 @@ func (r *serviceReader) setMeta() setter {
 	})
 }
 
-// setWeights takes Consul's weights. Its warning weight has no counterpart and is kept with the rest.
+// setWeights takes Consul's weights. Its warning weight has no counterpart and is kept with the other extras.
 func (r *serviceReader) setWeights(v *node) error {
 	if v.kind == null {
 		return nil
@@ -141,7 +142,7 @@ func (r *serviceReader) setLocality(v *node) error {
 	return schema{"zone": setText(&at.Zone), "region": setText(&at.Region)}.read("locality", v)
 }
 
-// setPorts takes a list of ports, each a mapping or just a number.
+// setPorts takes a list of ports, each a mapping or a plain number.
 func (r *serviceReader) setPorts(v *node) error {
 	return eachMapping(v, func(item *node) error {
 		port, first, err := readPort(item)
@@ -195,7 +196,7 @@ func (r *serviceReader) setAddresses(v *node) error {
 	})
 }
 
-// readAddress reads an address: a mapping with its network, or just an IP or a host name.
+// readAddress reads an address: a mapping with its network, or a plain IP or host name.
 func readAddress(n *node) (catalog.Address, error) {
 	var host, network string
 	if n.kind == object {
@@ -229,7 +230,7 @@ func (r *serviceReader) setCheck(v *node) error {
 		return err
 	}
 	if c.service != "" {
-		return v.errorf("service_id is for checks that stand outside of a service")
+		return v.errorf("service_id is for checks outside of a service")
 	}
 	r.checks = append(r.checks, c)
 	return nil
@@ -237,7 +238,7 @@ func (r *serviceReader) setCheck(v *node) error {
 
 func (r *serviceReader) setChecks(v *node) error { return eachMapping(v, r.setCheck) }
 
-// each hands the items of a list to a setter, all of them even if some are refused.
+// each passes the items of a list to a setter, all of them even if some are refused.
 func each(v *node, set setter) error {
 	if v.kind == null {
 		return nil
@@ -256,8 +257,8 @@ func each(v *node, set setter) error {
 	return found.err()
 }
 
-// eachMapping hands one mapping, or each of a list of them, to a setter. In HCL a list of one is written as a block, and
-// Consul takes one for the other in JSON, too.
+// eachMapping passes one mapping, or each of a list of them, to a setter. In HCL a list of one is written as a block,
+// and Consul takes one for the other in JSON, too.
 func eachMapping(v *node, set setter) error {
 	if v.kind == object {
 		return set(v)

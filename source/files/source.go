@@ -15,7 +15,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Sink takes what the files declare: always the whole of it. It must not change what it is given.
+// Sink takes the declarations of the files: always all of them. It must not change its arguments.
 type Sink interface {
 	Declare(source string, registrations []catalog.Registration)
 }
@@ -26,7 +26,7 @@ type NodeCheckSink interface {
 	DeclareNodeChecks(source string, checks []catalog.Check)
 }
 
-// Config says where the files are and where their services go. Dir, Node and Sink must be set.
+// Config is where the files are and where their services go. Dir, Node and Sink must be set.
 type Config struct {
 	// Dir is the directory of the definition files.
 	Dir string
@@ -35,8 +35,8 @@ type Config struct {
 	Sink Sink
 	// EnableScripts accepts checks that run scripts; without it they are errors.
 	EnableScripts bool
-	// Logger receives each load that changed something, each error when it comes up, and each file's return to order; nil
-	// discards them.
+	// Logger receives each load that changed something, each error when it appears, and each file's return to order;
+	// nil discards them.
 	Logger *slog.Logger
 	// Metrics is where the source's metrics are registered; nil means nowhere.
 	Metrics prometheus.Registerer
@@ -48,10 +48,10 @@ type Source struct {
 	log     *slog.Logger
 	metrics *metrics
 	times
-	// reload holds at most one request for a load whose outcome is logged in any case.
+	// reload holds at most one request for a load whose outcome is always logged.
 	reload chan struct{}
 
-	// mu guards what follows, and keeps one load from overtaking another.
+	// mu guards the fields below, and keeps one load from overtaking another.
 	mu    sync.Mutex
 	loads int // so far
 	files map[string]*file
@@ -63,13 +63,14 @@ type Source struct {
 	nodeChecks []catalog.Check
 	loaded     bool
 	told       told
-	// next is when the directory must be read although nothing in it changes; zero if that is not before the next rescan.
+	// next is when the directory must be read although nothing in it changes; zero if that is not before the next
+	// rescan.
 	next time.Time
 }
 
 // times are the source's delays.
 type times struct {
-	// settle is how long the directory must be quiet before it is read, patience for how long at most that is waited for.
+	// settle is how long the directory must be quiet before it is read, patience bounds the wait for that.
 	settle, patience time.Duration
 	// absence is how long a file must be missing before its services are taken out.
 	absence time.Duration
@@ -84,7 +85,7 @@ func usualTimes() times {
 	}
 }
 
-// New returns a Source that has read nothing yet.
+// New returns a Source that has not read anything yet.
 func New(cfg Config) (*Source, error) {
 	if cfg.Dir == "" || cfg.Node == "" || cfg.Sink == nil {
 		return nil, catalog.Errorf(catalog.KindInternal, "definition files: no directory, node or sink")
@@ -105,7 +106,7 @@ func New(cfg Config) (*Source, error) {
 func (s *Source) Reload() {
 	select {
 	case s.reload <- struct{}{}:
-	default: // one is due already
+	default: // one is pending already
 	}
 }
 
@@ -114,7 +115,7 @@ func (s *Source) Reload() {
 // read, everything stays as it is.
 func (s *Source) Load() error { return s.load(false) }
 
-// load is Load. Asked says that somebody waits for its outcome in the log.
+// load is Load. Asked reports that its outcome must be logged.
 func (s *Source) load(asked bool) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -144,7 +145,7 @@ func (s *Source) load(asked bool) error {
 	return errors.Join(errs...)
 }
 
-// look lists the directory. One that is on another file system than before and empty was unmounted: that is an error.
+// look lists the directory. If it is empty and on another file system than before, it was unmounted: that is an error.
 func (s *Source) look() (listing, error) {
 	l, err := listDirectory(s.cfg.Dir)
 	if err != nil {
@@ -159,8 +160,8 @@ func (s *Source) look() (listing, error) {
 	return l, nil
 }
 
-// limit returns the names of the files to read, and an error if there are too many. A file that is in force stays so when
-// others push it over the edge.
+// limit returns the names of the files to read, and an error if there are too many. A file in force stays in force even
+// if others exceed the limit.
 func (s *Source) limit(names []string) ([]string, error) {
 	if len(names) <= maxFiles {
 		return names, nil
@@ -174,8 +175,8 @@ func tooManyFiles(dir string, n int) *catalog.Error {
 	return catalog.Errorf(catalog.KindInvalid, "%s has %d definition files: the first %d are read", dir, n, maxFiles)
 }
 
-// readAll brings the files up to date, and forgets those that have been missing for long enough. It reports whether
-// anything has changed.
+// readAll updates the files, and forgets those that have been missing for long enough. It reports whether anything has
+// changed.
 func (s *Source) readAll(names []string) (news bool) {
 	_, nodeChecks := s.cfg.Sink.(NodeCheckSink)
 	found := make(map[string]bool, len(names))
@@ -200,7 +201,7 @@ func (s *Source) readAll(names []string) (news bool) {
 	return s.miss(found) || news
 }
 
-// miss notes which files are missing, and forgets those that have been so for long enough or declare nothing.
+// miss records which files are missing, and forgets those that have been missing for long enough or declare nothing.
 func (s *Source) miss(found map[string]bool) (news bool) {
 	now := time.Now()
 	s.next = time.Time{}
@@ -223,7 +224,7 @@ func (s *Source) miss(found map[string]bool) (news bool) {
 	return news
 }
 
-// apply merges the files and tells the sink if anything has changed.
+// apply merges the files and passes the result to the sink if anything has changed.
 func (s *Source) apply() changes {
 	files := s.sorted()
 	m := merge(files, s.holders)

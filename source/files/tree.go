@@ -32,11 +32,11 @@ func (k kind) String() string {
 type node struct {
 	line, column int
 	kind         kind
-	// text is a scalar as it was written, without quotes.
+	// text is a scalar as written, without quotes.
 	text   string
 	items  []*node
 	fields []field
-	// blocks says that items are the bodies of HCL's blocks of one name, and not the items of a list.
+	// blocks reports that items are the bodies of HCL's blocks of one name, and not the items of a list.
 	blocks bool
 }
 
@@ -45,7 +45,7 @@ type field struct {
 	line, column int
 	name         string
 	value        *node
-	// label says that the name is the second one of HCL's block, as in service "web" { … }.
+	// label reports that the name is the second one of HCL's block, as in service "web" { … }.
 	label bool
 }
 
@@ -60,7 +60,7 @@ func (f *field) errorf(format string, args ...any) *problem {
 // scalar reports whether the node is a single value other than null.
 func (n *node) scalar() bool { return n.kind == text || n.kind == number || n.kind == boolean }
 
-// unset reports whether the value is what a field has that is left out.
+// unset reports whether the value equals that of a field that is left out.
 func (n *node) unset() bool {
 	return n.kind == null || n.kind == text && n.text == "" || n.kind == boolean && n.text == "false"
 }
@@ -93,7 +93,7 @@ func (n *node) encode(b *bytes.Buffer) {
 		}
 		b.WriteByte('}')
 	default:
-		// YAML has numbers that JSON has not, .inf and 0x1f among them: they stay text.
+		// YAML has numbers that JSON lacks, such as .inf and 0x1f: they stay text.
 		if n.kind != text && json.Valid([]byte(n.text)) {
 			b.WriteString(n.text)
 			return
@@ -116,7 +116,7 @@ func quote(b *bytes.Buffer, s string) {
 // counter counts the values of a file.
 type counter int
 
-// count returns an error if the value is one too many.
+// count returns an error if the value exceeds the limit.
 func (c *counter) count(n *node) error {
 	if *c++; *c > maxValues {
 		return n.errorf("holds more than %d values", maxValues)

@@ -8,8 +8,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// unit is what comes into force whole or not at all: a service with its own checks, or a check at the top of a file. One
-// of the two is set.
+// unit is what comes into force as a whole or not at all: a service with its own checks, or a check at the top of a
+// file. One of the two is set.
 type unit struct {
 	service *declaredService
 	check   *declaredCheck
@@ -36,7 +36,7 @@ func (c *content) units() []unit {
 // attached reports whether the unit is a check of a service that another unit declares.
 func (u unit) attached() bool { return u.check != nil && u.check.service != "" }
 
-// keys returns the IDs of the unit. The first says whether it is the same as a unit of before.
+// keys returns the IDs of the unit. The first identifies the unit across loads.
 func (u unit) keys() []key {
 	if u.check != nil {
 		return []key{{true, u.check.ID}}
@@ -62,8 +62,8 @@ func (u unit) errorf(format string, args ...any) *problem {
 	return u.service.errorf(format, args...)
 }
 
-// registrations returns the services of the units with their checks, sorted by ID. Checks from the top of a file stand
-// behind the service's own, sorted by ID, too: the order in which files came into force must not show.
+// registrations returns the services of the units with their checks, sorted by ID. Checks from the top of a file follow
+// the service's own, sorted by ID, too: the result must not depend on the order in which files came into force.
 func registrations(units []unit) []catalog.Registration {
 	list := []catalog.Registration{}
 	attached := make(map[string][]catalog.Check)

@@ -9,15 +9,15 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// ValidateConfig says what is accepted.
+// ValidateConfig is the set of accepted features.
 type ValidateConfig struct {
 	// EnableScripts accepts checks that run scripts.
 	EnableScripts bool
 }
 
-// Report is what is in definition files.
+// Report is the result of validating definition files.
 type Report struct {
-	// Files is how many were read, Services and NodeChecks how much of what they declare would come into force.
+	// Files is how many were read, Services and NodeChecks how many of their services and checks would come into force.
 	Files      int `json:"files"`
 	Services   int `json:"services"`
 	NodeChecks int `json:"node_checks"`
@@ -29,16 +29,17 @@ type Report struct {
 // Finding is an error or a warning in a file.
 type Finding struct {
 	File string `json:"file"`
-	// Line and Column count from 1; 0 means that the place is not known.
+	// Line and Column count from 1; 0 means that the place is unknown.
 	Line   int `json:"line,omitempty"`
 	Column int `json:"column,omitempty"`
-	// Message says what is wrong, Hint what to do; Hint may be empty.
+	// Message names the fault, Hint the way out; Hint may be empty.
 	Message string `json:"message"`
 	Hint    string `json:"hint,omitempty"`
 }
 
-// Validate reads definition files and the definition files of directories as a Source does at its start, all of them as if
-// they stood in one directory. Its error is that of a path that cannot be read at all, of KindNotFound if there is none.
+// Validate reads definition files and the definition files of directories as a Source does at its start, as if all of
+// them were in one directory. It returns an error for a path that cannot be read at all, of KindNotFound if the path
+// does not exist.
 func Validate(cfg ValidateConfig, paths ...string) (*Report, error) {
 	r := &Report{Errors: []Finding{}, Warnings: []Finding{}}
 	list, err := r.gather(paths)
@@ -60,7 +61,7 @@ func Validate(cfg ValidateConfig, paths ...string) (*Report, error) {
 	return r, nil
 }
 
-// gather returns the files that paths name, each once.
+// gather returns the files that the paths name, each once.
 func (r *Report) gather(paths []string) (list []*file, err error) {
 	seen := make(map[string]bool)
 	add := func(path string) {
@@ -79,7 +80,7 @@ func (r *Report) gather(paths []string) (list []*file, err error) {
 		case !info.IsDir():
 			add(path)
 			if isDropping(filepath.Base(path)) {
-				r.Warnings = append(r.Warnings, Finding{File: path, Message: "is hidden or an editor's, and not read from a directory"})
+				r.Warnings = append(r.Warnings, Finding{File: path, Message: "is hidden or an editor's file, and not read from a directory"})
 			}
 			continue
 		}
@@ -113,7 +114,7 @@ func (r *Report) readDirectory(dir string) ([]string, error) {
 	return l.names, nil
 }
 
-// add adds what there is to say of a file.
+// add adds the findings of a file.
 func (r *Report) add(f *file) {
 	for _, p := range f.problems() {
 		r.Errors = append(r.Errors, Finding{f.path, p.line, p.column, p.reason, p.hint})

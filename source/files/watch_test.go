@@ -284,7 +284,7 @@ func TestDirectoryThatVanishes(t *testing.T) {
 		f.unwatchable.Store(true)
 		f.after(time.Hour, "-")
 		log := f.log.take()
-		for _, once := range []string{"cannot be read: what was declared stays", "cannot be watched", "every=30s"} {
+		for _, once := range []string{"cannot be read: keeping its last definitions", "cannot be watched", "every=30s"} {
 			if strings.Count(log, once) != 1 {
 				t.Errorf("%q is not once in the log:\n%s", once, log)
 			}

@@ -51,7 +51,7 @@ func yamlProblem(data []byte, err error) *problem {
 	return p.within(data)
 }
 
-// yamlWords returns the words for a message of the library's, and the way out.
+// yamlWords returns the words for a message of the library, and the way out.
 func yamlWords(message string) (reason, hint string) {
 	for _, w := range []struct{ part, reason, hint string }{
 		{"node content", "a value is missing", ""},
@@ -79,7 +79,7 @@ func yamlWords(message string) (reason, hint string) {
 	return "is not YAML: " + message, ""
 }
 
-// yamlReader makes nodes of the library's.
+// yamlReader converts the library's nodes to ours.
 type yamlReader struct{ values counter }
 
 // node converts a node and all below it. Aliases are refused: they could name one large part many times over.
