@@ -18,7 +18,7 @@ func TestNews(t *testing.T) {
 	if n != (news{}) {
 		t.Errorf("nothing and nothing is %v", n)
 	}
-	n.add(time.Time{}, at(10)) // a source that does not know when
+	n.add(time.Time{}, at(10)) // a source without a time
 	n.add(at(5), at(11))       // an older event, declared later
 	n.add(at(99), at(12))      // a clock that is ahead
 	if want := (news{since: at(5), declared: at(10)}); n != want {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// BenchmarkLookup compares a lookup with a server that answers the same bytes without any thought.
+// BenchmarkLookup compares a lookup with a server that answers the same bytes without any work.
 func BenchmarkLookup(b *testing.B) {
 	f, s := newOffline(b)
 	body := s.bodyOf(f.view.Service("web"), catalog.AllNetworks).healthy.bytes

@@ -102,7 +102,7 @@ func TestEventsAreFollowed(t *testing.T) {
 			!strings.HasPrefix(blocks[1], "id: 12\ndata: {\"revision\":12,\"time\":") {
 			t.Errorf("an event source is told %q", got)
 		}
-		f.apply(checkChange(check("x", "", catalog.Passing))) // a node looks otherwise, and nothing has happened
+		f.apply(checkChange(check("x", "", catalog.Passing))) // a node looks different, and nothing has happened
 		f.apply(remove("d"))
 		if got := logged(t, web.take()); got != "" {
 			t.Errorf("told of others: %s", got)
@@ -114,7 +114,7 @@ func TestEventsAreFollowed(t *testing.T) {
 	})
 }
 
-// What a slow reader misses is counted.
+// Events that a slow reader misses are counted.
 func TestEventsOfASlowReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f, s := newOffline(t)
@@ -127,7 +127,7 @@ func TestEventsOfASlowReader(t *testing.T) {
 		}
 		close(r.gate)
 		lines := strings.SplitAfter(r.take(), "\n")
-		told := len(lines) - 3 // beside the sign of life, the gap, and what follows the last line's end
+		told := len(lines) - 3 // besides the sign of life, the gap, and the rest of the last line
 		if got, want := logged(t, lines[1]), fmt.Sprintf("%d gap %d", 10+changes-told, changes-told); got != want || told < 4096 {
 			t.Errorf("after %d changes, %d told, the first is %s; want %s", changes, told, got, want)
 		}
@@ -149,7 +149,7 @@ func TestEventsThroughClient(t *testing.T) {
 		if err != nil {
 			got = append(got, catalog.KindOf(err).String())
 			b.apply(instanceChange(instance("web", "y")))
-			continue // the connection was cut: the log goes on where it was
+			continue // the connection was cut: the log continues where it was
 		}
 		got = append(got, fmt.Sprintf("%d %s", e.Revision, e.Type))
 		switch len(got) {
@@ -167,7 +167,7 @@ func TestEventsThroughClient(t *testing.T) {
 	}
 }
 
-// historian remembers what it was asked.
+// historian records its questions.
 type historian struct {
 	name  string
 	since time.Duration

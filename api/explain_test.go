@@ -50,7 +50,7 @@ func TestExplainWhatIsNotRegistered(t *testing.T) {
 	}
 }
 
-// TestExplainNamesTheDomain holds that names in DNS stand below the server's own domain.
+// TestExplainNamesTheDomain holds that names in DNS are below the server's own domain.
 func TestExplainNamesTheDomain(t *testing.T) {
 	for domain, want := range map[string]string{"": "web.service.koine", "svc.corp.internal": "web.service.svc.corp.internal"} {
 		list, err := newBed(t, func(c *Config) { c.Domain = domain }).client.Explain(t.Context(), "web", "")
@@ -68,7 +68,7 @@ func put(t *testing.T, b *bed, id, body string) {
 	}
 }
 
-// TestExplainHostNames holds what is said of an instance that DNS has no address of.
+// TestExplainHostNames holds the explanation of an instance without an address in DNS.
 func TestExplainHostNames(t *testing.T) {
 	for _, test := range []struct {
 		resolves    bool

@@ -16,7 +16,7 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// store stands in for the registry: it applies what is written to the View at once, and records the calls.
+// store stands in for the registry: it applies writes to the View at once, and records the calls.
 type store struct {
 	mu    sync.Mutex
 	view  *catalog.View

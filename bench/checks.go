@@ -21,12 +21,13 @@ import (
 const (
 	checksTotal    = 10_000
 	checksInterval = 10 * time.Second
-	// checksTime is how long they are watched once each has run twice, and they have spread: three rounds of all.
+	// checksTime is how long the checks are observed after each has run twice and they have spread: three rounds of
+	// all.
 	checksTime = 3 * checksInterval
 )
 
-// measureChecks has one Koine check 10,000 instances every 10 seconds, and looks at how many runs that are, how late they
-// start and what they cost. What is checked is in this process, and costs Koine nothing.
+// measureChecks has one Koine check 10,000 instances every 10 seconds, and measures the number of runs, how late they
+// start and their cost. The targets of the checks are in this process, and cost Koine nothing.
 func measureChecks(ctx context.Context, cfg *config, t *table) error {
 	listener, err := net.Listen("tcp", "0.0.0.0:0")
 	if err != nil {
@@ -67,7 +68,7 @@ func measureChecksOf(ctx context.Context, cfg *config, t *table, kind catalog.Ch
 	return reportChecks(ctx, t, k, kind)
 }
 
-// reportChecks watches the checks for a while.
+// reportChecks observes the checks for a while.
 func reportChecks(ctx context.Context, t *table, k *koine, kind catalog.CheckType) error {
 	before, err := k.scrape(ctx)
 	if err != nil {
@@ -97,7 +98,7 @@ func reportChecks(ctx context.Context, t *table, k *koine, kind catalog.CheckTyp
 	return nil
 }
 
-// mostGoroutines looks every second, for as long as the checks are watched.
+// mostGoroutines counts every second, for as long as the checks are observed.
 func mostGoroutines(ctx context.Context, k *koine) (most float64, err error) {
 	every := time.NewTicker(time.Second)
 	defer every.Stop()
@@ -117,7 +118,7 @@ func mostGoroutines(ctx context.Context, k *koine) (most float64, err error) {
 }
 
 // checkedNode returns the i-th node, each instance with a check. The targets have many addresses, so that the ports of
-// connections that were closed are not used up.
+// closed connections do not run out.
 func checkedNode(i int, kind catalog.CheckType, port int) catalog.NodeState {
 	state := estate{services: checksTotal / 10, instances: 10}.node(i)
 	for n := range state.Registrations {
@@ -166,7 +167,7 @@ func cutLast(text, sep string) (before, after string, ok bool) {
 	return text[:i], text[i+len(sep):], true
 }
 
-// histogram is the observations of a while: how many are at most each bound.
+// histogram is the observations of an interval: how many are at most each bound.
 type histogram struct {
 	bounds []float64
 	atMost map[float64]float64
@@ -194,7 +195,7 @@ func lateness(before, after map[string]float64) histogram {
 	return h
 }
 
-// quantile returns the bound that a share of the observations is below.
+// quantile returns the bound below which a share of the observations is.
 func (h *histogram) quantile(share float64) string {
 	for _, bound := range h.bounds {
 		if h.atMost[bound] >= share*h.count {

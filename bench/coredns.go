@@ -17,7 +17,7 @@ import (
 // corednsVersion is the release that is built and measured.
 const corednsVersion = "v1.15.0"
 
-// corednsMain has only the plugins that are measured: with all of them the build takes many times longer.
+// corednsMain has only the measured plugins: with all of them the build takes many times longer.
 const corednsMain = `package main
 
 import (
@@ -31,7 +31,7 @@ import (
 func main() { coremain.Run() }
 `
 
-// buildCoreDNS builds CoreDNS in a module of its own, at low priority, unless it is there already.
+// buildCoreDNS builds CoreDNS in a module of its own, at low priority, unless it exists already.
 func buildCoreDNS(ctx context.Context, cfg *config) (program string, err error) {
 	program, err = filepath.Abs(filepath.Join(cfg.peers, "coredns-"+corednsVersion))
 	if err != nil {
@@ -63,7 +63,7 @@ func buildCoreDNS(ctx context.Context, cfg *config) (program string, err error) 
 	return program, nil
 }
 
-// coredns is CoreDNS with the etcd that it answers from.
+// coredns is CoreDNS with the etcd that it reads.
 type coredns struct {
 	*process
 	etcd *process
@@ -75,7 +75,7 @@ func (c *coredns) stop() {
 	c.etcd.stop()
 }
 
-// startCoreDNS starts CoreDNS over an etcd that holds an estate in SkyDNS's layout, below the domain that Koine has.
+// startCoreDNS starts CoreDNS over an etcd that holds an estate in SkyDNS's layout, below Koine's domain.
 func startCoreDNS(ctx context.Context, cfg *config, e estate) (*coredns, error) {
 	program, err := buildCoreDNS(ctx, cfg)
 	if err != nil {
@@ -139,7 +139,7 @@ func ask(ctx context.Context, addr netip.AddrPort, service string, qtype uint16)
 	return reply, err
 }
 
-// askRaw asks a name server for a service and returns the reply as it came.
+// askRaw asks a name server for a service and returns the unchanged reply.
 func askRaw(addr netip.AddrPort, service string, qtype uint16) ([]byte, error) {
 	query, err := new(dns.Msg).SetQuestion(service+".service.koine.", qtype).Pack()
 	if err != nil {

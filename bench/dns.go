@@ -67,7 +67,8 @@ func measureType(ctx context.Context, cfg *config, t *table, k *koine, peer *cor
 	return nil
 }
 
-// startResponder starts the minimal responder with Koine's own answer as its constant one, so that both write as much.
+// startResponder starts the minimal responder with Koine's own answer as its constant one, so that both write the same
+// amount.
 func startResponder(ctx context.Context, cfg *config, k *koine, qtype uint16) (*process, netip.AddrPort, error) {
 	addr, err := freePort()
 	if err != nil {
@@ -91,7 +92,7 @@ func startResponder(ctx context.Context, cfg *config, k *koine, qtype uint16) (*
 	})
 }
 
-// writeQueries writes what dnsperf asks for, over and over.
+// writeQueries writes the queries that dnsperf repeats.
 func writeQueries(cfg *config, e estate, qtype uint16) (file string, err error) {
 	var text bytes.Buffer
 	for i := range e.services {
@@ -107,7 +108,7 @@ var (
 	dnsTime      = regexp.MustCompile(`Run time \(s\):\s+([\d.]+)`)
 )
 
-// dnsperf returns a load of as many queries as a name server answers, from 20 sockets with 200 queries under way.
+// dnsperf returns a load of as many queries as a name server answers, from 20 sockets with 200 queries in flight.
 func dnsperf(cfg *config, addr netip.AddrPort, queries string) func(context.Context) (int, time.Duration, error) {
 	return func(ctx context.Context) (int, time.Duration, error) {
 		cmd := exec.CommandContext(ctx, "dnsperf", "-s", addr.Addr().String(), "-p", strconv.Itoa(int(addr.Port())),
@@ -132,7 +133,7 @@ func dnsperf(cfg *config, addr netip.AddrPort, queries string) func(context.Cont
 	}
 }
 
-// figure finds a number in what a tool has written.
+// figure finds a number in a tool's output.
 func figure(pattern *regexp.Regexp, out []byte) (float64, error) {
 	found := pattern.FindSubmatch(out)
 	if found == nil {

@@ -18,7 +18,7 @@ type koine struct {
 	dir       string
 	http, dns netip.AddrPort
 	client    *client.Client
-	// started is when the process was launched, took how long it was until it answered.
+	// started is when the process was launched, took how long it needed to answer.
 	started time.Time
 	took    time.Duration
 }
@@ -32,7 +32,7 @@ func startKoine(ctx context.Context, cfg *config) (*koine, error) {
 	return openKoine(ctx, cfg, dir)
 }
 
-// openKoine starts Koine on a data directory that may hold something.
+// openKoine starts Koine on a data directory that may hold data.
 func openKoine(ctx context.Context, cfg *config, dir string) (*koine, error) {
 	k := &koine{dir: dir}
 	var err error
@@ -62,7 +62,7 @@ func openKoine(ctx context.Context, cfg *config, dir string) (*koine, error) {
 	return k, err
 }
 
-// estate is services to load: each with the same number of instances, no two of a service next to each other.
+// estate is services to load: each with the same number of instances, with the instances of one service spread apart.
 type estate struct{ services, instances int }
 
 func (e estate) total() int { return e.services * e.instances }

@@ -3,11 +3,13 @@
 //	go run ./bench [-run REGEXP] [-rounds N] [-time D] [-million] [-profile DIR] [-before BINARY]
 //
 // It starts bin/koine and each peer as a process of its own, on loopback, and measures them in alternation, so that
-// whatever else the machine does falls on all of them. A figure is the median of the rounds, a ratio the median of the
-// rounds' ratios.
+// other
+// load on the machine affects all of them. A figure is the median of the rounds, a ratio the median of the rounds'
+// ratios.
 //
 // The peers: a UDP responder and an HTTP server that write a constant answer, captured from Koine before (both in this
-// package); etcd, the version that Koine embeds, alone in a process; CoreDNS with its etcd and cache plugins, built from
+// package); etcd, the version that Koine embeds, alone in a process; CoreDNS with its etcd and cache plugins, built
+// from
 // Go modules into bin/peers when first needed. The load comes from dnsperf and wrk.
 package main
 
@@ -22,7 +24,7 @@ import (
 	"time"
 )
 
-// config is what the flags say.
+// config is the values of the flags.
 type config struct {
 	koine   string
 	before  string
@@ -35,7 +37,7 @@ type config struct {
 	scratch string
 }
 
-// seconds is how long one measurement lasts, as dnsperf takes it.
+// seconds is how long one measurement lasts, in dnsperf's form.
 func (c *config) seconds() string { return fmt.Sprint(int(max(c.time, time.Second).Seconds())) }
 
 func main() {
@@ -111,7 +113,7 @@ var suites = []struct {
 
 func names() string { return "dns, http, register, sync, watch, size, checks" }
 
-// measure runs the suites that are wanted.
+// measure runs the selected suites.
 func (t *table) measure(ctx context.Context, cfg *config) error {
 	for _, suite := range suites {
 		if !cfg.only.MatchString(suite.name) {

@@ -16,8 +16,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// serveConstantDNS is the least that a name server in Go can be: as many goroutines as cores read a packet, and write
-// the answer in a file with the query's ID. Arguments: the address and the file.
+// serveConstantDNS is the smallest possible name server in Go: as many goroutines as cores read a packet, and write the
+// answer from a file with the query's ID. Arguments: the address and the file.
 func serveConstantDNS(ctx context.Context, args []string) error {
 	addr, err := netip.ParseAddrPort(args[0])
 	if err != nil {
@@ -53,7 +53,7 @@ func respond(conn *net.UDPConn, answer []byte) error {
 	}
 }
 
-// closed drops the error of a listener that was closed because it was time.
+// closed drops the error of a listener that was closed on purpose.
 func closed(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return nil
@@ -79,8 +79,8 @@ func serveConstantHTTP(ctx context.Context, args []string) error {
 	return nil
 }
 
-// serveEtcd is etcd alone, with its own defaults but for a larger quota. Arguments: the address and
-// the data directory.
+// serveEtcd is etcd alone, with its own defaults except for a larger quota. Arguments: the address and the data
+// directory.
 func serveEtcd(ctx context.Context, args []string) error {
 	cfg := embed.NewConfig()
 	cfg.Dir, cfg.LogLevel = args[1], "error"

@@ -15,14 +15,14 @@ import (
 	"time"
 )
 
-// process is a server that is measured.
+// process is a measured server.
 type process struct {
 	cmd    *exec.Cmd
 	output bytes.Buffer
 	ended  chan struct{}
 }
 
-// launch starts a program. What it says is kept for the error that it may end with.
+// launch starts a program. Its output is kept for the error with which it may end.
 func launch(program string, args ...string) (*process, error) {
 	p := &process{cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	p.cmd.Stdout, p.cmd.Stderr = &p.output, &p.output
@@ -31,7 +31,7 @@ func launch(program string, args ...string) (*process, error) {
 		return nil, fmt.Errorf("start %s: %w", program, err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // how it ended shows in what it said
+		_ = p.cmd.Wait() // its output shows how it ended
 		close(p.ended)
 	}()
 	return p, nil
@@ -57,7 +57,7 @@ func (p *process) stop() {
 	}
 }
 
-// await polls until ready says so. It gives up when the process ends, or after a minute.
+// await polls until ready returns true. It gives up when the process ends, or after a minute.
 func (p *process) await(ctx context.Context, what string, ready func() bool) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
@@ -91,8 +91,8 @@ func (p *process) cpu() time.Duration {
 	return time.Duration(user+system) * clockTick
 }
 
-// resident returns the bytes of the process that are in memory, and of those the anonymous ones: not mapped files, of
-// which the kernel may drop pages at any time.
+// resident returns the bytes of the process that are in memory, and how many of them are anonymous: not mapped files,
+// whose pages the kernel may drop at any time.
 func (p *process) resident() (all, anonymous int64) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 const (
-	writers = 64   // clients that write at a time
+	writers = 64   // concurrent clients
 	hosts   = 1000 // nodes that they register on
 )
 
@@ -88,10 +88,10 @@ end
 	return file, os.WriteFile(file, []byte(script), 0o600)
 }
 
-// drive has the writers do one operation after the other, each told a number that is its own, until time is up.
+// drive has the writers do one operation after another, each with a number of its own, until time is up.
 func drive(ctx context.Context, cfg *config, do func(ctx context.Context, writer int, n int64) error) (int, time.Duration, error) {
 	var count atomic.Int64
-	base := time.Now().UnixNano() // what an earlier round wrote is not written again
+	base := time.Now().UnixNano() // so that no round writes an earlier round's records again
 	start := time.Now()
 	var group errgroup.Group
 	for writer := range writers {

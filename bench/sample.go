@@ -19,7 +19,7 @@ type sample struct {
 	cpu time.Duration
 }
 
-// candidate is a server in a contest, and how it is put under load: load returns the operations done and the time taken.
+// candidate is a server in a contest, and its load: load returns the operations done and the time taken.
 type candidate struct {
 	name   string
 	server *process
@@ -54,7 +54,7 @@ func contest(ctx context.Context, cfg *config, what string, candidates []candida
 	return samples, profile(ctx, cfg, what, &candidates[0])
 }
 
-// profile records one more measurement with perf, if profiles are wanted.
+// profile records one more measurement with perf, if profiles were requested.
 func profile(ctx context.Context, cfg *config, what string, c *candidate) error {
 	if cfg.profile == "" {
 		return nil
@@ -69,7 +69,7 @@ func profile(ctx context.Context, cfg *config, what string, c *candidate) error 
 		return fmt.Errorf("profile %s: %w", what, err)
 	}
 	_, err := c.measure(ctx)
-	_ = record.Wait() // a profile that is missing shows
+	_ = record.Wait() // a missing profile is noticed
 	return err
 }
 

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// measureSize loads 100,000 instances of 10,000 services, and starts Koine again on what is on disk.
+// measureSize loads 100,000 instances of 10,000 services, and starts Koine again on the data on disk.
 func measureSize(ctx context.Context, cfg *config, t *table) error {
 	if err := measureEstate(ctx, cfg, t, estate{services: 10_000, instances: 10}, 400, 3); err != nil {
 		return err
@@ -47,7 +47,8 @@ func measureEstate(ctx context.Context, cfg *config, t *table, e estate, mostMB,
 	return reportMemory(ctx, t, k, what+", after a restart", mostMB)
 }
 
-// settle is how long a process is left alone before its memory is read: the runtime gives memory back in the background.
+// settle is how long a process is left alone before its memory is read: the runtime gives memory back in the
+// background.
 const settle = 5 * time.Second
 
 func reportMemory(ctx context.Context, t *table, k *koine, what string, mostMB float64) error {

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// measureSync declares a node of 1,000 instances in one call, and the same again, which must write nothing.
+// measureSync declares a node of 1,000 instances in one call, and then the same again, which must write nothing.
 func measureSync(ctx context.Context, cfg *config, t *table) error {
 	k, err := startKoine(ctx, cfg)
 	if err != nil {

@@ -12,15 +12,15 @@ import (
 // row is one line of the table.
 type row struct {
 	what, koine, peer string
-	// ratio is Koine's rate over the peer's; 0 if that says nothing.
+	// ratio is Koine's rate over the peer's; 0 if it has no meaning.
 	ratio float64
-	// target is the least ratio wanted; 0 if there is none.
+	// target is the least acceptable ratio; 0 if there is none.
 	target float64
-	// verdict stands in place of the ratio's comparison with its target.
+	// verdict replaces the comparison of the ratio with its target.
 	verdict string
 }
 
-// table is all that was measured.
+// table is all measurements.
 type table struct{ rows []row }
 
 func (t *table) add(r row) { t.rows = append(t.rows, r) }
@@ -55,7 +55,7 @@ func (r *row) judge() string {
 	}
 }
 
-// atMost judges a figure against the most that it should be.
+// atMost compares a figure with its upper target.
 func atMost(got, most float64, unit string) string {
 	if got <= most {
 		return fmt.Sprintf("≤ %g %s met", most, unit)

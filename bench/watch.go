@@ -43,7 +43,7 @@ func measureWatchers(ctx context.Context, cfg *config, t *table) error {
 	return nil
 }
 
-// delays are how long each change took to reach the last watcher.
+// delays are the times that each change took to reach the last watcher.
 type delays []time.Duration
 
 func (d delays) p50() time.Duration { return slices.Sorted(slices.Values(d))[len(d)/2] }
@@ -52,7 +52,7 @@ func (d delays) text() string {
 	return fmt.Sprintf("p50 %s, max %s", millis(d.p50()), millis(slices.Max(d)))
 }
 
-// audience is watchers that tell when they have seen a change.
+// audience is watchers that report when they have seen a change.
 type audience struct {
 	size int
 	seen chan int
@@ -84,7 +84,7 @@ func (a *audience) await(ctx context.Context, change int) error {
 	return nil
 }
 
-// time makes the changes one after the other, each when all have seen the one before.
+// time makes the changes one after another, each when all watchers have seen the one before.
 func (a *audience) time(ctx context.Context, write func(change int) error) (delays, error) {
 	var list delays
 	for change := 1; change <= changes; change++ {
@@ -119,7 +119,7 @@ func koineWatchers(ctx context.Context, cfg *config, size int) (delays, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	a := newAudience(size)
 	var watchers errgroup.Group
-	defer func() { _ = watchers.Wait() }() // what ended a watcher has been told
+	defer func() { _ = watchers.Wait() }() // the watcher's end has its reason in it
 	defer cancel()
 	for range size {
 		conn, err := net.Dial("tcp", k.http.String())
@@ -176,7 +176,7 @@ func etcdWatchers(ctx context.Context, cfg *config, size int) (delays, error) {
 	a := newAudience(size)
 	ctx, cancel := context.WithCancel(ctx)
 	var watchers errgroup.Group
-	defer func() { _ = watchers.Wait() }() // what ended a watcher has been told
+	defer func() { _ = watchers.Wait() }() // the watcher's end has its reason in it
 	defer cancel()
 	for _, c := range stores {
 		events := c.Watch(ctx, "watched", clientv3.WithCreatedNotify())
@@ -195,7 +195,7 @@ func etcdWatchers(ctx context.Context, cfg *config, size int) (delays, error) {
 	})
 }
 
-// receive reads an etcd watch and reports the number of each change; that it was created counts as 0.
+// receive reads an etcd watch and reports the number of each change; its creation counts as 0.
 func (a *audience) receive(events clientv3.WatchChan) error {
 	for event := range events {
 		if err := event.Err(); err != nil {

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// TestErrorsDoNotShowThePassword has addresses with a password that no server answers, and that are none.
+// TestErrorsDoNotShowThePassword has addresses with a password: some that no server answers, and some that are invalid.
 func TestErrorsDoNotShowThePassword(t *testing.T) {
 	for _, address := range []string{
 		"https://deploy:s3cret@127.0.0.1:1", "http://deploy:s3cret@127.0.0.1:1/below", "deploy:s3cret@127.0.0.1:1",

@@ -13,7 +13,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// lateness records how long after its time each run began.
+// lateness records how late each run began.
 type lateness struct {
 	mu   sync.Mutex
 	late []time.Duration
@@ -30,9 +30,9 @@ func (l *lateness) add(d time.Duration) {
 }
 
 // BenchmarkTenThousandChecks runs 10,000 TCP checks of one agent against a listener on loopback: at an interval of 10
-// seconds 1,000 runs a second, at one of a second 10,000. An operation is one run. It reports the CPU of this process for
-// each, the listener's share included, how late a run begins (it does not add up, because slots do not move), and which
-// part of the runs that were due was left out.
+// seconds 1,000 runs a second, at one of a second 10,000. An operation is one run. It reports, for each run, the CPU of
+// this process, the listener's share included, and how late it begins (this does not add up, because slots do not
+// move), and the share of due runs that were skipped.
 //
 // Run it with -benchtime 30000x or more: the first runs come within a second, whatever the interval.
 func BenchmarkTenThousandChecks(b *testing.B) {
@@ -98,7 +98,7 @@ func manyChecks(n int, address string, interval time.Duration) (list []*catalog.
 	return list
 }
 
-// accept takes connections and closes them until the benchmark ends.
+// accept accepts connections and closes them until the benchmark ends.
 func accept(b *testing.B) string {
 	b.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

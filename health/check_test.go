@@ -82,12 +82,12 @@ type endedInTime struct {
 func (c endedInTime) SetReadDeadline(at time.Time) error {
 	if at.After(time.Now()) {
 		c.end()
-		synctest.Wait() // until what the end of the context sets off has been done
+		synctest.Wait() // until the effects of the context's end have taken place
 	}
 	return c.Conn.SetReadDeadline(at)
 }
 
-// TestUDPEndsWithItsContext holds that a run that is to end does, whatever deadline it is about to set.
+// TestUDPEndsWithItsContext holds that a run whose context has ended ends, whatever deadline it is about to set.
 func TestUDPEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
@@ -153,7 +153,7 @@ func TestGRPCWithTLS(t *testing.T) {
 	expect(t, probe(t, def), catalog.Passing, "SERVING")
 }
 
-// closedAddress returns an address at which nobody listens.
+// closedAddress returns an address without a listener.
 func closedAddress(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -164,7 +164,7 @@ func closedAddress(t *testing.T) string {
 	return listener.Addr().String()
 }
 
-// silentServer returns the address of a server that says nothing.
+// silentServer returns the address of a server that sends nothing.
 func silentServer(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -178,7 +178,7 @@ func silentServer(t *testing.T) string {
 func TestH2Ping(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
 	server.EnableHTTP2 = true
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the failed handshake
 	server.StartTLS()
 	defer server.Close()
 	def := catalog.Definition{Type: catalog.CheckH2Ping, H2Ping: server.Listener.Addr().String()}
@@ -213,13 +213,13 @@ func TestH2PingPlain(t *testing.T) {
 	expect(t, within(t, 50*time.Millisecond, def), catalog.Critical, "timed out after 50ms")
 }
 
-// duplex is a connection whose other side said everything beforehand.
+// duplex is a connection whose other side has sent everything beforehand.
 type duplex struct {
 	io.Reader
 	io.Writer
 }
 
-// frames returns what a server says.
+// frames returns the bytes that a server sends.
 func frames(t testing.TB, write func(*http2.Framer)) []byte {
 	t.Helper()
 	var said bytes.Buffer
@@ -258,14 +258,14 @@ func TestPingRefusals(t *testing.T) {
 	}
 }
 
-// FuzzPing hands the bytes of a server to the reader of frames.
+// FuzzPing gives the bytes of a server to the reader of frames.
 func FuzzPing(f *testing.F) {
 	f.Add(frames(f, func(f *http2.Framer) { _ = f.WriteSettings(); _ = f.WritePing(true, [8]byte{}) }))
 	f.Add(frames(f, func(f *http2.Framer) { _ = f.WriteGoAway(0, http2.ErrCodeNo, nil); _ = f.WritePing(false, [8]byte{}) }))
 	f.Add([]byte("HTTP/1.1 400 Bad Request\r\n\r\n"))
 	f.Fuzz(func(t *testing.T, said []byte) {
 		if err := ping(duplex{bytes.NewReader(said), io.Discard}); err == nil {
-			t.Error("bytes that were there before the PING answer it") // its 8 bytes are by chance
+			t.Error("bytes that were there before the PING answer it") // its 8 bytes are random
 		}
 	})
 }

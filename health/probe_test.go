@@ -101,7 +101,7 @@ func TestHTTPS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		_, _ = io.WriteString(w, "name "+r.TLS.ServerName)
 	}))
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshake that fails
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the failed handshake
 	server.StartTLS()
 	defer server.Close()
 	expect(t, probe(t, catalog.Definition{Type: catalog.CheckHTTP, HTTP: server.URL}), catalog.Critical, "certificate")
@@ -151,13 +151,13 @@ func TestTCP(t *testing.T) {
 
 func TestTCPWithTLS(t *testing.T) {
 	server := httptest.NewUnstartedServer(http.NotFoundHandler())
-	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the handshakes that fail
+	server.Config.ErrorLog = log.New(io.Discard, "", 0) // of the failed handshakes
 	server.StartTLS()
 	defer server.Close()
 	def := catalog.Definition{Type: catalog.CheckTCP, TCP: server.Listener.Addr().String(), TCPUseTLS: true}
 	expect(t, probe(t, def), catalog.Critical, "TLS handshake with 127.0.0.1:", "certificate")
 	def.TLSServerName = "example.com"
-	expect(t, probe(t, def), catalog.Critical, "certificate") // of an authority that nobody knows
+	expect(t, probe(t, def), catalog.Critical, "certificate") // of an unknown authority
 	def.TLSSkipVerify = true
 	expect(t, probe(t, def), catalog.Passing, "TLS handshake with 127.0.0.1:", "success")
 

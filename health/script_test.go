@@ -120,7 +120,7 @@ func TestScriptLeavesNothingBehind(t *testing.T) {
 
 func TestScriptWhoseChildLeavesTheGroup(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "pid")
-	// The child has a session of its own and holds the output open for longer than anyone waits.
+	// The child has a session of its own and holds the output open for longer than any test waits.
 	got := probe(t, sh(fmt.Sprintf(
 		"setsid sh -c 'echo $$ >%[1]s; exec sleep 1000' & while [ ! -s %[1]s ]; do sleep 0.01; done; echo hello", path)))
 	expect(t, got, catalog.Passing, "hello")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// dashboard is what is looked at of Grafana's dashboard model.
+// dashboard is the tested part of Grafana's dashboard model.
 type dashboard struct {
 	UID        string
 	Templating struct {
@@ -37,8 +37,8 @@ func readDashboard(t *testing.T) (d dashboard) {
 	return d
 }
 
-// TestDashboard holds the panels to what Grafana asks of them: ids of their own, places of their own, and a data source
-// that whoever imports the dashboard chooses.
+// TestDashboard holds the panels to Grafana's requirements: ids of their own, places of their own, and a data source
+// that is chosen at the import of the dashboard.
 func TestDashboard(t *testing.T) {
 	d := readDashboard(t)
 	variables := make(map[any]any)

@@ -23,7 +23,7 @@ import (
 	"github.com/koine-sd/koine/internal/dockertest"
 )
 
-// docker is an engine with the calls that these tests make of it.
+// docker is an engine with the calls that these tests make.
 type docker struct{ *dockertest.Engine }
 
 // service describes a container of a service.
@@ -123,7 +123,7 @@ func startAndStop(t *testing.T, k *koine, e docker) {
 		e.stopWithin("web-1", time.Hour)
 	}()
 	k.awaitAddresses("web", "172.17.0.3")
-	awaitFetch(t, "http://172.17.0.2/") // it is out of the answers, and its process is not gone
+	awaitFetch(t, "http://172.17.0.2/") // it is out of the answers, and its process still runs
 	if i, ok := k.instance("web-1"); !ok || !strings.Contains(i.Drain, "SIGTERM") {
 		t.Errorf("while it drains it is %+v, %v; want the signal as the reason", i.Drain, ok)
 	}
@@ -168,7 +168,7 @@ func killed(t *testing.T, k *koine, e docker) {
 	k.awaitAddresses("web")
 	e.start("web-1")
 	k.awaitAddresses("web", "172.17.0.2")
-	// Not through Docker this time: the process dies by itself.
+	// This time without Docker: the process dies by itself.
 	if err := syscall.Kill(e.Inspect(id).State.Pid, syscall.SIGKILL); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +196,7 @@ func paused(t *testing.T, k *koine, e docker) {
 	k.awaitAddresses("web")
 }
 
-// setHealth tells a demo container to be healthy or not.
+// setHealth sets a demo container healthy or not.
 func setHealth(t *testing.T, address string, ok bool) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodPut, fmt.Sprintf("http://%s/health?ok=%v", address, ok), nil)
@@ -374,7 +374,7 @@ func TestDockerGoesAway(t *testing.T) {
 
 	t.Run("restart", func(t *testing.T) {
 		k := k.in(t)
-		e.Restart() // a stop ends all containers, the start brings back those that are always to run
+		e.Restart() // a stop ends all containers, the start brings back those that always restart
 		k.await("only the container that came back is answered", func() bool {
 			i, ok := k.instance("stays")
 			_, other := k.instance("ends")
@@ -397,7 +397,7 @@ func TestDockerGoesAway(t *testing.T) {
 		if got := k.addresses("web"); !slices.Equal(got, both) {
 			t.Errorf("without dockerd %v is answered, want what runs on: %v", got, both)
 		}
-		// No event will ever tell of this one.
+		// No event will ever report this one.
 		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
 			t.Fatal(err)
 		}
@@ -413,7 +413,8 @@ func TestDockerGoesAway(t *testing.T) {
 	})
 }
 
-// TestKilledWhileContainersComeAndGo kills Koine again and again. Whatever it answers after that is running.
+// TestKilledWhileContainersComeAndGo kills Koine again and again. Every instance that it answers with afterwards is
+// running.
 func TestKilledWhileContainersComeAndGo(t *testing.T) {
 	e := docker{startDocker(t)}
 	k := newKoine(t, "--docker", e.Host()).start()
@@ -425,7 +426,7 @@ func TestKilledWhileContainersComeAndGo(t *testing.T) {
 		gone := e.Inspect(old).NetworkSettings.Networks["bridge"].IPAddress.String()
 		k.await("the container is answered", func() bool { return slices.Contains(k.addresses("web"), gone) })
 		k.kill()
-		// The address of the one that goes must not be taken over by the one that comes.
+		// The new container must not take over the address of the old one.
 		e.Run(service(fresh, "web"))
 		e.stop(old)
 		came := e.Inspect(fresh).NetworkSettings.Networks["bridge"].IPAddress.String()
@@ -452,7 +453,7 @@ func TestKilledWhileContainersComeAndGo(t *testing.T) {
 	}
 }
 
-// TestDrainSurvivesRestart kills Koine while a container drains: it is not offered again.
+// TestDrainSurvivesRestart kills Koine while a container drains: the container is not offered again.
 func TestDrainSurvivesRestart(t *testing.T) {
 	e := docker{startDocker(t)}
 	k := newKoine(t, "--docker", e.Host()).start()

@@ -20,9 +20,9 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// TestDocs runs the console blocks of the README and the guides, each document in one shell, as somebody would who types
-// them in a checkout, and compares what they print. A block of sh under <!-- docs: start --> is a program that goes on
-// running beside them; other blocks of sh are not run. See markdown_test.go for the form.
+// TestDocs runs the console blocks of the README and the guides, each document in one shell, as a reader who types them
+// in a checkout would, and compares the output. A block of sh under <!-- docs: start --> is a program that runs beside
+// them; other blocks of sh are not run. See markdown_test.go for the form.
 func TestDocs(t *testing.T) {
 	engine := dockertest.Start(t, dockertest.Config{})
 	for _, tool := range []string{"bash", "dig", "curl", "jq", "docker"} {
@@ -97,8 +97,8 @@ func (d *document) run(path string) {
 	}
 }
 
-// start starts the program of a block, in the place of the one that runs. Of make run, which brings an engine and builds,
-// only the demo is left to do.
+// start starts the program of a block, in place of the running one. Of make run, which brings an engine and builds,
+// only the demo is left to run.
 func (d *document) start(b block) {
 	command := strings.Join(b.lines, "\n")
 	says := ""
@@ -113,7 +113,7 @@ func (d *document) start(b block) {
 	})
 }
 
-// answers tells whether a server is ready at the usual address.
+// answers reports whether a server is ready at the usual address.
 func answers(t *testing.T) bool {
 	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8500/api/v1/health", nil)
 	if err != nil {
@@ -188,25 +188,25 @@ func newShell(t *testing.T, dir string, env []string) *shell {
 	bash.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	output := &lineWriter{lines: s.lines}
 	bash.Stdout, bash.Stderr = output, output
-	bash.WaitDelay = time.Second // for what a document leaves running
+	bash.WaitDelay = time.Second // for processes that a document leaves running
 	if err := bash.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		// Bash ends with its input, unless a command hangs; what it has left in the background ends with its group.
+		// Bash ends with its input, unless a command hangs; its background processes end with its group.
 		_ = errors.Join(input.Close(), reader.Close(), syscall.Kill(-bash.Process.Pid, syscall.SIGKILL))
 		_ = bash.Wait()
 	})
 	return s
 }
 
-// do runs one command and returns what it printed, and its exit code.
+// do runs one command and returns its output and its exit code.
 func (s *shell) do(t *testing.T, command string) (output string, code int) {
 	t.Helper()
 	if err := os.WriteFile(s.script, []byte(command+"\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	// The exit code of the step before is what $? stands for; standard input is empty, for bash's own is the script.
+	// $? stands for the exit code of the step before; standard input is empty, because bash's own is the script.
 	fmt.Fprintf(s.input, "(exit $docs_code); . %s </dev/null; docs_code=$?; printf '\\n%s%%d\\n' $docs_code\n", s.script, s.mark)
 	var printed strings.Builder
 	timeout := time.NewTimer(patience)
@@ -228,7 +228,7 @@ func (s *shell) do(t *testing.T, command string) (output string, code int) {
 	}
 }
 
-// lineWriter sends on what is written to it line by line.
+// lineWriter passes on its input line by line.
 type lineWriter struct {
 	rest  []byte
 	lines chan<- string
@@ -246,7 +246,7 @@ func (w *lineWriter) Write(p []byte) (int, error) {
 	}
 }
 
-// program is what runs beside a document's commands.
+// program is the program that runs beside a document's commands.
 type program struct {
 	command *exec.Cmd
 	output  syncBuffer

@@ -16,7 +16,7 @@ import (
 const holdFor = 50
 
 // load is a crowd of clients. Each resolves the service through Koine, makes some requests of the address that it got,
-// over one connection, and resolves again. What the clients saw is what counts.
+// over one connection, and resolves again. The result is what the clients saw.
 type load struct {
 	k       *koine
 	service string
@@ -64,7 +64,7 @@ func (l *load) visit(client int) {
 	}
 }
 
-// ask makes one request. It has no context of the test's: a request that was begun is seen to its end.
+// ask makes one request. It has no context of the test's: a request that was begun is always finished.
 func (l *load) ask(client *http.Client, address string) {
 	response, err := client.Get("http://" + address + "/") //nolint:noctx // see above
 	if err != nil {
@@ -87,7 +87,7 @@ func (l *load) failed(format string, args ...any) {
 	l.failures = append(l.failures, fmt.Sprintf(format, args...))
 }
 
-// answers returns how many requests an address has answered, and how many all of them.
+// answers returns how many requests an address has answered, and how many all of them have.
 func (l *load) answers(address string) (n, all int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -129,8 +129,8 @@ func (k *koine) command(dockerHost string, args ...string) {
 	}
 }
 
-// TestDrainUnderLoad stops an instance while clients ask its service, in the way that the guide tells of: out of the
-// answers, wait for those who hold on to its address, stop. No request fails.
+// TestDrainUnderLoad stops an instance while clients use its service, in the way of the guide: take it out of the
+// answers, wait for clients that hold on to its address, stop it. No request may fail.
 func TestDrainUnderLoad(t *testing.T) {
 	e := docker{startDocker(t)}
 	k := newKoine(t, "--docker", e.Host()).start()

@@ -80,7 +80,7 @@ func anchors(text string) (list []string) {
 	return list
 }
 
-// TestPicture holds the README's picture to the README, whose commands are run.
+// TestPicture compares the README's picture with the README, whose commands are run.
 func TestPicture(t *testing.T) {
 	readme := read(t, "../README.md")
 	file, err := os.Open("../docs/img/session.svg")
@@ -127,7 +127,7 @@ func TestPicture(t *testing.T) {
 	}
 }
 
-// help returns what a subcommand says of itself.
+// help returns the help of a subcommand.
 func help(t *testing.T, command ...string) string {
 	t.Helper()
 	koine, err := binary()
@@ -185,7 +185,8 @@ func compare(t *testing.T, what string, real, documented []string) {
 	}
 }
 
-// TestUnrunCommands looks at the blocks of sh, which are not run: their make targets, scripts, subcommands and flags exist.
+// TestUnrunCommands checks the blocks of sh, which are not run: their make targets, scripts, subcommands and flags must
+// exist.
 func TestUnrunCommands(t *testing.T) {
 	makefile := read(t, "../Makefile")
 	for _, path := range markdown(t) {

@@ -11,7 +11,7 @@ import (
 	moby "github.com/moby/moby/client"
 )
 
-// moment is when an action of a container took place, as Docker's events have it.
+// moment is when an action of a container took place, by Docker's events.
 type moment struct {
 	container string
 	action    events.Action

@@ -10,14 +10,14 @@ import (
 
 // block is a fenced block of a Markdown file.
 type block struct {
-	// line is where its first line stands.
+	// line is the number of its first line.
 	line      int
 	language  string
 	directive string
 	lines     []string
 }
 
-// directiveForm is the comment on the line above a block that says what the test is to do with it.
+// directiveForm is the comment on the line above a block that defines how the test treats it.
 var directiveForm = regexp.MustCompile(`^<!-- docs: (.+) -->$`)
 
 // readBlocks returns the fenced blocks of a Markdown file.
@@ -61,7 +61,7 @@ func parseBlocks(text string) (blocks []block, err error) {
 	return blocks, nil
 }
 
-// step is a command of a console block with what it prints.
+// step is a command of a console block with its output.
 type step struct {
 	line     int
 	command  string
@@ -113,7 +113,7 @@ func trimBlank(lines []string) []string {
 	return lines
 }
 
-// question tells whether a command only asks, so that it may be asked again.
+// question reports whether a command only asks, so that it may be asked again.
 func (s step) question() bool {
 	words := strings.Fields(s.command)
 	switch words[0] {

@@ -25,7 +25,7 @@ import (
 func within(pid int, do func() error) error {
 	done := make(chan error, 1)
 	go func() {
-		runtime.LockOSThread() // never unlocked: the thread is in the wrong namespace for anybody else
+		runtime.LockOSThread() // never unlocked: the thread is in the wrong namespace for all other goroutines
 		done <- func() error {
 			ns, err := os.Open(fmt.Sprintf("/proc/%d/ns/net", pid))
 			if err != nil {
@@ -92,8 +92,8 @@ func publish(port, at string) func(*dockertest.Container) {
 	}
 }
 
-// TestNamesDependOnWhoAsks asks from inside of containers on the default bridge, on two networks that are apart, on both
-// of them and on the host's.
+// TestNamesDependOnWhoAsks asks from inside of containers on the default bridge, on two separate networks, on both of
+// them and on the host's.
 func TestNamesDependOnWhoAsks(t *testing.T) {
 	e := docker{startDocker(t)}
 	const hostAddress = "172.17.0.1" // the host's own, on the default bridge
@@ -126,7 +126,7 @@ func TestNamesDependOnWhoAsks(t *testing.T) {
 		{"peer", "db", mdns.TypeAAAA, "NOERROR"},
 		{"peer", "web", mdns.TypeA, "NXDOMAIN"},
 		{"peer", "nosuch", mdns.TypeA, "NXDOMAIN"},
-		{"peer", "web.front", mdns.TypeA, "REFUSED"}, // somebody else's name, and there is no upstream
+		{"peer", "web.front", mdns.TypeA, "REFUSED"}, // a name that belongs elsewhere, and there is no upstream
 		{"peer", "2.0.17.172.in-addr.arpa", mdns.TypePTR, "NOERROR db.bridge."},
 		// A network of its own.
 		{"unseen", "web", mdns.TypeA, "NOERROR 10.81.0.2"},
@@ -212,7 +212,7 @@ func everyGateway(t *testing.T, e docker) {
 	await(t, "nobody listens on what is gone", func() bool { return !listens() })
 }
 
-// throughDocker asks Docker's resolver of a user-defined network, which passes on what it does not know.
+// throughDocker asks Docker's resolver of a user-defined network, which forwards the names that it does not know.
 func throughDocker(t *testing.T, e docker) {
 	e.Run(service("asker", "asker", on("front"), func(c *dockertest.Container) {
 		c.Host.DNS = []netip.Addr{netip.MustParseAddr("172.17.0.1")}
@@ -223,7 +223,7 @@ func throughDocker(t *testing.T, e docker) {
 	})
 }
 
-// TestOverlay asks from containers on a network that Swarm has made. Without IPVS there are no virtual addresses.
+// TestOverlay asks from containers on a network made by Swarm. Without IPVS there are no virtual addresses.
 func TestOverlay(t *testing.T) {
 	e := docker{startDocker(t)}
 	k := newKoine(t, "--docker", e.Host(), "--dns", "127.0.0.1:18600,bridge", "--advertise", "172.17.0.1").start()

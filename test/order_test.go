@@ -13,7 +13,7 @@ import (
 
 const module = "github.com/koine-sd/koine/"
 
-// order is who may import whom: a < b means that b may import a. Packages inside one brace do not import each other;
+// order is the allowed imports: a < b means that b may import a. Packages inside one brace do not import each other;
 // what they need of one another they declare as an interface over catalog's types, and daemon fills it in.
 const order = `
 {catalog, internal}
@@ -25,7 +25,7 @@ const order = `
 < {bench, test}
 `
 
-// forbidden are imports that would be wrong wherever the order allows them.
+// forbidden are imports that would be wrong although the order allows them.
 var forbidden = []struct{ from, to, why string }{
 	{"catalog", ".", "the core model knows no technology: it imports the standard library only"},
 	{"internal", module, "helpers there hold no product words"},
@@ -72,7 +72,7 @@ func checkArrow(t *testing.T, levels [][]string, name, part string, level int, i
 	}
 }
 
-// siblings tells whether two packages are features of one kind, such as two sources.
+// siblings reports whether two packages are features of one kind, such as two sources.
 func siblings(a, b string) bool {
 	kind, featureA, okA := strings.Cut(a, "/")
 	_, featureB, okB := strings.Cut(b, "/")
@@ -120,8 +120,8 @@ func place(levels [][]string, name string) (part string, level int) {
 	return "", -1
 }
 
-// listPackages returns the packages of the module with what their files import, but for tests. It reads the files itself:
-// go list asks the network for modules that nothing here imports, and the tests may have none.
+// listPackages returns the packages of the module with the imports of their files, tests excepted. It reads the files
+// itself: go list asks the network for modules that nothing here imports, and the tests may have none.
 func listPackages(t *testing.T) (list []pkg) {
 	t.Helper()
 	imports := make(map[string][]string)
@@ -150,7 +150,7 @@ func listPackages(t *testing.T) (list []pkg) {
 	return list
 }
 
-// importsOf returns what a file imports, whatever system it is built for.
+// importsOf returns a file's imports, whatever system the file is built for.
 func importsOf(path string) (list []string, err error) {
 	file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 	if err != nil {

@@ -27,7 +27,7 @@ func startEtcd(t *testing.T, dir, address string) *embed.Etcd {
 	return server
 }
 
-// TestStoreGoesAway takes the store away and brings it back: what was known last is answered, and says how old it is.
+// TestStoreGoesAway takes the store away and brings it back: the last known state is answered, with its age.
 func TestStoreGoesAway(t *testing.T) {
 	dir, address := t.TempDir(), "127.0.0.1:12379"
 	store := startEtcd(t, dir, address)

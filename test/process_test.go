@@ -34,7 +34,7 @@ func permanent(id, service string) catalog.Registration {
 	}}
 }
 
-// TestNotReadyIsNeverEmpty has a Docker engine that does not answer: until Koine knows its host, it does not guess.
+// TestNotReadyIsNeverEmpty has a Docker engine that does not answer: until Koine knows its host, it must not guess.
 func TestNotReadyIsNeverEmpty(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "docker.sock")
 	silent, err := net.Listen("unix", socket)
@@ -66,7 +66,7 @@ func TestNotReadyIsNeverEmpty(t *testing.T) {
 	if askErr != nil || reply.Rcode != mdns.RcodeServerFailure {
 		t.Errorf("DNS answers %v, %v; want SERVFAIL", reply, askErr)
 	}
-	// Once the grace is over, it answers with what it does know.
+	// After the grace period it answers with what it knows.
 	k.await("ready", func() bool { health, err := k.client.Health(t.Context()); return err == nil && health.Ready })
 	if reply, err := k.ask("web.service.koine.", mdns.TypeA); err != nil || reply.Rcode != mdns.RcodeNameError {
 		t.Errorf("DNS answers %v, %v; want NXDOMAIN", reply, err)
@@ -115,7 +115,7 @@ func killInStorm(t *testing.T, k *koine) {
 	t.Logf("%d acknowledged registrations over 5 kills, none lost", len(acknowledged))
 }
 
-// checkAll checks that every acknowledged registration is there.
+// checkAll checks that every acknowledged registration exists.
 func checkAll(t *testing.T, k *koine, acknowledged map[string]bool) {
 	t.Helper()
 	list, err := k.client.Instances(t.Context(), instancesOf("storm"))
@@ -197,7 +197,7 @@ func fillUp(t *testing.T, path string) {
 	t.Fatal("the disk does not get full")
 }
 
-// fillStore registers until the store fails, and returns what was acknowledged.
+// fillStore registers until the store fails, and returns the acknowledged registrations.
 func fillStore(t *testing.T, k *koine) map[string]bool {
 	t.Helper()
 	acknowledged := make(map[string]bool)

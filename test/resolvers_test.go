@@ -39,8 +39,8 @@ func writeFile(t *testing.T, path, text string) {
 	}
 }
 
-// TestHostsResolvers has resolvers run with the configurations of the page, and find a service through them, in both domains
-// and by both transports.
+// TestHostsResolvers runs resolvers with the configurations of the page, and finds a service through them, in both
+// domains and by both transports.
 func TestHostsResolvers(t *testing.T) {
 	k := newKoine(t, "--docker", "off").start()
 	if _, err := k.client.Register(t.Context(), permanent("web-1", "web")); err != nil {

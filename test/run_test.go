@@ -13,12 +13,12 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// environ is the environment of a program that shall know of no engine, with some variables more.
+// environ is the environment of a program that must not find an engine, with some more variables.
 func environ(more ...string) []string {
 	return append(os.Environ(), append([]string{"KOINE_NO_DOCKER=1", "DOCKER_HOST=", "HTTP=", "DNS="}, more...)...)
 }
 
-// impostor is a server at an address that Koine is to have, which answers every question.
+// impostor is a server at the address meant for Koine. It answers every request.
 func impostor(t *testing.T) string {
 	t.Helper()
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
@@ -29,7 +29,7 @@ func impostor(t *testing.T) string {
 	return server.Listener.Addr().String()
 }
 
-// free returns an address that nothing listens on.
+// free returns an address without a listener.
 func free(t *testing.T) string {
 	t.Helper()
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
@@ -59,7 +59,7 @@ func TestDemoAddresses(t *testing.T) {
 	}
 }
 
-// TestDemoIsNotUp runs the demo where another server has its address, and answers what the demo asks.
+// TestDemoIsNotUp runs the demo where another server has its address, and answers the demo's requests.
 func TestDemoIsNotUp(t *testing.T) {
 	needs.Tool(t, "bash")
 	demo := exec.Command("bash", "scripts/demo")

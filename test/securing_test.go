@@ -163,8 +163,8 @@ func (p *proxied) want(method, path, password, body string, want int) {
 
 const registration = `{"service": "web", "permanent": true, "port": 80}`
 
-// TestProxyOfThePage holds what the page promises of the proxy: nothing without a password, everything with it, and watches
-// as they happen.
+// TestProxyOfThePage holds the page's promises about the proxy: nothing without a password, everything with it, and
+// watches without a delay.
 func TestProxyOfThePage(t *testing.T) {
 	p := behindNginx(t, false)
 	for _, password := range []string{"", "wrong"} {
@@ -260,7 +260,7 @@ func TestDockerProxyOfThePage(t *testing.T) {
 	}
 }
 
-// TestFirewallOfThePage asks an open Koine from two addresses of another host, one of which the table lets pass.
+// TestFirewallOfThePage asks an open Koine from two addresses of another host, one of which the table admits.
 func TestFirewallOfThePage(t *testing.T) {
 	nft := needs.Tool(t, "nft")
 	needs.Root(t, "make a network of its own to try the table in")

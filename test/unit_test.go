@@ -68,7 +68,7 @@ func unit(t *testing.T) (text string, values map[string]string) {
 	return string(content), values
 }
 
-// TestUnit holds what the pages promise of the unit, that its directories are those of its command, and, where systemd is
+// TestUnit holds what the pages promise of the unit, that its directories are those of its command, and, if systemd is
 // installed, that it finds no mistake in it.
 func TestUnit(t *testing.T) {
 	text, values := unit(t)

@@ -8,7 +8,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// knownCommand refuses what is no command, and says which one may have been meant.
+// knownCommand refuses an unknown command, and names the one that was probably meant.
 func knownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -37,7 +37,7 @@ func unexpected(cmd *cobra.Command, arg string) error {
 	return mistake("unexpected argument %q", arg).WithHint("see %s --help", cmd.CommandPath())
 }
 
-// oneArg wants one argument that names something.
+// oneArg requires one argument that names something.
 func oneArg(noun string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if err := named(cmd, noun, args); err != nil {
@@ -47,7 +47,7 @@ func oneArg(noun string) cobra.PositionalArgs {
 	}
 }
 
-// thenCommand wants one argument that names something, and behind "--" a command may follow.
+// thenCommand requires one argument that names something; a command may follow after "--".
 func thenCommand(noun string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		dash := cmd.ArgsLenAtDash()
@@ -97,13 +97,13 @@ func pairs(flag string, list []string) (map[string]string, error) {
 	return m, nil
 }
 
-// oneZone refuses a zone or a region with a slash, which parts the two wherever both are named at once.
+// oneZone refuses a zone or a region with a slash, which separates the two in the form REGION/ZONE.
 func oneZone(flag, name string) error {
 	region, zone, found := strings.Cut(name, "/")
 	if !found {
 		return nil
 	}
-	err := mistake("--%s %q has a slash, which parts a region from a zone", flag, name)
+	err := mistake("--%s %q has a slash, which separates a region from a zone", flag, name)
 	if flag == "zone" && region != "" && zone != "" && !strings.Contains(zone, "/") {
 		return err.WithHint("write it as --region %s --zone %s", region, zone)
 	}

@@ -39,8 +39,8 @@ func newClient(cmd *cobra.Command) (*client.Client, error) {
 	return client.New(client.Config{Address: address})
 }
 
-// serverAddress returns the address to dial for what --http says. A server and its clients may share one KOINE_HTTP, so
-// what a server listens on is understood here too.
+// serverAddress returns the address to dial for the value of --http. A server and its clients may share one KOINE_HTTP,
+// so the address that a server listens on is accepted here too.
 func serverAddress(value string) (string, error) {
 	if value == daemon.Off {
 		return "", mistake("--http off names no server").WithHint("name a running one with --http host:port, or KOINE_HTTP")
@@ -61,7 +61,7 @@ func serverAddress(value string) (string, error) {
 // defaultPort is the port of client.DefaultAddress.
 const defaultPort = "8500"
 
-// dialable returns a host at which a server is reached that listens on the given one: loopback where that stands for all
+// dialable returns a host at which to reach a server that listens on the given one: loopback if that stands for all
 // addresses. Servers in Go that listen on :: are reached by IPv4 too.
 func dialable(host string) string {
 	if ip, err := netip.ParseAddr(host); err == nil && ip.IsUnspecified() {

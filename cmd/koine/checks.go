@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// statuses are those of a check.
+// statuses are the statuses that a check can have.
 var statuses = []string{string(catalog.Passing), string(catalog.Warning), string(catalog.Critical)}
 
 func checksCommand() *cobra.Command {
@@ -18,8 +18,8 @@ func checksCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "checks [SERVICE]", GroupID: groupLook,
 		Short: "list checks with their last outcome",
-		Long: "List checks with their last outcome: of all nodes and instances, or of one service. Only the first line of what a\n" +
-			"check said is shown; koine explain and -o json have the rest.",
+		Long: "List checks with their last outcome: of all nodes and instances, or of one service. Only the first line of a check's\n" +
+			"output is shown; koine explain and -o json have the rest.",
 		Example: "  koine checks --status critical\n  koine checks web\n  koine checks --node here -o json",
 		Args:    optionalArg, SuggestFor: []string{"check"},
 		ValidArgsFunction: completeArgs(serviceNames),
@@ -55,7 +55,7 @@ func checkRow(c *client.CheckStatus) []string {
 	return []string{c.ID, string(c.Type), string(c.Status), since, cmp.Or(c.Instance, "-"), c.Node, cmp.Or(firstLine(c.Output), "-")}
 }
 
-// checksOf returns a filter in words.
+// checksOf describes a filter in words.
 func checksOf(f client.CheckFilter) string {
 	text := ""
 	if f.Service != "" {

@@ -52,19 +52,19 @@ func (c *child) signal(sig syscall.Signal) {
 	_ = syscall.Kill(-c.group, sig) // it may have ended
 }
 
-// wait waits for its output to be copied, where that is not a file of its own. It must have ended.
+// wait waits until its output is copied, unless that is a file of its own. It must have ended.
 func (c *child) wait() {
 	_ = c.run.Wait() // follow has its state
 }
 
-// Exit codes of shells, for commands that could not be started or did not end by themselves.
+// Exit codes of shells, for commands that could not be started or were ended by a signal.
 const (
 	exitNotFound      = 127
 	exitNotExecutable = 126
 	exitSignalled     = 128 // plus the signal's number
 )
 
-// stateEnd turns the state in which a command ended into koine's own end.
+// stateEnd turns the state in which a command ended into koine's own exit.
 func stateEnd(state syscall.WaitStatus) error {
 	switch {
 	case state.Signaled():
@@ -76,7 +76,7 @@ func stateEnd(state syscall.WaitStatus) error {
 	}
 }
 
-// commandEnd turns how a command ended, or why it did not start, into koine's own end.
+// commandEnd turns the result of a command, or the reason why it did not start, into koine's own exit.
 func commandEnd(cmd *cobra.Command, err error) error {
 	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
 		if state, ok := exit.Sys().(syscall.WaitStatus); ok {

@@ -2,8 +2,8 @@ package main
 
 import "syscall"
 
-// childAttributes gives a command a process group of its own. If koine is killed, so that it can pass on nothing, the
-// kernel tells the command to stop: in koine's group it would have got the signal itself.
+// childAttributes gives a command a process group of its own. If koine is killed and cannot pass on signals, the kernel
+// tells the command to stop: in koine's group it would have got the signal itself.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

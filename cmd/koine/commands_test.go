@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/pflag"
 )
 
-// allCommands returns a command and all below it, but for those that cobra makes itself.
+// allCommands returns a command and all below it, except those that cobra makes itself.
 func allCommands(cmd *cobra.Command) []*cobra.Command {
 	list := []*cobra.Command{cmd}
 	for _, sub := range cmd.Commands() {
@@ -80,7 +80,7 @@ func TestGroups(t *testing.T) {
 	}
 }
 
-// TestFlagsComplete holds that each flag of a command that asks completes its value, or is known to have nothing to
+// TestFlagsComplete holds that each flag of a client command completes its value, or is known to have nothing to
 // complete, and that files are completed nowhere else.
 func TestFlagsComplete(t *testing.T) {
 	free := []string{ // numbers, times and texts of the user's own

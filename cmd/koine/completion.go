@@ -16,13 +16,13 @@ import (
 // completionTimeout bounds how long a shell waits for names from the server.
 const completionTimeout = time.Second
 
-// dashed annotates the root where its command line has a "--".
+// dashed annotates the root with the position of "--" on its command line.
 const dashed = "koine_dashed"
 
-// nameSource returns names that a server knows; args are the arguments before the word that is completed.
+// nameSource returns names that a server knows; args are the arguments before the word to complete.
 type nameSource func(ctx context.Context, c *client.Client, args []string) []string
 
-// addCompletion puts cobra's command in place, and has it refuse a shell that it does not know.
+// addCompletion adds cobra's command, and makes it refuse an unknown shell.
 func addCompletion(root *cobra.Command) {
 	root.CompletionOptions.SetDefaultShellCompDirective(cobra.ShellCompDirectiveNoFileComp)
 	root.InitDefaultCompletionCmd()
@@ -41,8 +41,8 @@ func addCompletion(root *cobra.Command) {
 	}
 }
 
-// completeArgs completes the arguments of a command, the first by the first source and so on. Behind "--" a command of the
-// user's follows, for which the shell's own completion does. A server that does not answer completes nothing.
+// completeArgs completes the arguments of a command, the first by the first source and so on. After "--" the user's own
+// command follows, which is left to the shell's own completion. Without an answer from the server nothing is completed.
 func completeArgs(sources ...nameSource) cobra.CompletionFunc {
 	return func(cmd *cobra.Command, args []string, _ string) ([]cobra.Completion, cobra.ShellCompDirective) {
 		if cmd.Root().Annotations[dashed] != "" { // ArgsLenAtDash counts a dash that cobra has appended
@@ -86,8 +86,8 @@ func ask(cmd *cobra.Command, args []string, names nameSource) ([]cobra.Completio
 	return slices.Compact(list), cobra.ShellCompDirectiveNoFileComp
 }
 
-// typeable reports whether a name needs no quotes in a shell. Others are not completed: an id may hold a command that the
-// shell would run.
+// typeable reports whether a name needs no quotes in a shell. Others are not completed: an id may hold a command that
+// the shell would run.
 func typeable(name string) bool {
 	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-:@%+,=/[]", r)
@@ -99,7 +99,7 @@ func words(list ...string) nameSource {
 	return func(context.Context, *client.Client, []string) []string { return slices.Clone(list) }
 }
 
-// anyOf is a source of what several sources know.
+// anyOf is a source of the words of several sources.
 func anyOf(sources ...nameSource) nameSource {
 	return func(ctx context.Context, c *client.Client, args []string) (names []string) {
 		for _, s := range sources {
@@ -122,7 +122,7 @@ func serviceNames(ctx context.Context, c *client.Client, _ []string) []string {
 	return eachOf(list.Services, func(s client.ServiceSummary) string { return s.Name })
 }
 
-// tagNames returns the tags of the service that is named before, or else of all.
+// tagNames returns the tags of the service on the command line, or else of all.
 func tagNames(ctx context.Context, c *client.Client, args []string) (tags []string) {
 	list, _ := c.Services(ctx)
 	for _, s := range list.Services {
@@ -176,7 +176,7 @@ func regionNames(ctx context.Context, c *client.Client, args []string) []string 
 	return ofNodes(func(n client.NodeSummary) string { return n.Locality.Region })(ctx, c, args)
 }
 
-// nearNames returns what --near takes.
+// nearNames returns the values that --near accepts.
 func nearNames(ctx context.Context, c *client.Client, args []string) []string {
 	places := ofNodes(func(n client.NodeSummary) string { return strings.TrimPrefix(zone(n.Locality), "-") })
 	return anyOf(nodeNames, instanceIDs, places, words("_self"))(ctx, c, args)

@@ -16,7 +16,7 @@ import (
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// drainFlags say how to drain.
+// drainFlags are the options of a drain.
 type drainFlags struct {
 	reason, node string
 	kind         *choice
@@ -24,17 +24,17 @@ type drainFlags struct {
 	wait         time.Duration
 }
 
-// kinds are what can be drained.
+// kinds are the kinds of things that can be drained.
 var kinds = []string{"service", "instance", "node"}
 
 func (f *drainFlags) add(cmd *cobra.Command) {
 	f.kind = &choice{allowed: kinds}
 	flags := cmd.Flags()
 	flags.StringVar(&f.reason, "reason", "", "why, for people")
-	addChoice(cmd, f.kind, "as", "", "service, instance or node, where the name is more than one of them")
-	flags.StringVar(&f.node, "node", "", "node of the instance, where several have one of that id")
+	addChoice(cmd, f.kind, "as", "", "service, instance or node, if the name is more than one of them")
+	flags.StringVar(&f.node, "node", "", "node of the instance, if several have one of that id")
 	flags.BoolVar(&f.undo, "undo", false, "put it back into the answers")
-	flags.DurationVar(&f.wait, "wait", 0, "then wait for so long, for the requests that are under way")
+	flags.DurationVar(&f.wait, "wait", 0, "then wait this long, for the requests under way")
 	flags.BoolVar(&f.stop, "stop", false, "then stop the containers, through the Docker engine of this host")
 	completeFlag(cmd, "node", nodeNames)
 }
@@ -87,7 +87,7 @@ func listDrains(cmd *cobra.Command, c *client.Client) error {
 	return table(cmd, "WHAT NAME SINCE REASON", rows, "nothing is drained")
 }
 
-// targetOf returns what an order is for, in words.
+// targetOf describes the target of an order in words.
 func targetOf(d catalog.Drain) (kind, name string) {
 	switch {
 	case d.Service != "":
@@ -99,7 +99,7 @@ func targetOf(d catalog.Drain) (kind, name string) {
 	}
 }
 
-// drain orders a drain and does what is to follow it.
+// drain orders a drain and carries out the steps after it.
 func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags) error {
 	candidates, err := drainable(cmd.Context(), c, name)
 	if err != nil {
@@ -182,7 +182,7 @@ func choose(name string, candidates []catalog.Drain, flags *drainFlags) (catalog
 			meanings = append(meanings, kind)
 		}
 		return catalog.Drain{}, mistake("%s is more than one thing: %s", name, strings.Join(meanings, ", ")).
-			WithHint("say which with --as or --node")
+			WithHint("choose one with --as or --node")
 	}
 }
 
@@ -196,7 +196,7 @@ func touchedBy(ctx context.Context, c *client.Client, d catalog.Drain) ([]client
 	return list.Instances, err
 }
 
-// undrain takes back the order for a name.
+// undrain cancels the order for a name.
 func undrain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags) error {
 	if flags.wait != 0 || flags.stop {
 		return mistake("--undo goes with neither --wait nor --stop")
@@ -220,7 +220,7 @@ func undrain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlag
 	return printWritten(cmd, revision, err)
 }
 
-// stopContainers stops the containers of instances; the others are named.
+// stopContainers stops the containers of instances; it names the others.
 func stopContainers(cmd *cobra.Command, instances []client.Instance) error {
 	docker, err := moby.New(moby.FromEnv)
 	if err != nil {

@@ -73,7 +73,7 @@ func (p *ports) Set(text string) error {
 	return nil
 }
 
-// expected says what a flag of a type takes, where the library's own error would be in the words of Go.
+// expected describes the values of a flag's type, for types whose error in the library would be in the words of Go.
 var expected = map[string]string{
 	"bool":        "is neither true nor false",
 	"int":         "is not a whole number",
@@ -81,8 +81,7 @@ var expected = map[string]string{
 	"stringSlice": "is not a list: separate its values by commas, without quotes",
 }
 
-// badValue says what is wrong with a flag's value that was given in the place named by from: the command line, the
-// environment or a file.
+// badValue describes a flag's invalid value and its origin: the command line, the environment or a file.
 func badValue(from string, invalid *pflag.InvalidValueError) *catalog.Error {
 	text, known := expected[invalid.GetFlag().Value.Type()]
 	if !known {
@@ -91,7 +90,7 @@ func badValue(from string, invalid *pflag.InvalidValueError) *catalog.Error {
 	return catalog.Errorf(catalog.KindInvalid, "%s %q %s", from, invalid.GetValue(), text)
 }
 
-// flagError puts an error in the command line's flags into the words of all other errors.
+// flagError rewrites an error in the command line's flags in the form of all other errors.
 func flagError(cmd *cobra.Command, err error) error {
 	message, hint := err.Error(), fmt.Sprintf("see %s --help", cmd.CommandPath())
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {

@@ -66,8 +66,8 @@ func subcommands(root *cobra.Command, words []string) (list []cobra.Completion) 
 	return list
 }
 
-// refuseHelpOfNothing has --help of a command that does not exist fail: cobra would show the help of the command above.
-// The returned function returns the error of the last run.
+// refuseHelpOfNothing makes --help of a command that does not exist fail: cobra would show the help of the parent
+// command. The returned function returns the error of the last run.
 func refuseHelpOfNothing(root *cobra.Command) (refused func() error) {
 	var unknown error
 	help := root.HelpFunc()

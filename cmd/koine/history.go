@@ -58,7 +58,7 @@ func printHistory(cmd *cobra.Command, h *catalog.History) error {
 	return table(cmd, "TIME WHAT INSTANCE NODE WHY", rows, "nothing happened, and there was no instance")
 }
 
-// maxLast is how many events a server gives at once.
+// maxLast bounds the events that a server gives at once.
 const maxLast = 10_000
 
 func eventsCommand() *cobra.Command {
@@ -67,12 +67,12 @@ func eventsCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "events [SERVICE|INSTANCE|NODE]", GroupID: groupExplain,
 		Short: "print recent events; -f follows",
-		Long: "Print the last events that the server remembers since its start, and with -f go on with what happens. For what was\n" +
-			"before, see koine history. Events that the server has forgotten are shown as a gap.",
+		Long: "Print the last events that the server remembers since its start, and with -f follow new ones. For earlier\n" +
+			"events see koine history. Events that the server has forgotten are shown as a gap.",
 		Example: "  koine events -f\n  koine events web -n 20\n  koine events -f -o json | jq -c 'select(.type == \"critical\")'",
 		Args:    optionalArg, ValidArgsFunction: completeArgs(anyOf(serviceNames, instanceIDs, nodeNames)),
 	}
-	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "go on with what happens")
+	cmd.Flags().BoolVarP(&follow, "follow", "f", false, "follow new events")
 	cmd.Flags().IntVarP(&last, "last", "n", 100, "how many of the last events come first; none with -f unless it is given")
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
 		if last < 0 || last > maxLast {
@@ -117,7 +117,7 @@ func noEvents(o client.EventOptions) string {
 func followEvents(cmd *cobra.Command, c *client.Client, o client.EventOptions) error {
 	ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	if _, err := c.Health(ctx); err != nil { // a wrong address is an error; a server that goes away is waited for
+	if _, err := c.Health(ctx); err != nil { // a wrong address is an error; a server that is away is waited for
 		return err
 	}
 	w := &watcher{cmd: cmd}

@@ -49,7 +49,7 @@ func instanceRow(i *client.Instance) []string {
 	}
 }
 
-// instancesOf returns a filter in words.
+// instancesOf describes a filter in words.
 func instancesOf(f client.InstanceFilter) string {
 	text := ""
 	if f.Service != "" {

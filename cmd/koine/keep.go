@@ -13,19 +13,20 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// keeper keeps an instance registered between start and stop. It removes only what it has registered itself.
+// keeper keeps an instance registered between start and stop. It removes only an instance that it has registered
+// itself.
 type keeper struct {
 	cmd          *cobra.Command
 	client       *client.Client
 	registration catalog.Registration
 	// registrant is the name by which it tells its own registration from those of others.
 	registrant string
-	// said is the last error that was printed; it is not repeated.
+	// said is the last printed error; it is not repeated.
 	said string
 
-	// registered is set while the server has the instance as far as is known here.
+	// registered is set while the server has the instance, as far as this process knows.
 	registered bool
-	// replaced is set once another has registered the id: from then on it is theirs.
+	// replaced is set once another registrant has registered the id, which from then on belongs to that one.
 	replaced bool
 
 	cancel context.CancelFunc
@@ -50,7 +51,7 @@ func (k *keeper) stop() <-chan struct{} {
 	return k.done
 }
 
-// writeTimeout bounds one write, and so how long a server that hangs delays the command's end.
+// writeTimeout bounds one write, and so the delay of the command's end by a server that hangs.
 const writeTimeout = 2 * time.Second
 
 // keep registers an instance, renews it before its TTL ends, and deregisters it when the context ends.
@@ -70,7 +71,7 @@ func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 	<-ctx.Done()
 }
 
-// sign renews the registration, or registers where there is none.
+// sign renews the registration, or registers if there is none.
 func (k *keeper) sign(ctx context.Context) {
 	node, id := k.registration.Instance.Node, k.registration.Instance.ID
 	if k.registered {
@@ -95,7 +96,7 @@ func (k *keeper) sign(ctx context.Context) {
 	k.say("register", err)
 }
 
-// deregister removes the instance, also where the server did not say that it was registered: the answer may have been lost.
+// deregister removes the instance, even if the server never confirmed its registration: the answer may have been lost.
 func (k *keeper) deregister(ctx context.Context) {
 	if k.replaced {
 		return
@@ -106,21 +107,21 @@ func (k *keeper) deregister(ctx context.Context) {
 		return err
 	})
 	switch catalog.KindOf(err) {
-	case catalog.KindNotFound, catalog.KindConflict: // gone already, or another's by now
+	case catalog.KindNotFound, catalog.KindConflict: // gone already, or another registrant's by now
 	default:
 		k.say("deregister", err)
 	}
 }
 
-// call makes one call in the keeper's name. A call that has begun goes on when the context ends: a registration that was
-// given up could reach the server after the deregistration.
+// call makes one call under the keeper's name. A call under way is finished when the context ends: an abandoned
+// registration could reach the server after the deregistration.
 func (k *keeper) call(ctx context.Context, call func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
 	defer cancel()
 	return call(catalog.WithCaller(ctx, catalog.Caller{Registrant: k.registrant}))
 }
 
-// say prints an error, once until there is another.
+// say prints an error, once until a different one occurs.
 func (k *keeper) say(operation string, err error) {
 	text := ""
 	if err != nil {

@@ -15,7 +15,7 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// queryFlags say which instances of a service are wanted.
+// queryFlags select instances of a service.
 type queryFlags struct {
 	tags, meta []string
 	health     *choice
@@ -56,7 +56,7 @@ func lookupCommand() *cobra.Command {
 			"code is 1.",
 		Example: "  koine lookup web\n" +
 			"  koine lookup web --tag blue --health passing\n" +
-			"  koine lookup web --near _self            only those in this host's zone, or where these do not do, others\n" +
+			"  koine lookup web --near _self            only those in this host's zone, or others if these do not suffice\n" +
 			"  curl http://$(koine lookup web | shuf -n 1)/",
 		Args: oneArg("service"), SuggestFor: []string{"find", "get", "resolve", "query"},
 		ValidArgsFunction: completeArgs(serviceNames),
@@ -77,7 +77,8 @@ func addNear(cmd *cobra.Command, near *string) {
 	completeFlag(cmd, "near", nearNames)
 }
 
-// find asks for what a query finds, or, if a place is named, for the nearest of it; in JSON, for all of it in order.
+// find asks for the instances that a query finds or, if a place is named, for the nearest of them; in JSON, for all of
+// them in order.
 func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (service client.Service, err error) {
 	if near == "" {
 		return c.Lookup(cmd.Context(), q)
@@ -89,8 +90,8 @@ func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (s
 	return service, err
 }
 
-// lookup prints what a query finds. Where that is nothing it says why on standard error. In JSON it is a service with its
-// instances in any case, be it none.
+// lookup prints the instances that a query finds. If there are none, it prints the reason on standard error. In JSON it
+// always prints a service with its instances, even with none.
 func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) error {
 	service, err := find(cmd, c, q, near)
 	unknown := catalog.KindOf(err) == catalog.KindNotFound
@@ -144,7 +145,7 @@ func lines(instances []client.Instance) string {
 	return b.String()
 }
 
-// noneFound says why a query found no instance of a service that exists.
+// noneFound explains why a query found no instance of a service that exists.
 func noneFound(cmd *cobra.Command, c *client.Client, q catalog.Query) error {
 	unhealthy := q
 	unhealthy.Health = catalog.AnyHealth
@@ -170,7 +171,7 @@ func tagHint(q catalog.Query) string {
 	return ""
 }
 
-// wanted returns a query's filters in words.
+// wanted describes a query's filters in words.
 func wanted(q catalog.Query) string {
 	var with []string
 	for _, tag := range q.Tags {
@@ -186,7 +187,7 @@ func wanted(q catalog.Query) string {
 	return " with " + strings.Join(with, " and ")
 }
 
-// maxReasons bounds for how many instances a reason is printed; the others are counted.
+// maxReasons bounds the instances for which a reason is printed; the others are counted.
 const maxReasons = 10
 
 func printWhyNot(w io.Writer, instances []client.Instance) {

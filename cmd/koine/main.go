@@ -23,14 +23,14 @@ var (
 
 func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
-// The exit codes. A command that koine runs for its user ends it with its own.
+// The exit codes. With a command that koine runs for its user, koine ends with that command's own.
 const (
-	exitNone  = 1 // asked, and there is none
+	exitNone  = 1 // the answer is that there is none
 	exitError = 2 // a mistake on the command line, a refusal, or no answer
-	exitUnmet = 3 // waited, and what was waited for has not come
+	exitUnmet = 3 // the awaited state has not come in time
 )
 
-// exitCode ends the process with a code and without a message: what there was to say has been said.
+// exitCode ends the process with a code and without a message: all messages have been printed.
 type exitCode int
 
 func (e exitCode) Error() string { return fmt.Sprintf("exit code %d", int(e)) }

@@ -63,7 +63,7 @@ func nodeRow(n client.NodeSummary) []string {
 	return []string{n.Name, alive, string(n.Status), zone(n.Locality), strconv.Itoa(n.InstanceCount), joined(addresses)}
 }
 
-// zone returns a locality as --near takes it.
+// zone returns a locality in the form that --near takes.
 func zone(at catalog.Locality) string {
 	if at.Region == "" {
 		return cmp.Or(at.Zone, "-")

@@ -35,18 +35,18 @@ func say(cmd *cobra.Command, format string, args ...any) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "koine: %s\n", oneLine(fmt.Sprintf(format, args...)))
 }
 
-// report writes why a command failed: to standard error, and with -o json to standard output as the error that the API
-// would answer with, so that a program always finds JSON there.
+// report writes why a command failed: to standard error, and with -o json to standard output in the form of the API's
+// errors, so that a program always finds JSON there.
 func report(cmd *cobra.Command, args []string, err error) {
 	if wantsJSON(cmd) || cmd.Flags().Lookup("output") != nil && asksForJSON(args) {
-		_ = json.NewEncoder(cmd.OutOrStdout()).Encode(errorBody(err)) // an output that is closed has no reader
+		_ = json.NewEncoder(cmd.OutOrStdout()).Encode(errorBody(err)) // a closed output has no reader
 	}
 	for _, line := range each(err) {
 		say(cmd, "%v", line)
 	}
 }
 
-// asksForJSON looks for -o json on a command line that was not parsed to its end, because of a mistake before it.
+// asksForJSON looks for -o json on a command line whose parsing ended early, because of a mistake before it.
 func asksForJSON(args []string) bool {
 	for i, arg := range args {
 		switch arg {
@@ -77,8 +77,8 @@ func errorBody(err error) client.ErrorBody {
 	return client.ErrorBody{Error: detail}
 }
 
-// table prints rows under a heading, in columns. Where there are none it says so on standard error, so that nobody takes
-// a heading alone for a fault.
+// table prints rows under a heading, in columns. Without rows it says so on standard error, so that a lone heading is
+// not mistaken for a fault.
 func table(cmd *cobra.Command, heading string, rows [][]string, empty string) error {
 	w := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 3, ' ', 0)
 	fmt.Fprintln(w, strings.ReplaceAll(heading, " ", "\t"))
@@ -119,7 +119,7 @@ func firstLine(text string) string {
 	return line
 }
 
-// counted returns a number with its noun, in the plural where that is due.
+// counted returns a number with its noun, in the plural if needed.
 func counted(n int, noun string) string {
 	if n != 1 {
 		noun += "s"
@@ -142,7 +142,7 @@ func stamp(at time.Time) string { return at.Local().Format(stampLayout) }
 // clock writes a time of today.
 func clock(at time.Time) string { return at.Local().Format(clockLayout) }
 
-// printWritten prints at which revision a write is visible.
+// printWritten prints the revision at which a write is visible.
 func printWritten(cmd *cobra.Command, revision uint64, err error) error {
 	if err != nil {
 		return err

@@ -6,28 +6,28 @@ import (
 	"time"
 )
 
-// passedSignals are those that koine takes on behalf of a command that it runs.
+// passedSignals are the signals that koine takes on behalf of a command that it runs.
 var passedSignals = []syscall.Signal{
 	syscall.SIGINT, syscall.SIGTERM, syscall.SIGQUIT, syscall.SIGHUP, syscall.SIGTSTP,
 	syscall.SIGCONT, syscall.SIGUSR1, syscall.SIGUSR2, syscall.SIGWINCH,
 }
 
-// doubledWithin is the time within which the same signal again is not another one: timeout(1) sends each to its command and
-// to the process group of both, which is the same process twice.
+// doubledWithin is the time within which a repeated signal counts as the same one: timeout(1) sends each signal to its
+// command and to the process group of both, which reaches the same process twice.
 const doubledWithin = time.Second
 
-// passing decides what becomes of the signals that koine gets while it runs a command.
+// passing decides what to do with the signals that koine gets while it runs a command.
 type passing struct {
-	// hangups is set on a terminal, where SIGHUP says that it is gone. Elsewhere SIGHUP has a server read its
-	// configuration again.
+	// hangups is set on a terminal, where SIGHUP means that the terminal is gone. Elsewhere SIGHUP makes a server read
+	// its configuration again.
 	hangups bool
 	// last is when each signal that stops the command was last passed on.
 	last map[syscall.Signal]time.Time
 }
 
-// step is what to do about one signal.
+// step is the response to one signal.
 type step struct {
-	// suspend stops the command and then koine, as Ctrl-Z wants.
+	// suspend stops the command and then koine, in response to Ctrl-Z.
 	suspend bool
 	// takeOut takes the instance out of the answers before send.
 	takeOut bool

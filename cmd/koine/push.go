@@ -15,14 +15,14 @@ func pushCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "push CHECK passing|warning|critical", GroupID: groupChange,
 		Short: "report the outcome of a TTL check",
-		Long: "Report the outcome of a TTL check, which also renews it: a check of type ttl is critical once nothing was reported\n" +
-			"for its TTL. koine checks lists the ids of checks.",
+		Long: "Report the outcome of a TTL check, which also renews it: a check of type ttl turns critical without a report\n" +
+			"within its TTL. koine checks lists the ids of checks.",
 		Example: "  koine push beat passing\n" +
 			"  koine push disk warning --message '91 % full' --node db-host",
 		Args: outcomeArgs, SuggestFor: []string{"report", "pass", "fail", "ttl"},
 		ValidArgsFunction: completeArgs(checkIDs, words(statuses...)),
 	}
-	cmd.Flags().StringVarP(&message, "message", "m", "", "what the check says, for people")
+	cmd.Flags().StringVarP(&message, "message", "m", "", "output of the check, for people")
 	cmd.Flags().StringVar(&node, "node", "", "node of the check (default the server's own)")
 	completeFlag(cmd, "node", nodeNames)
 	return asking(cmd, func(cmd *cobra.Command, c *client.Client, args []string) error {
@@ -37,7 +37,7 @@ func pushCommand() *cobra.Command {
 	})
 }
 
-// outcomeArgs wants a check and a status.
+// outcomeArgs requires a check and a status.
 func outcomeArgs(cmd *cobra.Command, args []string) error {
 	if err := named(cmd, "check", args); err != nil {
 		return err

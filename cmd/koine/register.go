@@ -37,7 +37,7 @@ type registerFlags struct {
 
 func (f *registerFlags) add(cmd *cobra.Command) {
 	flags := cmd.Flags()
-	flags.StringVar(&f.id, "id", "", "id of the instance on its node (default as said above)")
+	flags.StringVar(&f.id, "id", "", "id of the instance on its node (default as described above)")
 	flags.StringVar(&f.node, "node", "", "node that it runs on (default the server's own)")
 	flags.StringVar(&f.address, "address", "", "IP address or host name (default the node's)")
 	flags.Var(&f.ports, "port", "port; may be repeated, the first is the main one")
@@ -65,10 +65,10 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 	}
 }
 
-// defaultID returns the id of an instance that --id does not name. A registration without a command is repeated under the
-// service's name, until it is deregistered under that. With a command each process is an instance of its own. Where it
-// has a port, the next one on that port takes its id: a process that is started again does not stand beside what is
-// left of the one that was killed.
+// defaultID returns the id of an instance without --id. A registration without a command is repeated under the
+// service's name, until it is deregistered under that. With a command each process is an instance of its own. With a
+// port, the next process on that port takes over the id: a restarted process does not appear next to the remains of the
+// killed one.
 func (f *registerFlags) defaultID(service, host string, pid int, withCommand bool) string {
 	switch {
 	case !withCommand:
@@ -80,7 +80,7 @@ func (f *registerFlags) defaultID(service, host string, pid int, withCommand boo
 	}
 }
 
-// thisHost returns the first label of this host's name, as a node is named after it.
+// thisHost returns the first label of this host's name, by which its node is named.
 func thisHost() string {
 	name, err := os.Hostname()
 	if err != nil {
@@ -90,7 +90,7 @@ func thisHost() string {
 	return catalog.SanitizeName(first)
 }
 
-// registration returns what the flags describe.
+// registration returns the registration that the flags describe.
 func (f *registerFlags) registration(service string, withCommand bool) (catalog.Registration, error) {
 	r := catalog.Registration{Instance: catalog.Instance{
 		ID: f.id, Node: f.node, Service: service, Tags: f.tags, Weight: f.weight, Locality: f.at, Source: "http",
@@ -183,7 +183,7 @@ func (f *registerFlags) addCheck(r *catalog.Registration, name string, d catalog
 // commandTTL is how long an instance outlives a command whose keeper was killed.
 const commandTTL = 10 * time.Second
 
-// stay completes what the flags say about how long the instance stays.
+// stay applies the flags that define how long the instance stays.
 func (f *registerFlags) stay(withCommand bool) error {
 	switch {
 	case f.permanent && f.ttl != 0:

@@ -8,8 +8,8 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// trustBuiltInRoots has the certificates of servers verified by Mozilla's list where the system has no list of its own,
-// as in the image. The package fallback would do it for every command, which then starts some milliseconds later; only
+// trustBuiltInRoots makes certificates of servers verifiable by Mozilla's list if the system has no list of its own, as
+// in the image. The package fallback would do it for every command, which then starts some milliseconds later; only
 // checks need it. A process can do it once.
 var trustBuiltInRoots = sync.OnceFunc(func() { x509.SetFallbackRoots(builtInRoots()) })
 

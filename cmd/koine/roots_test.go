@@ -29,7 +29,7 @@ func TestBuiltInRootsWhereTheSystemHasNone(t *testing.T) {
 	}
 }
 
-// trustedRoots counts the certificates of the list that a server could show, and how many are in it.
+// trustedRoots counts the certificates of the list that a server could show, and those of them that are trusted.
 func trustedRoots(t *testing.T) (trusted, of int) {
 	t.Helper()
 	for root := range bundle.Roots() {

@@ -8,10 +8,10 @@ import (
 	"unicode/utf8"
 )
 
-// screen writes text that may end up on a terminal. Names, reasons and outputs of checks come from whatever was registered
-// or probed, so no control character reaches the terminal but line feeds and tabs: with the others a text could clear the
-// screen, set the window's title, or show something else than it says. They are written as \u001b is, which is valid inside
-// a JSON string too. Each Write must be of whole characters.
+// screen writes text that may end up on a terminal. Names, reasons and outputs of checks come from registrations and
+// probes, so no control character except line feeds and tabs may reach the terminal: others could clear the screen, set
+// the window's title, or make the text appear different from its content. They are written as \u001b is, which is valid
+// inside a JSON string too. Each Write must be of whole characters.
 type screen struct{ w io.Writer }
 
 func (s screen) Write(p []byte) (int, error) {
@@ -21,7 +21,7 @@ func (s screen) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// beneath returns what a screen writes to: a command that koine runs for its user writes there itself.
+// beneath returns the writer under a screen: a command that koine runs for its user writes there itself.
 func beneath(w io.Writer) io.Writer {
 	if s, ok := w.(screen); ok {
 		return s.w
@@ -34,11 +34,11 @@ func harmless(text string) string {
 	return escape(text, func(r rune) bool { return r != '\n' && r != '\t' && commands(r) })
 }
 
-// oneLine returns a text with all of its control characters escaped, so that it neither ends a line nor a column.
+// oneLine returns a text with all of its control characters escaped, so that it ends neither a line nor a column.
 func oneLine(text string) string { return escape(text, commands) }
 
-// commands reports whether a character has a terminal do something, rather than show it: C0, DEL and C1, the controls
-// of the direction of text, and the separators of lines and paragraphs.
+// commands reports whether a character makes a terminal act, rather than show it: C0, DEL and C1, the controls of the
+// direction of text, and the separators of lines and paragraphs.
 func commands(r rune) bool {
 	return unicode.IsControl(r) || unicode.Is(unicode.Bidi_Control, r) || r == '\u2028' || r == '\u2029'
 }

@@ -16,9 +16,9 @@ import (
 	"github.com/koine-sd/koine/internal/spelling"
 )
 
-// settingMark annotates the flags that are settings: those of the commands that run Koine, and --http of all others. Only
-// these have an environment variable and a key in the configuration file. What other flags say belongs to one command
-// line: an exported KOINE_NODE or KOINE_UNDO must not change what koine register or koine drain does.
+// settingMark annotates the flags that are settings: those of the commands that run Koine, and --http of all others.
+// Only these have an environment variable and a key in the configuration file. Other flags belong to one command line:
+// an exported KOINE_NODE or KOINE_UNDO must not change the effect of koine register or koine drain.
 const settingMark = "koine_setting"
 
 // markSettings makes settings of flags.
@@ -33,8 +33,8 @@ func markSettings(flags *pflag.FlagSet) {
 
 func isSetting(f *pflag.Flag) bool { return f.Annotations[settingMark] != nil }
 
-// applySettings gives every setting that was not set on the command line its value from the environment, and failing that
-// from the configuration file: --data-dir is KOINE_DATA_DIR and data_dir.
+// applySettings gives every setting that was not set on the command line its value from the environment, and failing
+// that from the configuration file: --data-dir is KOINE_DATA_DIR and data_dir.
 func applySettings(cmd *cobra.Command) error {
 	file, err := readSettings(cmd)
 	if err != nil {
@@ -59,7 +59,7 @@ func applySettings(cmd *cobra.Command) error {
 	return failed
 }
 
-// plainSettingError names where a value came from, instead of the flag that it was not given by.
+// plainSettingError names the origin of a value, instead of the flag that was not given.
 func plainSettingError(from string, err error) error {
 	if invalid, ok := errors.AsType[*pflag.InvalidValueError](err); ok {
 		return badValue(from, invalid)
@@ -67,7 +67,7 @@ func plainSettingError(from string, err error) error {
 	return err
 }
 
-// misspelt returns a warning for each environment variable that is close to a setting of the command and is none.
+// misspelt returns a warning for each environment variable that is close to a setting of the command but is not one.
 func misspelt(cmd *cobra.Command, environment []string) (warnings []string) {
 	own := []string{"CONFIG"}
 	cmd.Flags().VisitAll(func(f *pflag.Flag) {
@@ -99,7 +99,7 @@ func keyName(flag string) string { return strings.ReplaceAll(flag, "-", "_") }
 
 // setting is one value of the configuration file.
 type setting struct {
-	value string // as it would stand on the command line
+	value string // in the form of the command line
 	from  string // file and line
 }
 
@@ -130,8 +130,8 @@ func readSettings(cmd *cobra.Command) (map[string]setting, error) {
 	return parseSettings(path, raw, knownKeys(cmd.Root()))
 }
 
-// parseSettings decodes a configuration file. A key that is no setting of any command is an error: a misspelt setting that
-// does nothing is worse.
+// parseSettings decodes a configuration file. A key that is no setting of any command is an error, because a misspelt
+// setting without effect would be worse.
 func parseSettings(path string, raw []byte, known []string) (map[string]setting, error) {
 	var document yaml.Node
 	if err := yaml.Unmarshal(raw, &document); err != nil {
@@ -163,7 +163,7 @@ func parseSettings(path string, raw []byte, known []string) (map[string]setting,
 	return settings, nil
 }
 
-// noSetting is the error for a key that is no setting. It names the one that may be meant, or else all.
+// noSetting is the error for an unknown key. It names the setting that was probably meant, or else all.
 func noSetting(from, key string, known []string) error {
 	err := catalog.Errorf(catalog.KindInvalid, "%s: no setting %q", from, key)
 	if like := spelling.Closest(key, known); like != "" {
@@ -172,7 +172,7 @@ func noSetting(from, key string, known []string) error {
 	return err.WithHint("settings are %s", strings.Join(known, ", "))
 }
 
-// badConfig says where a configuration file is no YAML.
+// badConfig describes where a configuration file is not YAML.
 func badConfig(path string, err error) error {
 	if known, ok := errors.AsType[*yaml.LoadError](err); ok && known.Mark.Line > 0 {
 		return fmt.Errorf("config %s:%d:%d: %s", path, known.Mark.Line, known.Mark.Column, known.Message)
@@ -180,7 +180,7 @@ func badConfig(path string, err error) error {
 	return fmt.Errorf("config %s: %s", path, strings.TrimPrefix(err.Error(), "yaml: "))
 }
 
-// settingText returns a YAML value as it would stand on the command line.
+// settingText returns a YAML value in the form of the command line.
 func settingText(value *yaml.Node) (string, error) {
 	switch {
 	case value.Kind == yaml.ScalarNode && value.Tag != "!!null":

@@ -71,8 +71,8 @@ func text(err error) string {
 	return err.Error()
 }
 
-// TestSettings holds that the flags of koine dev can be set in the environment and the file, and no others: what belongs
-// to one command line must not.
+// TestSettings holds that the flags of koine dev can be set in the environment and the file, and no others: the flags
+// of one command line must not.
 func TestSettings(t *testing.T) {
 	keys := knownKeys(newRoot())
 	for _, want := range []string{"http", "dns", "data_dir", "config_dir", "engine", "docker", "upstream", "node", "zone"} {
@@ -89,7 +89,7 @@ func TestSettings(t *testing.T) {
 	}
 }
 
-// TestNoSettings holds that the environment changes nothing of a command but its settings.
+// TestNoSettings holds that the environment changes nothing of a command except its settings.
 func TestNoSettings(t *testing.T) {
 	for _, name := range []string{"NODE", "TAG", "UNDO", "STOP", "OUTPUT", "TTL", "ZONE", "HEALTH", "ONCE", "DOCKER", "ADVERTISE"} {
 		t.Setenv("KOINE_"+name, "true")
@@ -116,7 +116,7 @@ func TestNoSettings(t *testing.T) {
 func TestMisspelt(t *testing.T) {
 	environment := []string{
 		"KOINE_DATADIR=x", "KOINE_DATA_DIR=x", "KOINE_HTPP=x", "KOINE_CONFIG=x", "KOINE_CONFIGDIR=x", "KOINE_LOGLEVEL=x", "PATH=x",
-		// what koine watch, Kubernetes and others set
+		// Variables that koine watch, Kubernetes and others set.
 		"KOINE_SERVICE=x", "KOINE_REVISION=1", "KOINE_PORT=tcp://10.0.0.1:8500", "KOINE_SERVICE_HOST=x", "KOINE_PORT_8500_TCP=x",
 		"KOINE_REQUIRE_ALL=1", "KOINE_=x",
 	}

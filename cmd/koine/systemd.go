@@ -6,7 +6,7 @@ import (
 	systemd "github.com/coreos/go-systemd/v22/daemon"
 )
 
-// tellSystemd reports what state the process is in, where systemd has started it and waits to be told (Type=notify, see
+// tellSystemd reports the process's state to systemd, if systemd has started it and waits for that (Type=notify, see
 // sd_notify(3)).
 func tellSystemd(logger *slog.Logger, state string) {
 	if _, err := systemd.SdNotify(false, state); err != nil {

@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// terminal is the terminal that controls this process, as a job of a shell. All methods are safe on nil, which stands for
-// none.
+// terminal is the terminal that controls this process, as a job of a shell. All methods are safe on nil, which stands
+// for none.
 type terminal struct{ file *os.File }
 
 // openTerminal returns nil if no terminal controls this process.

@@ -22,7 +22,7 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// asKoine has the test's binary be koine.
+// asKoine makes the test's binary act as koine.
 const asKoine = "KOINE_TEST_IS_KOINE"
 
 func TestMain(m *testing.M) {
@@ -79,8 +79,8 @@ func newShell(t *testing.T) *shell {
 	return s
 }
 
-// end hangs up until the shell has ended, and with it all that had its terminal: a bash that is about to read may miss a
-// signal.
+// end hangs up until the shell has ended, and with it every process on its terminal: a bash that is about to read may
+// miss a signal.
 func (s *shell) end(ended <-chan struct{}, bash *os.Process) {
 	ticker := time.NewTicker(100 * time.Millisecond)
 	defer ticker.Stop()
@@ -124,7 +124,7 @@ func (s *shell) send(text string) {
 	}
 }
 
-// expect waits until the terminal shows a pattern, and forgets what it showed before.
+// expect waits until the terminal shows a pattern, and forgets the output before it.
 func (s *shell) expect(pattern string) {
 	s.t.Helper()
 	timer := time.NewTimer(eventually.Patience)
@@ -150,10 +150,10 @@ func (s *shell) shows(pattern *regexp.Regexp) bool {
 	return found != nil
 }
 
-// registrations is a server that takes every registration.
+// registrations is a server that accepts every registration.
 type registrations struct {
 	*httptest.Server
-	// premature is a file that must not be there yet when an instance is taken out.
+	// premature is a file that must not exist yet when an instance is taken out.
 	premature string
 
 	mu   sync.Mutex
@@ -182,7 +182,7 @@ func newRegistrations(t *testing.T) *registrations {
 	return s
 }
 
-// appears gives a file some time to appear. That it would have come later goes unseen.
+// appears gives a file some time to appear. A later appearance goes unnoticed.
 func appears(path string) bool {
 	ticker := time.NewTicker(10 * time.Millisecond)
 	defer ticker.Stop()
@@ -201,7 +201,7 @@ func (s *registrations) requests() []string {
 	return slices.Clone(s.got)
 }
 
-// awaits waits until the server has got requests; a registration that was only renewed counts once.
+// awaits waits until the server has got requests; a mere renewal of a registration counts once.
 func (s *registrations) awaits(t *testing.T, want ...string) {
 	t.Helper()
 	timer := time.NewTimer(eventually.Patience)
@@ -215,7 +215,7 @@ func (s *registrations) awaits(t *testing.T, want ...string) {
 	}
 }
 
-// traps is a command that says what signals it gets, and goes on until SIGTERM.
+// traps is a command that prints the signals it gets, and runs until SIGTERM.
 const traps = `
 trap 'echo got INT; : >int' INT
 trap 'echo got HUP; exit 3' HUP
@@ -242,7 +242,7 @@ func TestCtrlC(t *testing.T) {
 	s.expect("ended with 137")
 }
 
-// TestOtherSignals holds that each signal reaches the command as it is.
+// TestOtherSignals holds that each signal reaches the command unchanged.
 func TestOtherSignals(t *testing.T) {
 	s := newShell(t)
 	s.send("koine register web --port 80 -- sh traps; echo ended with $?\n")
@@ -256,7 +256,7 @@ func TestOtherSignals(t *testing.T) {
 	s.server.awaits(t, "PUT", "DELETE")
 }
 
-// TestHangup holds that a terminal that goes takes the instance out, and ends the command.
+// TestHangup holds that the loss of the terminal takes the instance out, and ends the command.
 func TestHangup(t *testing.T) {
 	s := newShell(t)
 	s.send("koine register web --port 80 -- sh traps\n")

@@ -16,10 +16,10 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// condition is what koine watch --until waits for: every term holds.
+// condition is the condition of koine watch --until: every term must hold.
 type condition []term
 
-// term is a statement about the instances of a service: how many of a kind there are, or how one of them is.
+// term is a statement about the instances of a service: the number of a kind, or the state of one of them.
 type term struct {
 	subject     string
 	least, most int    // of a count
@@ -27,7 +27,7 @@ type term struct {
 	text        string
 }
 
-// The subjects of terms. A count says how many instances are so; the others say how an instance is.
+// The subjects of terms. A count is a number of instances in some state; the others are the state of one instance.
 var (
 	counts = map[string]func(client.Instance) bool{
 		"healthy":   func(i client.Instance) bool { return i.Healthy },
@@ -42,12 +42,12 @@ var (
 	}
 )
 
-// anyHealthy reports whether one of the instances of an id is healthy.
+// anyHealthy reports whether one of the instances with an id is healthy.
 func anyHealthy(found []client.Instance) bool {
 	return slices.ContainsFunc(found, func(i client.Instance) bool { return i.Healthy })
 }
 
-// untilFlags say what is waited for, and for how long.
+// untilFlags are the condition to wait for, and the timeout.
 type untilFlags struct {
 	condition string
 	timeout   time.Duration
@@ -94,7 +94,7 @@ func (w *watcher) await(ctx context.Context, c *client.Client, q catalog.Query, 
 	q.Health = catalog.AnyHealth
 	limited, cancel := context.WithCancel(ctx)
 	defer cancel()
-	if flags.timeout > 0 { // it bounds the wait, and not the command that is run then
+	if flags.timeout > 0 { // it bounds the wait, not the command that is then run
 		w.inTime = time.AfterFunc(flags.timeout, cancel).Stop
 	}
 	err = w.watch(limited, c, q, "")
@@ -108,8 +108,7 @@ func (w *watcher) await(ctx context.Context, c *client.Client, q catalog.Query, 
 	return exitCode(exitUnmet)
 }
 
-// meets reports whether a state is one to be reported. Of one that meets the condition it leaves the instances that are
-// wanted.
+// meets reports whether a state is to be reported. From a state that meets the condition it keeps the wanted instances.
 func (w *watcher) meets(event *client.Event) bool {
 	switch {
 	case w.until == nil:
@@ -212,7 +211,7 @@ func (t term) met(instances []client.Instance) bool {
 	return t.least <= n && n <= t.most
 }
 
-// of returns the instances that have the term's id; several nodes may have one each.
+// of returns the instances with the term's id; several nodes may have one each.
 func (t term) of(instances []client.Instance) (found []client.Instance) {
 	for _, i := range instances {
 		if i.ID == t.id {
@@ -231,7 +230,7 @@ func (t term) count(instances []client.Instance) (n int) {
 	return n
 }
 
-// state says how it is with what a term is about.
+// state describes the state of a term's instance.
 func (t term) state(instances []client.Instance) string {
 	if counts[t.subject] != nil {
 		return fmt.Sprintf("%s=%d", t.subject, t.count(instances))
@@ -247,7 +246,7 @@ func (t term) state(instances []client.Instance) string {
 	}
 }
 
-// missing says of each term that does not hold how it is instead.
+// missing describes, for each term that does not hold, the state instead.
 func (c condition) missing(instances []client.Instance) string {
 	var list []string
 	for _, t := range c {
@@ -258,7 +257,7 @@ func (c condition) missing(instances []client.Instance) string {
 	return strings.Join(list, "; ")
 }
 
-// ofHealth returns the instances that a health chooses, of all there are.
+// ofHealth returns the instances with a given health.
 func ofHealth(instances []client.Instance, health catalog.Health) []client.Instance {
 	return slices.DeleteFunc(slices.Clone(instances), func(i client.Instance) bool {
 		switch health {

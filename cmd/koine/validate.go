@@ -17,7 +17,7 @@ func validateCommand() *cobra.Command {
 		Use: "validate DIRECTORY|FILE...", GroupID: groupRun,
 		Short: "find the errors in definition files",
 		Long: "Read definition files as koine dev --config-dir does, and print each error with file, line and column. It needs no\n" +
-			"running Koine. What is named is read as if it stood in one directory, so that two files of one id are an error.\n\n" +
+			"running Koine. All arguments are read as if they were in one directory, so that two files with one id are an error.\n\n" +
 			"The exit code is 0 if there is no error, 1 if there is one, and 2 if a file or directory does not exist.",
 		Example: "  koine validate ./services\n" +
 			"  koine validate web.json db.hcl\n" +
@@ -52,7 +52,7 @@ func someFiles(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// printReport prints what was found. An error that was found is the exit code.
+// printReport prints the findings. If they include an error, it returns the exit code for that.
 func printReport(cmd *cobra.Command, r *files.Report) error {
 	if wantsJSON(cmd) {
 		if err := printJSON(cmd, r); err != nil {

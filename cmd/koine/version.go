@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// build is what koine version says of this binary, and of the server that --http names if it answers.
+// build is the version of this binary, and of the server that --http names if it answers.
 type build struct {
 	Version    string       `json:"version"`
 	CommitDate string       `json:"commit_date,omitempty"`
@@ -63,7 +63,7 @@ func thisBuild(info *debug.BuildInfo, known bool) build {
 	return b
 }
 
-// theServer returns nil where none answers: that is no fault of this binary.
+// theServer returns nil if no server answers: that is no fault of this binary.
 func theServer(cmd *cobra.Command) *serverBuild {
 	c, err := newClient(cmd)
 	if err != nil {

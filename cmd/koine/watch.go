@@ -27,8 +27,8 @@ func watchCommand() *cobra.Command {
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
 		Long: "Print the instances of services now, and those of a service on each change of it, or run a command each time with\n" +
 			"them on its standard input, one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its\n" +
-			"environment. A change that comes while the command runs is reported after it has ended; what is reported is always\n" +
-			"the last state.\n\n" +
+			"environment. A change that comes while the command runs is reported after it has ended; the report is always\n" +
+			"of the last state.\n\n" +
 			"With --until, wait for a state of a service that meets a condition, report that one only, and end.\n" + conditionHelp,
 		Example: "  koine watch web\n" +
 			"  koine watch web api\n" +
@@ -68,26 +68,26 @@ type watcher struct {
 	services []string
 	command  []string
 	once     bool
-	// seen are the services of which a state has been reported.
+	// seen are the services with a reported state.
 	seen map[string]bool
-	// until, if set, is what the only state to be reported has to meet; health is then what is reported of it.
+	// until, if set, is the condition for the only state to report; health then selects the reported instances.
 	until  condition
 	health catalog.Health
-	// unmet says what the last state lacked of the condition, unhealthy are those of its instances.
+	// unmet describes what the last state lacked of the condition, unhealthy are those of its instances.
 	unmet     string
 	unhealthy []client.Instance
-	// inTime ends the timeout, and reports whether it had not passed; nil without one.
+	// inTime ends the timeout, and reports whether it had not passed; nil without a timeout.
 	inTime func() bool
-	// reported is set once a state meets the condition.
+	// reported is set once a state has met the condition.
 	reported bool
 	// away is set while the server does not answer.
 	away bool
 }
 
-// watch reports each state of the services until the context ends; if a place is named, the nearest of it, but in JSON all
-// of it in order.
+// watch reports each state of the services until the context ends; if a place is named, only the nearest instances, but
+// in JSON all in order.
 func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, near string) error {
-	// A wrong address is told at once; a server that goes away is waited for.
+	// A wrong address is an error at once; a server that is away is waited for.
 	if _, err := c.Health(ctx); err != nil && (w.until == nil || catalog.KindOf(err) != catalog.KindNotReady) {
 		return err
 	}
@@ -115,7 +115,7 @@ func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, 
 	return nil
 }
 
-// endure passes on an error that stays. Of one that may go away it tells once: the watch goes on by itself.
+// endure returns a permanent error. It prints a temporary one once: the watch then continues by itself.
 func (w *watcher) endure(err error) error {
 	switch catalog.KindOf(err) {
 	case catalog.KindInvalid, catalog.KindDenied, catalog.KindNotFound:
@@ -153,7 +153,7 @@ func (w *watcher) text(event client.Event) (string, error) {
 	return string(raw) + "\n", err
 }
 
-// run runs the command with a state on its standard input. That it fails is told, and the next change is another chance.
+// run runs the command with a state on its standard input. Its failure is printed, and the next change runs it again.
 func (w *watcher) run(ctx context.Context, event client.Event, text string) error {
 	run := exec.CommandContext(ctx, w.command[0], w.command[1:]...)
 	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), beneath(w.cmd.OutOrStdout()), beneath(w.cmd.ErrOrStderr())

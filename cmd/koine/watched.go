@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// watched parts the arguments of koine watch: services, and behind "--" a command.
+// watched splits the arguments of koine watch: services, and after "--" a command.
 func watched(cmd *cobra.Command, args []string) (services, command []string) {
 	if dash := cmd.ArgsLenAtDash(); dash >= 0 {
 		return args[:dash], args[dash:]
@@ -17,7 +17,7 @@ func watched(cmd *cobra.Command, args []string) (services, command []string) {
 	return args, nil
 }
 
-// watchArgs wants services, and behind "--" a command may follow.
+// watchArgs requires services; after "--" a command may follow.
 func watchArgs(cmd *cobra.Command, args []string) error {
 	services, command := watched(cmd, args)
 	if err := named(cmd, "service", services); err != nil {
@@ -39,7 +39,7 @@ func completeServices(cmd *cobra.Command, _ []string, typed string) ([]cobra.Com
 	return completeArgs(serviceNames)(cmd, nil, typed)
 }
 
-// firstOfAll reports whether the first state of every service has been reported, with this one.
+// firstOfAll reports whether, with this one, the first state of every service has been reported.
 func (w *watcher) firstOfAll(event client.Event) bool {
 	if w.seen == nil {
 		w.seen = make(map[string]bool)

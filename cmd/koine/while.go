@@ -39,7 +39,7 @@ func registerWhile(cmd *cobra.Command, c *client.Client, r catalog.Registration,
 	return w.run(cmd.Context())
 }
 
-// notify has signals sent to a channel, but for those that koine was started to ignore, as by nohup.
+// notify has signals sent to a channel, except those that koine was started to ignore, as by nohup.
 func notify(signals chan<- os.Signal) {
 	for _, sig := range passedSignals {
 		if !signal.Ignored(sig) {
@@ -48,15 +48,15 @@ func notify(signals chan<- os.Signal) {
 	}
 }
 
-// valid returns the error that a server would refuse a registration with.
+// valid returns the error with which a server would refuse a registration.
 func valid(r catalog.Registration) error {
-	if r.Instance.Node == "" { // the server's own, which is not known here
+	if r.Instance.Node == "" { // the server's own, which is unknown here
 		r.Instance.Node = "node"
 	}
 	return r.Validate()
 }
 
-// while is a command that runs, and the instance that is registered meanwhile.
+// while is a running command and its registered instance.
 type while struct {
 	cmd      *cobra.Command
 	name     string // of the command
@@ -66,13 +66,13 @@ type while struct {
 	signals  chan os.Signal
 	passing  passing
 
-	// stopping is set from the first signal that stops the command on: the instance is not registered again.
+	// stopping is set from the first signal that stops the command: the instance is not registered again.
 	stopping bool
-	// out is closed once the instance is out of the answers; nil until that is wanted, and afterwards.
+	// out is closed once the instance is out of the answers; nil until its removal is requested, and afterwards.
 	out <-chan struct{}
-	// pending are the signals that the command is sent then.
+	// pending are the signals to send to the command then.
 	pending []syscall.Signal
-	// slow is when the person at the terminal is told how to kill the command.
+	// slow is when the person at the terminal is shown how to kill the command.
 	slow <-chan time.Time
 	// given is set once the command is in the foreground, and has Ctrl-C and Ctrl-Z to itself.
 	given bool
@@ -125,8 +125,8 @@ func (w *while) send(sig syscall.Signal) {
 	w.child.signal(sig)
 }
 
-// stopped answers a stop of the command. Where it wanted the terminal, it gets it if koine has it to give. In the
-// foreground it was Ctrl-Z, which stops koine too. Any other stop is none of koine's business.
+// stopped responds to a stop of the command. If the command wanted the terminal, it gets it, provided that koine has
+// it. In the foreground the cause was Ctrl-Z, which stops koine too. Any other stop does not concern koine.
 func (w *while) stopped(ctx context.Context, by syscall.Signal) {
 	wants := by == syscall.SIGTTIN || by == syscall.SIGTTOU
 	switch {
@@ -155,9 +155,10 @@ func (w *while) suspend(ctx context.Context) {
 	}
 }
 
-// stopGroup stops this process and those of its job, and returns once it is continued. Where no shell could continue it,
-// the kernel does not stop it. SIGTSTP would be the natural signal, but the runtime never gives one that was listened for
-// its default effect again; SIGTTIN has the same, and a shell continues it in the same way.
+// stopGroup stops this process and those of its job, and returns once it is continued. Without a shell that could
+// continue it, the kernel does not stop it. SIGTSTP would be the natural signal, but the runtime never restores the
+// default effect of a signal that was listened for; SIGTTIN has the same effect, and a shell continues it in the same
+// way.
 func stopGroup() {
 	continued := listenFor(syscall.SIGCONT)
 	defer signal.Stop(continued)
@@ -168,7 +169,7 @@ func stopGroup() {
 	}
 }
 
-// ended takes back what the command has left: the terminal, and the instance.
+// ended takes back the command's terminal and instance.
 func (w *while) ended(state syscall.WaitStatus) error {
 	if w.terminal.has(w.child.group) {
 		w.terminal.give(syscall.Getpgrp())

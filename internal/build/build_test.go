@@ -19,7 +19,7 @@ func TestProgram(t *testing.T) {
 	}
 }
 
-// TestMissingModule builds with an empty module cache, as on a machine where nothing was fetched.
+// TestMissingModule builds with an empty module cache, as on a machine without fetched modules.
 func TestMissingModule(t *testing.T) {
 	t.Setenv("GOMODCACHE", t.TempDir())
 	err := build.Program(filepath.Join(t.TempDir(), "koine"), "github.com/koine-sd/koine/cmd/koine", nil)

@@ -18,7 +18,7 @@ import (
 
 func TestMain(m *testing.M) { Main(m) }
 
-// TestEngine starts, stops, kills and restarts an engine with a container on it, and looks for what is left of it.
+// TestEngine starts, stops, kills and restarts an engine with a container on it, and looks for leftovers.
 func TestEngine(t *testing.T) {
 	var e *Engine
 	t.Run("engine", func(t *testing.T) {

@@ -12,8 +12,8 @@ import (
 
 var errPower = errors.New("the power went")
 
-// drive is a disk with a cache: what was not synced is lost when the power goes, after so many steps. In the worst order,
-// too: names reach it before the content that they lead to.
+// drive is a disk with a cache: unsynced data is lost when the power goes, after a number of steps. It writes in the
+// worst order, too: names reach it before the content that they lead to.
 type drive struct {
 	steps int
 	// names leads to the files in the cache, kept on the disk.
@@ -88,7 +88,7 @@ func (f open) Sync() error {
 
 func (f open) Close() error { return f.step() }
 
-// TestACrashLeavesTheOldOrTheNew has the power go at each step, on a disk that keeps names at once and one that is lazy.
+// TestACrashLeavesTheOldOrTheNew cuts the power at each step, on a disk that keeps names at once and on a lazy one.
 func TestACrashLeavesTheOldOrTheNew(t *testing.T) {
 	for _, eager := range []bool{false, true} {
 		for steps := range 10 {

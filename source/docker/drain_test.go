@@ -21,7 +21,7 @@ func TestDrainLabel(t *testing.T) {
 	}
 }
 
-// lastedWith has a container stopped a second after its start, and returns what is told of its end at some time later.
+// lastedWith stops a container a second after its start, and returns the report of its end at some time later.
 func lastedWith(t *testing.T, sent []int, after time.Duration, exitCode int, edits ...edit) *lasted {
 	t.Helper()
 	started, _ := time.Parse(time.RFC3339Nano, testStart)

@@ -41,7 +41,7 @@ func TestEngineExec(t *testing.T) {
 	})
 }
 
-// testStuck runs a command that goes on: one that serves on a port of its own in the container at an address.
+// testStuck runs a command that does not end: one that serves on a port of its own in the container at an address.
 func testStuck(t *testing.T, c *Containers, ip string) {
 	serve := []string{"/program", "-ports", "8099"}
 	ctx, cancel := context.WithCancel(t.Context())

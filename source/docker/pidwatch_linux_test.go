@@ -12,10 +12,10 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// anyGroup stands in every process's cgroup file, as a container's id stands in those of its own.
+// anyGroup is in every process's cgroup file, as a container's id is in those of its own.
 const anyGroup = ":"
 
-// sleeper starts a process and returns its id and what kills it.
+// sleeper starts a process and returns its id and a function that kills it.
 func sleeper(t *testing.T) (pid int, kill func()) {
 	t.Helper()
 	command := exec.Command("sleep", "300")

@@ -20,7 +20,8 @@ func decodeText(name, data string) (*content, error) {
 	return c, c.problems.err()
 }
 
-// TestGolden compares what definition files mean with testdata/*.golden; with UPDATE_GOLDEN set it writes those instead.
+// TestGolden compares the meaning of definition files with testdata/*.golden; with UPDATE_GOLDEN set it writes those
+// instead.
 func TestGolden(t *testing.T) {
 	update := os.Getenv("UPDATE_GOLDEN") != ""
 	for _, name := range []string{"issue.json", "camel.json", "snake.json", "koine.yaml", "checks.json", "several.hcl"} {
@@ -263,7 +264,7 @@ func TestDecodeErrors(t *testing.T) {
 	}
 }
 
-// TestEachErrorOfAFile holds that one service in error touches no other of its file.
+// TestEachErrorOfAFile holds that one service in error affects no other of its file.
 func TestEachErrorOfAFile(t *testing.T) {
 	c, err := decodeText("a.yaml", `
 services:
@@ -307,7 +308,8 @@ whatever: 1
 	for _, u := range c.units() {
 		ids = append(ids, u.keys()[0].String())
 	}
-	// web-81 is what the second web would be if the first were in order; mq would pass unseen.
+	// web-81 would be the second web's ID if the first were in order; without its check, a failed mq would count as
+	// healthy.
 	if diff := cmp.Diff([]string{"instance web-81", "instance web", "instance cache", "check disk"}, ids); diff != "" {
 		t.Errorf("in order (-want +got):\n%s", diff)
 	}

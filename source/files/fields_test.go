@@ -37,13 +37,13 @@ func consulFields() map[string]map[string]string {
 	}
 }
 
-// effectOf decodes a service or a check with and without a field, and says what it comes to.
+// effectOf decodes a service or a check with and without a field, and describes the field's effect.
 func effectOf(of, name, value string) string {
 	fields := map[string]string{"name": `"web"`}
 	if of == "check" {
 		fields = map[string]string{"name": `"c"`, "ttl": `"1s"`}
 	}
-	switch name { // what else it needs, and what it excludes
+	switch name { // fields that it needs, and fields that it excludes
 	case "http", "tcp", "udp", "grpc", "h2ping", "os_service", "alias_service", "alias_node", "args", "script_args", "script":
 		delete(fields, "ttl")
 	case "docker_container_id":
@@ -97,7 +97,7 @@ func compareContents(without, with *content) string {
 
 var fieldRow = regexp.MustCompile("(?m)^\\| (`[a-z].*?`) \\| (service|check|service, check) \\| ([a-z, ]+) \\|")
 
-// TestConsulFields compares what becomes of each field of Consul's with the guide.
+// TestConsulFields compares the effect of each of Consul's fields with the guide.
 func TestConsulFields(t *testing.T) {
 	guide, err := os.ReadFile("../../docs/definition-files.md")
 	if err != nil {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// lineBreaks counts what YAML takes for the end of a line.
+// lineBreaks counts the line ends by YAML's rules.
 func lineBreaks(data string) (n int) {
 	for _, r := range data {
 		if strings.ContainsRune("\n\r\u0085\u2028\u2029", r) {
@@ -18,7 +18,7 @@ func lineBreaks(data string) (n int) {
 	return n
 }
 
-// fuzz feeds a format's decoder: each error must have a place in the file, and what is accepted must be valid.
+// fuzz feeds a format's decoder: each error must have a place in the file, and the accepted content must be valid.
 func fuzz(f *testing.F, ending string, more ...string) {
 	paths, err := filepath.Glob("testdata/*" + ending)
 	if err != nil || len(paths) == 0 {

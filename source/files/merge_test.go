@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// services returns a file of services with these IDs; those with a plus have a check of the ID behind it.
+// services returns a file of services with these IDs; those with a plus have a check with the ID after it.
 func services(ids ...string) string {
 	var list []string
 	for _, id := range ids {
@@ -25,13 +25,13 @@ func services(ids ...string) string {
 	return `{"services": [` + strings.Join(list, ",\n") + `]}`
 }
 
-// TestWhatIsInForceKeepsItsID shows who has an ID that two files declare.
+// TestWhatIsInForceKeepsItsID holds which file has an ID that two files declare.
 func TestWhatIsInForceKeepsItsID(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		before map[string]string // files that are loaded first
-		now    map[string]string // what changes; empty text removes the file
-		want   string            // what is declared then: each instance with its file, as web=a
+		now    map[string]string // the files that change; empty text removes the file
+		want   string            // the instances declared then, each with its file, as web=a
 		errs   []string
 	}{
 		{"at first the first by name", nil, map[string]string{"b": services("web"), "a": services("web"), "c": services("web", "db")},
@@ -132,7 +132,7 @@ type world struct {
 	loads  int
 }
 
-// change changes some of the files, in a random way, and returns those there are.
+// change changes some of the files at random, and returns the existing ones.
 func (w *world) change() (list []*file) {
 	w.loads++
 	for i, f := range w.files {
@@ -207,7 +207,7 @@ func TestMergeKeepsItsPromises(t *testing.T) {
 	}
 }
 
-// checkMerged compares what was merged with what is promised of it.
+// checkMerged compares the result of a merge with its promises.
 func checkMerged(t *testing.T, files []*file, before map[key]*file, m *merged) {
 	t.Helper()
 	held := make(map[key]*file)

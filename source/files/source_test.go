@@ -20,7 +20,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// sink remembers what was declared, in brief: the instances with their checks, and the checks of the node.
+// sink records the declarations, in brief: the instances with their checks, and the checks of the node.
 type sink struct {
 	declared   chan string
 	nodeChecks chan string
@@ -51,7 +51,7 @@ func (s *sink) DeclareNodeChecks(_ string, checks []catalog.Check) {
 	s.nodeChecks <- strings.Join(ids, " ")
 }
 
-// next returns what was declared, "-" if nothing was.
+// next returns the next declaration, "-" if there was none.
 func next(c chan string) string {
 	select {
 	case got := <-c:
@@ -61,7 +61,7 @@ func next(c chan string) string {
 	}
 }
 
-// await returns what is declared before long.
+// await waits for the next declaration and returns it.
 func await(t *testing.T, c chan string) string {
 	t.Helper()
 	return eventually.Receive(t, "something is declared", c)
@@ -122,7 +122,7 @@ func (d *directory) remove(name string) {
 	}
 }
 
-// expect loads and compares what is declared ("-" for nothing) and the error, of which each line must begin as told.
+// expect loads and compares the declarations ("-" for none) and the error, each line of which must begin as given.
 func (d *directory) expect(declared string, errs ...string) {
 	d.t.Helper()
 	err := d.Load()
@@ -132,7 +132,7 @@ func (d *directory) expect(declared string, errs ...string) {
 	compareErrors(d.t, d.path, err, errs)
 }
 
-// compareErrors compares the error of a load with the wanted ones, of which each must begin as told.
+// compareErrors compares the errors of a load with the wanted ones, each of which must begin as given.
 func compareErrors(t *testing.T, dir string, err error, want []string) {
 	t.Helper()
 	var lines []string

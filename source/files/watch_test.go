@@ -19,7 +19,7 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// run starts the source's Run and returns what ends it and waits for it.
+// run starts the source's Run and returns a function that ends it and waits for it.
 func (d *directory) run() (stop func()) {
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -35,7 +35,7 @@ func (d *directory) run() (stop func()) {
 
 func (d *directory) await(want string) {
 	d.t.Helper()
-	// A file may be read while it is being written; what stays is what counts.
+	// A file may be read while it is being written; only the final state counts.
 	for deadline := time.Now().Add(eventually.Patience); ; {
 		got := await(d.t, d.sink.declared)
 		if got == want {
@@ -134,7 +134,7 @@ func TestRunIsNotHeldUpByAFileThatIsAlwaysWritten(t *testing.T) {
 	d.await("file web:1")
 }
 
-// follower is a directory that is followed in a bubble, where time passes as the test says.
+// follower is a directory followed in a synctest bubble, where the test controls time.
 type follower struct {
 	*directory
 	events chan fsnotify.Event
@@ -143,7 +143,7 @@ type follower struct {
 	stop        func()
 }
 
-// follow follows the directory with the delays that users have. It must be called in a bubble.
+// follow follows the directory with the default delays. It must be called in a bubble.
 func follow(t *testing.T) *follower {
 	f := &follower{directory: newDirectory(t), events: make(chan fsnotify.Event)}
 	f.times = usualTimes()
@@ -170,7 +170,7 @@ func (f *follower) add(string) error {
 	return nil
 }
 
-// after tells of a change, lets time pass, and compares what was declared since the last time.
+// after sends a notice of a change, lets time pass, and compares the declarations since the last time.
 func (f *follower) after(d time.Duration, want string) {
 	f.t.Helper()
 	f.events <- fsnotify.Event{}
@@ -212,13 +212,13 @@ func TestFileThatIsMissingForAMoment(t *testing.T) {
 		f.write("web.json", service("web", 1))
 		f.after(time.Hour, "-")
 
-		// One that comes back with other content is a change like any other.
+		// A file that comes back with other content is a change like any other.
 		f.remove("web.json")
 		f.after(time.Second, "-")
 		f.write("web.json", service("web", 2))
 		f.after(100*time.Millisecond, "file web:2")
 
-		// One that stays away takes its services with it.
+		// The services of a file that stays away are taken out.
 		f.remove("web.json")
 		f.after(time.Second, "-")
 		f.log.take()
@@ -248,8 +248,8 @@ func TestFileThatIsRenamed(t *testing.T) {
 	})
 }
 
-// TestMissingFileKeepsItsIDFromOlderFiles holds that a file which wanted an ID in vain does not get it because the holder
-// is being written again.
+// TestMissingFileKeepsItsIDFromOlderFiles holds that a file whose claim of an ID failed does not get it because the
+// holder is being rewritten.
 func TestMissingFileKeepsItsIDFromOlderFiles(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := follow(t)
@@ -298,8 +298,8 @@ func TestDirectoryThatVanishes(t *testing.T) {
 	})
 }
 
-// TestDirectoryThatIsUnmounted has the file system's number changed, as it is when a mount goes and the empty directory
-// below it shows.
+// TestDirectoryThatIsUnmounted changes the file system's number, as when a mount goes and the empty directory below it
+// shows.
 func TestDirectoryThatIsUnmounted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := follow(t)
@@ -357,7 +357,7 @@ func TestReloadTellsItsOutcome(t *testing.T) {
 		f.logged("cannot be read")
 		f.Reload()
 		f.wait(0, "-")
-		f.logged("cannot be read") // somebody asked
+		f.logged("cannot be read") // a reload was requested
 	})
 }
 
@@ -371,7 +371,7 @@ func TestShorten(t *testing.T) {
 	}
 }
 
-// TestSinkWithoutNodeChecks holds that what is declared does not depend on a second interface.
+// TestSinkWithoutNodeChecks holds that the declarations do not depend on a second interface.
 func TestSinkWithoutNodeChecks(t *testing.T) {
 	d := newDirectory(t)
 	d.cfg.Sink = plainSink{d.sink}

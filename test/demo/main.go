@@ -1,12 +1,12 @@
 // Demo is the service that Koine's demonstration and tests run in containers: an HTTP server of one static binary that
-// says who it is, can be told to be unhealthy, and takes its time to stop.
+// names itself, can be set to be unhealthy, and takes its time to stop.
 //
 //	GET /             the server's name, its host name and the port asked
 //	GET /health       200 "ok" or 503 "not ok"
-//	PUT /health?ok=   turns the health
-//	GET /served       how many times GET / was answered; it is told at the end too
+//	PUT /health?ok=   sets the health
+//	GET /served       how many times GET / was answered; it is printed at the end too
 //
-// Every flag has an environment variable of the same name behind DEMO_: -grace is DEMO_GRACE.
+// Every flag has an environment variable of the same name with the prefix DEMO_: -grace is DEMO_GRACE.
 package main
 
 import (
@@ -26,7 +26,7 @@ import (
 	"time"
 )
 
-// options are what the flags say.
+// options are the values of the flags.
 type options struct {
 	name        string
 	listen      string
@@ -48,7 +48,7 @@ func main() {
 	}
 }
 
-// run is the server, or the probe of one.
+// run is the server, or a probe of one.
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
@@ -58,7 +58,7 @@ func run(o options) error {
 	return serve(ctx, o)
 }
 
-// parse reads the flags, and the environment for what they leave out.
+// parse reads the flags, and the environment for flags that are not given.
 func parse(args []string, env func(string) string) (options, error) {
 	host, _ := os.Hostname()
 	var o options
@@ -82,7 +82,7 @@ func parse(args []string, env func(string) string) (options, error) {
 	return o, nil
 }
 
-// serve answers on every port until ctx ends, and for the grace period after that.
+// serve answers on every port until ctx ends, and then for the grace period.
 func serve(ctx context.Context, o options) error {
 	state := new(state)
 	state.healthy.Store(!o.unhealthy)
@@ -107,7 +107,7 @@ func serve(ctx context.Context, o options) error {
 	return server.Close()
 }
 
-// linger waits for the grace period; it is what a service does to finish its requests.
+// linger waits for the grace period, in which a service finishes its requests.
 func linger(grace time.Duration) {
 	timer := time.NewTimer(grace)
 	defer timer.Stop()
@@ -148,7 +148,7 @@ func handler(name string, state *state) http.Handler {
 	return mux
 }
 
-// probe is Docker's HEALTHCHECK in an image that has no curl.
+// probe is Docker's HEALTHCHECK in an image without curl.
 func probe(ctx context.Context, o options) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()

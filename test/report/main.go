@@ -1,9 +1,10 @@
-// Report runs go test and prints what a person wants to read of it: each package as it ends, the output of what failed,
-// and at the end every skip with its reason, and the slowest packages.
+// Report runs go test and prints its output for people: each package as it ends, the output of failures, and at the end
+// every skip with its reason, and the slowest packages.
 //
 //	report [-summary FILE] [ARGUMENT OF go test]...
 //
-// It ends with go test's exit code. Where KOINE_REQUIRE_ALL=1, it is also an error if a test was skipped for another reason
+// It ends with go test's exit code. With KOINE_REQUIRE_ALL=1, it is also an error if a test was skipped for another
+// reason
 // than the kernel's. The summary is appended to FILE as well.
 package main
 
@@ -46,8 +47,8 @@ func report(file string, args []string) (code int, err error) {
 	return code, appendTo(file, text)
 }
 
-// goTest runs go test and hands what it prints to r. The exit code is go test's. An interrupt is for go test, which gets
-// it as well; what it says of it is still to be read.
+// goTest runs go test and passes its output to r. The exit code is go test's. An interrupt is for go test, which gets
+// it as well; its output after that is still read.
 func goTest(r *run, args []string) (int, error) {
 	signal.Ignore(os.Interrupt)
 	cmd := exec.Command("go", append([]string{"test", "-json"}, args...)...)
@@ -68,7 +69,7 @@ func goTest(r *run, args []string) (int, error) {
 	return 0, err
 }
 
-// passOn hands a signal on to a process until the returned function is called.
+// passOn passes a signal on to a process until the returned function is called.
 func passOn(s os.Signal, process *os.Process) (stop func()) {
 	signals, done := make(chan os.Signal, 1), make(chan struct{})
 	signal.Notify(signals, s)
@@ -88,7 +89,7 @@ func passOn(s os.Signal, process *os.Process) (stop func()) {
 	}
 }
 
-// maxLine bounds a line of go test: one with more is none.
+// maxLine bounds a line of go test's output: a longer one is an error.
 const maxLine = 16 << 20
 
 // read takes events until the end.

@@ -24,17 +24,17 @@ type event struct {
 // name is a test of a package; "" is the package itself.
 type name struct{ pkg, test string }
 
-// run is a run of go test while it is read.
+// run is a run of go test that is being read.
 type run struct {
 	out io.Writer
-	// outputs are what was printed by packages and tests that have not ended, and by builds under their import path.
+	// outputs are the output of packages and tests that have not ended, and of builds under their import path.
 	outputs map[name]*strings.Builder
 	results map[string]result // of packages
 	skips   []skip
 	failed  []name // tests
 }
 
-// result is how a package ended.
+// result is the end of a package.
 type result struct {
 	action  string
 	seconds float64
@@ -49,7 +49,7 @@ func newRun(out io.Writer) *run {
 	return &run{out: out, outputs: make(map[name]*strings.Builder), results: make(map[string]result)}
 }
 
-// take takes one line. What is no event is printed as it is.
+// take takes one line. A line that is not an event is printed unchanged.
 func (r *run) take(line []byte) {
 	var e event
 	if err := json.Unmarshal(line, &e); err != nil || e.Action == "" {
@@ -77,7 +77,7 @@ func (r *run) keep(n name, text string) {
 	r.outputs[n].WriteString(text)
 }
 
-// drop returns what was printed, and forgets it.
+// drop returns the recorded output, and forgets it.
 func (r *run) drop(n name) string {
 	defer delete(r.outputs, n)
 	if b := r.outputs[n]; b != nil {
@@ -97,8 +97,8 @@ func (r *run) endTest(n name, action string) {
 	}
 }
 
-// endPackage prints the line of a package. If it failed, what it printed itself and what tests did that have not ended are
-// the reason: a panic, or the time limit.
+// endPackage prints the line of a package. If it failed, the reason is in its own output and in that of tests that have
+// not ended: a panic, or the time limit.
 func (r *run) endPackage(e event) {
 	r.results[e.Package] = result{e.Action, e.Elapsed}
 	cached := ""
@@ -123,13 +123,13 @@ func (r *run) endPackage(e event) {
 	}
 }
 
-// The most lines that are shown of one test: of the start and of the end.
+// The bounds on the lines shown of one test: of the start and of the end.
 const (
 	headLines = 200
 	tailLines = 100
 )
 
-// show prints what a test printed, without the lines that only say where it is.
+// show prints the output of a test, without the lines that only mark its progress.
 func (r *run) show(n name, text string) {
 	var lines []string
 	for line := range strings.Lines(text) {

@@ -14,10 +14,10 @@ import (
 // slowest is how many packages the summary names.
 const slowest = 10
 
-// logged is a line that a test logged, behind the place in its source.
+// logged is a line that a test logged, after its place in the source.
 var logged = regexp.MustCompile(`(?m)^\s*\S+\.go:\d+: (.*)$`)
 
-// reason returns why a test was skipped: what it logged last.
+// reason returns why a test was skipped: the line that it logged last.
 func reason(text string) string {
 	found := logged.FindAllStringSubmatch(text, -1)
 	if len(found) == 0 {
@@ -26,12 +26,12 @@ func reason(text string) string {
 	return strings.TrimSpace(found[len(found)-1][1])
 }
 
-// avoidable returns the skips that another image, and not another kernel, would have spared.
+// avoidable returns the skips that another image, and not another kernel, would have avoided.
 func (r *run) avoidable() []skip {
 	return slices.DeleteFunc(slices.Clone(r.skips), func(s skip) bool { return strings.HasPrefix(s.reason, needs.KernelMark) })
 }
 
-// summary returns what is said at the end.
+// summary returns the text for the end of the run.
 func (r *run) summary(allRequired bool) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "The slowest of %d packages:\n", len(r.results))

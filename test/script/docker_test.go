@@ -19,8 +19,8 @@ const (
 	checked = "koine/checked:latest"
 )
 
-// TestDockerScripts runs the scripts that want containers. They share one engine, so each has names of its own for what
-// it runs.
+// TestDockerScripts runs the scripts that need containers. They share one engine, so each has container names of its
+// own.
 func TestDockerScripts(t *testing.T) {
 	needs.Tool(t, "docker")
 	engine := dockertest.Start(t, dockertest.Config{})

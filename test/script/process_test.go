@@ -24,7 +24,7 @@ import (
 // scriptKey is the key of a script's own state.
 type scriptKey struct{}
 
-// script is what a script has started.
+// script is the set of programs that a script has started.
 type script struct {
 	work      string
 	processes map[string]*process
@@ -34,8 +34,8 @@ type script struct {
 
 func of(ts *testscript.TestScript) *script { return ts.Value(scriptKey{}).(*script) }
 
-// close ends what still runs. It shows how the processes of a failed script ended, and fails the script if there was a
-// data race in one of them.
+// close ends the running programs. It shows how the processes of a failed script ended, and fails the script if there
+// was a data race in one of them.
 func (s *script) close(t testscript.T) {
 	for _, server := range s.servers {
 		server.shut()
@@ -96,7 +96,7 @@ func (p *process) ends() bool {
 	}
 }
 
-// watched keeps what is written, and tells when a pattern has been.
+// watched keeps its input, and reports when a pattern has been written.
 type watched struct {
 	pattern *regexp.Regexp
 	seen    chan struct{}
@@ -152,7 +152,7 @@ func run(ts *testscript.TestScript, name string, pattern *regexp.Regexp, args []
 	go func() {
 		defer close(p.ended)
 		defer stderr.Close()
-		_ = p.cmd.Wait() // its state tells
+		_ = p.cmd.Wait() // its exit code shows in its state
 	}()
 	return p
 }
@@ -166,13 +166,13 @@ func lookIn(path, program string) (string, error) {
 	return "", fmt.Errorf("no %s in %s", program, path)
 }
 
-// environment returns the script's variables, which testscript tells to programs only.
+// environment returns the script's variables, which testscript passes to programs only.
 func environment(ts *testscript.TestScript) []string {
 	ts.Check(ts.Exec("env"))
 	return strings.Split(strings.TrimSpace(ts.ReadFile("stdout")), "\n")
 }
 
-// ready matches the line that tells a daemon's doors, as text and as JSON.
+// ready matches the line that shows a daemon's listeners, as text and as JSON.
 var (
 	ready    = regexp.MustCompile(`koine is ready.*\n`)
 	readyAt  = `koine is ready.*\b%s"?[=:]"?(\[[0-9a-f:]+\]:[0-9]+|[0-9.:]+)`

@@ -104,7 +104,7 @@ const (
 	lastPause  = time.Second
 )
 
-// await runs a program again and again until it does what is expected of it. It prints what the last try did.
+// await runs a program again and again until its outcome is the expected one. It prints the output of the last try.
 func await() {
 	var w waiting
 	flags := flag.NewFlagSet("await", flag.ExitOnError)
@@ -133,7 +133,7 @@ func await() {
 	}
 }
 
-// waiting is what await waits for, and what its last try did.
+// waiting is the outcome that await waits for, and the result of its last try.
 type waiting struct {
 	command        []string
 	fails          bool
@@ -142,7 +142,7 @@ type waiting struct {
 	outcome        error
 }
 
-// try runs the program once, and reports whether it did what is expected.
+// try runs the program once, and reports whether its outcome is the expected one.
 func (w *waiting) try() bool {
 	w.stdout.Reset()
 	w.stderr.Reset()

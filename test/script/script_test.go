@@ -39,7 +39,7 @@ func (s scripts) Run() int {
 // builtVersion is what koine version prints.
 const builtVersion = "1.2.3-script"
 
-// needsOwnStore are the scripts that have nothing to do with a store elsewhere, or are about the embedded one.
+// needsOwnStore are the scripts that do not depend on a store elsewhere, or are about the embedded one.
 var needsOwnStore = []string{"cli", "config", "datadir", "doors", "engine", "fish", "zsh"}
 
 func TestScripts(t *testing.T) {
@@ -65,13 +65,13 @@ func TestScripts(t *testing.T) {
 	})
 }
 
-// command is the program that is tested.
+// command is the tested program.
 const command = "../../cmd/koine"
 
 // build builds koine, with the race detector if the test has it too.
 func build(t *testing.T, dir string) {
 	t.Helper()
-	if _, err := os.ReadDir(command); err != nil { // go test's cache sees what we read, not what go build does
+	if _, err := os.ReadDir(command); err != nil { // go test's cache sees what the test reads, not what go build reads
 		t.Fatal(err)
 	}
 	flags := "-X main.version=" + builtVersion + " -X main.commitDate=2026-01-02T03:04:05Z"
@@ -84,7 +84,7 @@ func build(t *testing.T, dir string) {
 	}
 }
 
-// params returns what scripts run with; an engine that is not empty is the store of every daemon.
+// params returns the parameters of the scripts; an engine that is not empty is the store of every daemon.
 func params(bin, engine string, files []string) testscript.Params {
 	return testscript.Params{
 		Files:              files,
@@ -117,7 +117,7 @@ func params(bin, engine string, files []string) testscript.Params {
 	}
 }
 
-// hasIPv6 reports whether this host has a loopback address of that family. Where everything is required, it must have.
+// hasIPv6 reports whether this host has a loopback address of that family. If everything is required, it must have one.
 func hasIPv6() (bool, error) {
 	has := needs.HasIPv6()
 	if !has && needs.All() {

@@ -10,8 +10,8 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
-// server is what a script has checked: an HTTP server whose answer it chooses. It keeps its address when it is shut and
-// served again.
+// server is the HTTP server that a script has checked; the script sets its answer. It keeps its address when it is shut
+// and served again.
 type server struct {
 	address string
 	http    *http.Server
