@@ -3,14 +3,12 @@
 //	go run ./bench [-run REGEXP] [-rounds N] [-time D] [-million] [-profile DIR] [-before BINARY]
 //
 // It starts bin/koine and each peer as a process of its own, on loopback, and measures them in alternation, so that
-// other
-// load on the machine affects all of them. A figure is the median of the rounds, a ratio the median of the rounds'
-// ratios.
+// other load on the machine affects all of them. A figure is the median of the rounds, a ratio the median of the
+// rounds' ratios.
 //
 // The peers: a UDP responder and an HTTP server that write a constant answer, captured from Koine before (both in this
 // package); etcd, the version that Koine embeds, alone in a process; CoreDNS with its etcd and cache plugins, built
-// from
-// Go modules into bin/peers when first needed. The load comes from dnsperf and wrk.
+// from Go modules into bin/peers when first needed. The load comes from dnsperf and wrk.
 package main
 
 import (

@@ -2,8 +2,7 @@
 // shares with it.
 //
 // Its methods keep the contract of the registry: they take the same nouns, and a refusal is a *catalog.Error of the
-// kind
-// that the server gave it. If a server cannot be reached, the error is of KindUnavailable.
+// kind that the server gave it. If a server cannot be reached, the error is of KindUnavailable.
 //
 //	c, err := client.New(client.Config{})
 //	web, err := c.Lookup(ctx, catalog.Query{Service: "web"})

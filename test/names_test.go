@@ -214,11 +214,11 @@ func everyGateway(t *testing.T, e docker) {
 
 // throughDocker asks Docker's resolver of a user-defined network, which forwards the names that it does not know.
 func throughDocker(t *testing.T, e docker) {
-	e.Run(service("asker", "asker", on("front"), func(c *dockertest.Container) {
+	e.Run(service("client", "client", on("front"), func(c *dockertest.Container) {
 		c.Host.DNS = []netip.Addr{netip.MustParseAddr("172.17.0.1")}
 	}))
 	await(t, "a service's name", func() bool {
-		got, _ := e.resolve("asker", "127.0.0.11:53", "shop.service.koine", mdns.TypeA, "udp")
+		got, _ := e.resolve("client", "127.0.0.11:53", "shop.service.koine", mdns.TypeA, "udp")
 		return got == "NOERROR 10.81.0.2"
 	})
 }
@@ -249,7 +249,7 @@ func TestOverlay(t *testing.T) {
 		list, err := k.client.Instances(t.Context(), instancesOf("shop"))
 		return err == nil && len(list.Instances) == 2
 	})
-	e.Run(service("asker", "asker", on("over")))
+	e.Run(service("client", "client", on("over")))
 	e.Run(service("apart", "apart"))
 	own := func(id, network string) string {
 		return e.Inspect(id).NetworkSettings.Networks[network].IPAddress.String()
@@ -275,7 +275,7 @@ func TestOverlay(t *testing.T) {
 			}
 		}()
 		await(t, "the overlay's containers find "+name, func() bool {
-			got, _ = e.resolve("asker", "172.17.0.1:53", name, mdns.TypeA, "udp")
+			got, _ = e.resolve("client", "172.17.0.1:53", name, mdns.TypeA, "udp")
 			return got == want
 		})
 	}

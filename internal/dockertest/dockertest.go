@@ -1,11 +1,9 @@
 // Package dockertest runs tests against a real Docker engine of their own.
 //
 // A package whose tests need an engine gives its TestMain to Main, which runs them as root in network, mount and
-// process
-// namespaces of their own: two engines on one machine would quarrel about docker0 and iptables, and in an empty
+// process namespaces of their own: two engines on one machine would quarrel about docker0 and iptables, and in an empty
 // namespace the first container's address is always 172.17.0.2. When the tests end, however they end, the kernel ends
-// all
-// processes that were started in the namespaces.
+// all processes that were started in the namespaces.
 //
 // Without dockerd or root, Start skips the test, or fails it if KOINE_REQUIRE_ALL=1.
 package dockertest

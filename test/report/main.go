@@ -4,8 +4,7 @@
 //	report [-summary FILE] [ARGUMENT OF go test]...
 //
 // It ends with go test's exit code. With KOINE_REQUIRE_ALL=1, it is also an error if a test was skipped for another
-// reason
-// than the kernel's. The summary is appended to FILE as well.
+// reason than the kernel's. The summary is appended to FILE as well.
 package main
 
 import (

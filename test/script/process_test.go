@@ -174,10 +174,10 @@ func environment(ts *testscript.TestScript) []string {
 
 // ready matches the line that shows a daemon's listeners, as text and as JSON.
 var (
-	ready    = regexp.MustCompile(`koine is ready.*\n`)
-	readyAt  = `koine is ready.*\b%s"?[=:]"?(\[[0-9a-f:]+\]:[0-9]+|[0-9.:]+)`
-	httpDoor = regexp.MustCompile(fmt.Sprintf(readyAt, "http"))
-	dnsDoor  = regexp.MustCompile(fmt.Sprintf(readyAt, "dns"))
+	ready       = regexp.MustCompile(`koine is ready.*\n`)
+	readyAt     = `koine is ready.*\b%s"?[=:]"?(\[[0-9a-f:]+\]:[0-9]+|[0-9.:]+)`
+	httpAddress = regexp.MustCompile(fmt.Sprintf(readyAt, "http"))
+	dnsAddress  = regexp.MustCompile(fmt.Sprintf(readyAt, "dns"))
 )
 
 func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
@@ -199,8 +199,8 @@ func startDaemon(ts *testscript.TestScript, neg bool, args []string) {
 	case <-timer.C:
 		ts.Fatalf("daemon %s is not ready within %v", name, eventually.Patience)
 	}
-	for variable, door := range map[string]*regexp.Regexp{"KOINE_HTTP": httpDoor, "DNS": dnsDoor} {
-		if found := door.FindStringSubmatch(p.stderr.String()); found != nil {
+	for variable, address := range map[string]*regexp.Regexp{"KOINE_HTTP": httpAddress, "DNS": dnsAddress} {
+		if found := address.FindStringSubmatch(p.stderr.String()); found != nil {
 			ts.Setenv(variable, found[1])
 		}
 	}
