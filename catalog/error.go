@@ -12,7 +12,7 @@ type Kind uint8
 const (
 	KindInternal    Kind = iota // a fault in Koine
 	KindInvalid                 // the request can never succeed as it is
-	KindNotFound                // what was named does not exist
+	KindNotFound                // the named thing does not exist
 	KindConflict                // the state of the catalog forbids it
 	KindDenied                  // the caller has no right to it
 	KindNotReady                // the view has not loaded; try again soon

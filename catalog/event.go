@@ -106,7 +106,7 @@ func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 	}
 }
 
-// howItCame returns who registered an endpoint, and why clients do not get it from the first moment on.
+// howItCame returns the registrant of an endpoint, and why clients do not get it from the first moment on.
 func (e *Endpoint) howItCame() string {
 	who, why := e.Origin.String(), e.notWell()
 	if who != "" && why != "" {
@@ -214,7 +214,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 		return fields
 	}
 	fields = nil
-	// Each line makes one field equal; what then differs is still to be named.
+	// Each line makes one field equal; the other differences are still to be named.
 	for _, field := range []struct {
 		name  string
 		equal func()

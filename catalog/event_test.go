@@ -84,8 +84,8 @@ func TestEndpointEvents(t *testing.T) {
 		}),
 			[]string{"registered web a n1 >critical: check c has not run yet"}},
 		{"it comes drained", nil, is(Passing, drained("paused")), []string{"registered web a n1 >passing: draining: paused"}},
-		{"it comes by somebody", nil, is(Passing, of(by("r1"))), []string{"registered web a n1 >passing: by r1 over HTTP from 10.0.0.9"}},
-		{"it comes sick by somebody", nil, is(Critical, of(by(""))),
+		{"a registrant adds it", nil, is(Passing, of(by("r1"))), []string{"registered web a n1 >passing: by r1 over HTTP from 10.0.0.9"}},
+		{"a registrant adds it, critical", nil, is(Critical, of(by(""))),
 			[]string{"registered web a n1 >critical: over HTTP from 10.0.0.9; check c is critical"}},
 		{"it goes", is(Passing), nil, []string{"deregistered web a n1 passing>: ttl 30s ran out"}},
 		{"it goes sick", is(Critical), nil, []string{"deregistered web a n1 critical>: ttl 30s ran out"}},
@@ -229,10 +229,10 @@ func TestForgottenEventsAreCounted(t *testing.T) {
 		t.Errorf("next is %d", next)
 	}
 	if _, ok := v.EventPositionAfter(15); !ok {
-		t.Error("revision 15 was forgotten, and all after it is there")
+		t.Error("revision 15 was forgotten, but the View claims to know everything after it")
 	}
 	if _, ok := v.EventPositionAfter(14); ok {
-		t.Error("nobody knows what came after revision 14")
+		t.Error("the changes after revision 14 are unknown")
 	}
 }
 
@@ -262,6 +262,6 @@ func TestConcerns(t *testing.T) {
 		}
 	}
 	if !(&Event{Type: EventGap}).Concerns("web") {
-		t.Error("a gap concerns everybody")
+		t.Error("a gap must concern every name")
 	}
 }

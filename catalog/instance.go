@@ -32,9 +32,9 @@ type Instance struct {
 	Locality Locality `json:"locality,omitzero"`
 	// Source is the origin of the registration: "docker", "file", "http", …
 	Source string `json:"source"`
-	// Owner is what keeps it alive.
+	// Owner keeps it alive.
 	Owner Owner `json:"owner"`
-	// Origin is who wrote it; nil for what a source of the node itself declares.
+	// Origin names the client that wrote it; nil for a declaration of a source of the node itself.
 	Origin *Origin `json:"origin,omitempty"`
 	// Drain is the reason why the instance takes no new traffic; empty while it does.
 	Drain string `json:"drain,omitempty"`
@@ -102,7 +102,7 @@ type Locality struct {
 	Zone   string `json:"zone,omitempty"`
 }
 
-// OwnerKind is what keeps a record alive.
+// OwnerKind is the kind of thing that keeps a record alive.
 type OwnerKind string
 
 // The kinds of owner. A record of a session or a container belongs to its node's declared state (see NodeState); a

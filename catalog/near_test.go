@@ -23,7 +23,7 @@ var (
 	us1 = Locality{Region: "us", Zone: "1"}
 )
 
-// zoned is a View with nodes in three zones and an instance of "web" on each, and on one that nobody knows the place of.
+// zoned is a View with nodes in three zones and an instance of "web" on each, and on one without a known place.
 func zoned(more ...Change) *View {
 	records := nodeIn("a", "10.0.1.1", eu1)
 	records = append(records, nodeIn("b", "10.0.2.1", eu2)...)
@@ -133,7 +133,7 @@ func TestNearestCountsWhatTheClientWants(t *testing.T) {
 	wantNearest(t, v, Query{Health: OnlyPassing}, eu1, 2, "blue w-b blue2 w-c w-n1")
 	list, enough := v.Service("web").Nearest(Query{}, eu1, func(e *Endpoint) bool { return e.Instance.Node != "a" })
 	if enough != 3 || list[0].ID != "w-a" {
-		t.Errorf("with nobody to be reached in the zone: %d of %v, want 3", enough, names(list))
+		t.Errorf("with no reachable instance in the zone: %d of %v, want 3", enough, names(list))
 	}
 	if first := v.Service("web").Healthy[0]; first.ID != "w-a" {
 		t.Errorf("the snapshot was changed: %s stands first", first.ID)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// Caller is who makes a call. The listener that takes the call puts it into the call's context. The zero value is this
+// Caller identifies the client that makes a call. The listener that takes the call puts it into the call's context. The zero value is this
 // process itself.
 type Caller struct {
 	// Registrant is the name by which a client tells its own registrations from those of others; it may be empty. Two
@@ -20,12 +20,12 @@ type Caller struct {
 
 type callerKey struct{}
 
-// WithCaller returns a context that says who makes the call.
+// WithCaller returns a context that names the caller.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf returns who makes a call.
+// CallerOf returns the caller that a context names.
 func CallerOf(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c
@@ -40,7 +40,7 @@ type Origin struct {
 	Listener   string     `json:"listener,omitempty"`
 }
 
-// OriginOf returns the origin of what a call writes; nil for this process itself.
+// OriginOf returns the origin for the records that a call writes; nil for this process itself.
 func OriginOf(ctx context.Context) *Origin {
 	o := Origin(CallerOf(ctx))
 	if o == (Origin{}) {

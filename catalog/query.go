@@ -24,7 +24,7 @@ type Query struct {
 	Health Health
 }
 
-// Result is what a query found.
+// Result is the answer to a query.
 type Result struct {
 	// Index is the last revision at which the service changed.
 	Index uint64

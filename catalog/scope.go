@@ -132,7 +132,7 @@ func networkKey(a Address) string {
 	return a.Network
 }
 
-// networks is what a View knows of the networks of its host.
+// networks are the networks of a View's host.
 type networks struct {
 	list []Network
 	// isolated are the IDs of the networks on which only the host reaches the others.

@@ -122,7 +122,7 @@ func TestReach(t *testing.T) {
 		{"not published, shared", own, 0, []Address{at("A/10.1.0.2"), at("host/192.0.2.7")}, "10.1.0.2"},
 		{"host mode", own, 0, []Address{at("host/192.0.2.7")}, "192.0.2.7"},
 		{"of the node", own, 0, nil, "192.0.2.7"},
-		{"anybody's", own, 0, []Address{at("/198.51.100.2")}, "198.51.100.2"},
+		{"reached by all", own, 0, []Address{at("/198.51.100.2")}, "198.51.100.2"},
 		{"by name", own, 0, []Address{{Host: "db.example.com"}}, "db.example.com"},
 		{"network without an ID", own, 0, []Address{{Network: "A", IP: netip.MustParseAddr("10.1.0.2")}}, "10.1.0.2"},
 		{"loopback is the host's", own, 8080, []Address{at("host/127.0.0.1")}, ""},

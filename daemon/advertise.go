@@ -12,7 +12,7 @@ import (
 // warnAdvertise logs at the start if other hosts get a loopback address for the published ports of this host.
 func (d *Daemon) warnAdvertise() {
 	if given := givenLoopback(d.cfg, d.openings()); given != "" {
-		d.cfg.Logger.Warn("other hosts are told to find the published ports of this host at a loopback address, which is their own: "+
+		d.cfg.Logger.Warn("other hosts get a loopback address, which is their own, for the published ports of this host: "+
 			"name this host's address with --advertise", "advertise", d.cfg.Advertise, "told", given)
 	}
 }

@@ -36,8 +36,8 @@ func TestPermits(t *testing.T) {
 			t.Errorf("%s: %v, want %v", from, got, want)
 		}
 	}
-	everybody, err := newAccess([]string{AllowAny})
-	if err != nil || !everybody.permits(netip.MustParseAddr("8.8.8.8")) {
+	all, err := newAccess([]string{AllowAny})
+	if err != nil || !all.permits(netip.MustParseAddr("8.8.8.8")) {
 		t.Errorf("any: %v", err)
 	}
 	for _, bad := range []string{"", "all", "10.0.0.0/33", "10.0.0.0/-1", "fe80::1%eth0", "::ffff:10.0.0.0/104", "example.com"} {

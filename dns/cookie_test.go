@@ -147,7 +147,7 @@ func TestCookiesOverTheWire(t *testing.T) {
 		for _, name := range []string{"web.service.koine.", "fleet.service.koine.", "www.example.com.", "nosuch.koine."} {
 			const client = "0011223344556677"
 			if _, got := ask(network, name, ""); got != "" {
-				t.Errorf("%s %s: cookie %s for who sent none", network, name, got)
+				t.Errorf("%s %s: cookie %s for a client that sent none", network, name, got)
 			}
 			m, first := ask(network, name, client)
 			if len(first) != 48 || !strings.HasPrefix(first, client) {

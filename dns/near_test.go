@@ -18,7 +18,7 @@ var (
 )
 
 // zones is this host, n1 in eu/1, with a container that runs in eu/2, and the service "web" in three zones. The one in
-// eu/1 is on a network of this host's containers; the others are reached by everybody.
+// eu/1 is on a network of this host's containers; the others are reached by every client.
 func zones(more ...catalog.Change) []catalog.Change {
 	here := node("n1", ip("192.0.2.1", catalog.NetworkHost))
 	here.Node.Locality = eu1

@@ -140,7 +140,7 @@ func TestOpenThatIsToldToStopLeavesNothingRunning(t *testing.T) {
 	cancel()
 	for range 3 {
 		if _, err := engine.Open(stopped, engine.Config{Dir: dir}); !errors.Is(err, context.Canceled) {
-			t.Fatalf("opened as %v, want that it was told to stop", err)
+			t.Fatalf("opened as %v, want that it was stopped", err)
 		}
 	}
 	e, err := engine.Open(t.Context(), engine.Config{Dir: dir})

@@ -26,7 +26,7 @@ const (
 	// commitTimeout bounds each part of a write: its wait for a transaction; the transaction, after which its outcome
 	// is unknown; and the wait until readers see it.
 	commitTimeout = 10 * time.Second
-	// stopGrace bounds a transaction under way when the process is told to stop.
+	// stopGrace bounds a transaction under way when the process stops.
 	stopGrace = time.Second
 	// A group that follows one of at least crowd writes waits for linger before it is closed: where so many write at a
 	// time, more are on their way, and the cost of a disk flush is shared by a larger group. A lone writer never waits.
@@ -244,7 +244,7 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 }
 
 func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
-	// A write under way is finished even when the process is told to stop, if the store answers soon.
+	// A write under way is finished even when the process stops, if the store answers soon.
 	stop := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
 	defer cancel()

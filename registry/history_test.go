@@ -150,7 +150,7 @@ func TestHistoryIsBounded(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
 	if _, err := r.History(ctx, "web", 0); catalog.KindOf(err) != catalog.KindUnavailable {
-		t.Errorf("beside another one: %v, want it unavailable", err)
+		t.Errorf("while another one is read: %v, want it unavailable", err)
 	}
 	<-r.replaying
 
@@ -174,6 +174,6 @@ func TestHistoryDropsOthersUndecoded(t *testing.T) {
 		}
 	}
 	if !mayNameService([]byte(strings.ReplaceAll(value, ":", ": ")), "api") {
-		t.Error("what somebody else wrote is not looked at")
+		t.Error("the writes of another program are not looked at")
 	}
 }

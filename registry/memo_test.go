@@ -59,7 +59,7 @@ func TestMemoGivesARecordForItsBytesOnly(t *testing.T) {
 	key := []byte(instanceKey("n", "i"))
 	m.add([]*write{w})
 	if m.take(key, []byte("another's")) != nil || m.take(key, []byte("value")) != nil {
-		t.Error("a record was given for what somebody else wrote")
+		t.Error("a record was given for the write of another process")
 	}
 	m.add([]*write{w})
 	if got := m.take(key, []byte("value")); got == nil || got == i || !got.Equal(i) {

@@ -452,7 +452,7 @@ func TestWritersBehindAStalledFeedAreAnsweredInOneBound(t *testing.T) {
 				w := &write{}
 				w.put(fmt.Sprint("k", i), []byte("v"), 0)
 				if _, _, err := c.commit(t.Context(), w); catalog.KindOf(err) != catalog.KindUnavailable {
-					t.Errorf("a writer whom no reader can see got %v", err)
+					t.Errorf("a writer of a group that no reader sees got %v", err)
 				}
 				took <- time.Since(begun)
 			}()

@@ -163,7 +163,7 @@ func (d *document) programLog() string {
 	if d.program == nil {
 		return ""
 	}
-	return "\n--- what runs beside it:\n" + logtail.Of(d.t.Name(), d.program.output.String())
+	return "\n--- the program beside it:\n" + logtail.Of(d.t.Name(), d.program.output.String())
 }
 
 // shell is one bash that runs the commands of a document.

@@ -209,7 +209,7 @@ func everyGateway(t *testing.T, e docker) {
 		_, err := e.Client().NetworkRemove(ctx, "late", moby.NetworkRemoveOptions{})
 		return err
 	})
-	await(t, "nobody listens on what is gone", func() bool { return !listens() })
+	await(t, "no listener is left on removed addresses", func() bool { return !listens() })
 }
 
 // throughDocker asks Docker's resolver of a user-defined network, which forwards the names that it does not know.

@@ -39,7 +39,7 @@ func wantTold(t *testing.T, socket *net.UnixConn, want string) {
 	message := make([]byte, 4096)
 	n, err := socket.Read(message)
 	if err != nil || string(message[:n]) != want {
-		t.Errorf("systemd is told %q, %v, want %q", message[:n], err, want)
+		t.Errorf("systemd gets %q, %v, want %q", message[:n], err, want)
 	}
 }
 

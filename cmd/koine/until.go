@@ -82,7 +82,7 @@ func (f *untilFlags) check(cmd *cobra.Command, services int) error {
 }
 
 // await waits for a state that meets the condition and reports it. The exit code is exitUnmet if the timeout passes
-// before, or the command is told to stop.
+// before, or it is interrupted.
 func (w *watcher) await(ctx context.Context, c *client.Client, q catalog.Query, flags *untilFlags) (err error) {
 	if err := flags.check(w.cmd, len(w.services)); err != nil {
 		return err

@@ -55,7 +55,7 @@ func watchCommand() *cobra.Command {
 			return w.await(ctx, c, q, &until)
 		}
 		err = w.watch(ctx, c, q, near)
-		if ctx.Err() != nil { // it was told to stop
+		if ctx.Err() != nil { // it was interrupted
 			return nil
 		}
 		return err
@@ -162,7 +162,7 @@ func (w *watcher) run(ctx context.Context, event client.Event, text string) erro
 	run.WaitDelay = stopWithin
 	err := run.Run()
 	if ctx.Err() != nil {
-		return nil // it was told to stop with the watch
+		return nil // it was interrupted with the watch
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !w.once {

@@ -123,7 +123,7 @@ func TestWriteFile(t *testing.T) {
 		}
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
-		t.Errorf("%v, %v beside it, want the file alone", entries, err)
+		t.Errorf("entries %v, error %v, want the file alone", entries, err)
 	}
 	if err := WriteFile(filepath.Join(path, "below"), nil, 0o600); err == nil {
 		t.Error("a file below a file was written")

@@ -20,7 +20,7 @@ func TestWhatIsMissing(t *testing.T) {
 		{"a tool where all is required", "1", tool, "no-such-tool", ""},
 		{"the kernel", "", kernel, "", needs.KernelMark + "no macvlan"},
 		{"the kernel where all is required", "1", kernel, "", needs.KernelMark + "no macvlan"},
-		{"a tool that is there", "1", func(t testing.TB) { needs.Tool(t, "go") }, "", ""},
+		{"an installed tool", "1", func(t testing.TB) { needs.Tool(t, "go") }, "", ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Setenv(needs.RequireAll, tt.all)

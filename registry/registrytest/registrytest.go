@@ -49,7 +49,7 @@ func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)
 		{"a registration in the place of a declared one is refused", registerOverDeclared},
 		{"deregister removes, once", deregister},
 		{"a later registration of an id replaces the earlier, whose owner loses it", replaceOwner},
-		{"a caller without a name may renew and deregister what anybody registered", nameless},
+		{"a caller without a name may renew and deregister every registration", nameless},
 		{"a declared instance is not deregistered under its owner", deregisterDeclared},
 		{"a living node is not removed, a dead one is", removeNode},
 		{"the name of a node is the same in any letter case", letterCase},
@@ -484,7 +484,7 @@ func replaceOwner(t *testing.T, s *suite) {
 	err := s.Renew(s.as("first"), "n1", "web-1")
 	s.wantKind(err, catalog.KindConflict)
 	if err != nil && !strings.Contains(err.Error(), "second") {
-		t.Errorf("the owner that was replaced is told %v, want the new one named", err)
+		t.Errorf("the replaced owner gets %v, want the new one named", err)
 	}
 	_, err = s.Deregister(s.as("first"), "n1", "web-1")
 	s.wantKind(err, catalog.KindConflict)

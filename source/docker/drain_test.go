@@ -31,7 +31,7 @@ func lastedWith(t *testing.T, sent []int, after time.Duration, exitCode int, edi
 	for n, signal := range sent {
 		tracker.kill(testID, kills{signals: signalBit(signal), at: signalled.Add(time.Duration(n) * time.Second)})
 		if told := tracker.update(inspected(edits...), nil); told.lasted != nil {
-			t.Errorf("it still runs, and %v was told", told.lasted)
+			t.Errorf("it still runs, and %v was reported", told.lasted)
 		}
 	}
 	end := func(c *container.InspectResponse) {

@@ -81,7 +81,7 @@ func TestPidWatchUnwanted(t *testing.T) {
 	pid, _ := sleeper(t)
 	w.add(anyGroup, "s1", pid)
 	if len(w.watched) != 0 {
-		t.Error("a process is watched by a watch that nobody wants")
+		t.Error("a disabled watch watches a process")
 	}
 	w.run(context.Background())
 }

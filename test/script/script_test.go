@@ -18,7 +18,7 @@ import (
 	"github.com/koine-sd/koine/internal/needs"
 )
 
-// programs are those that scripts find in their PATH, beside koine.
+// programs are those that scripts find in their PATH, besides koine.
 var programs = map[string]func(){"await": await, "dig": dig, "http": request, "json": objects}
 
 func TestMain(m *testing.M) {
