@@ -28,11 +28,12 @@ run:
 test:
 	@scripts/test
 
-## lint: formatting and the chosen linters
+## lint: formatting, the chosen linters, and the words to avoid
 lint: $(GOLANGCI)
 	@test -z "$$(gofmt -l $$(git ls-files '*.go'))" || { gofmt -l $$(git ls-files '*.go'); echo "run gofmt -w on these"; exit 1; }
 	$(GO) vet ./...
 	$(GOLANGCI) run ./...
+	$(GO) test ./test/words
 
 $(GOLANGCI):
 	GOBIN=$(TOOLS) $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
