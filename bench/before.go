@@ -11,7 +11,7 @@ import (
 	"strings"
 )
 
-// comparison is the figures of two binaries that were measured in alternation.
+// comparison is the figures of two binaries, measured in alternation.
 type comparison struct {
 	// rows are named in the order of the first table.
 	rows []string
@@ -44,7 +44,7 @@ func compare(ctx context.Context, cfg *config) error {
 // number matches a figure, but no number that is part of a name, such as p50.
 var number = regexp.MustCompile(`(?:^|[ (])\d[\d,]*(?:\.\d+)?`)
 
-// add takes the figures of a table as one more round of a binary. A row that stands there for each peer counts once.
+// add adds the figures of a table as one more round of a binary. A row with several peers counts once.
 func (c *comparison) add(which int, t *table) {
 	taken := make(map[string]bool)
 	for _, r := range t.rows {

@@ -50,7 +50,7 @@ func (s *Scope) Reach(e *Endpoint) []Address {
 		return all
 	}
 	var reached []Address
-	for want := near; want < beyond; want++ {
+	for want := sharedNetwork; want < unreachable; want++ {
 		for _, a := range all {
 			if s.distance(a, onHost) == want {
 				reached = append(reached, a)
@@ -64,33 +64,33 @@ func (s *Scope) Reach(e *Endpoint) []Address {
 type distance uint8
 
 const (
-	near   distance = iota // on a network that the client is on
-	open                   // on no network in particular
-	atHost                 // on the host, where ports are published
-	beyond                 // where the client cannot reach it
+	sharedNetwork distance = iota // on a network that the client is on
+	anyNetwork                    // on no network in particular
+	hostAddress                   // on the host, where ports are published
+	unreachable                   // where the client cannot reach it
 )
 
 func (s *Scope) distance(a Address, onHost bool) distance {
 	switch {
 	case a.IP.Unmap().IsLoopback() && !s.Host:
-		return beyond
+		return unreachable
 	case a.Network == "":
-		return open
+		return anyNetwork
 	case a.Network == NetworkHost && onHost:
-		return atHost
+		return hostAddress
 	case a.Network != NetworkHost && s.On(networkKey(a)):
-		return near
+		return sharedNetwork
 	default:
-		return beyond
+		return unreachable
 	}
 }
 
 // inOrder reports whether a client can reach all of the addresses, and they are ordered from near to far.
 func (s *Scope) inOrder(all []Address, onHost bool) bool {
-	last := near
+	last := sharedNetwork
 	for _, a := range all {
 		d := s.distance(a, onHost)
-		if d == beyond || d < last {
+		if d == unreachable || d < last {
 			return false
 		}
 		last = d
