@@ -42,7 +42,8 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request, p instanc
 		buffer.Reset()
 		buffer.WriteString(separator)
 		separator = ","
-		s.encodeInstance(&buffer, encoder, e, scope)
+		shown := instanceOf(e, scope, false)
+		s.encodeInstance(&buffer, encoder, &shown)
 		if _, err := out.Write(buffer.Bytes()); err != nil {
 			return errCut // the client has gone, or takes nothing
 		}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -78,12 +79,15 @@ type Listener struct {
 
 	mu   sync.Mutex
 	open map[*conn]struct{}
+	// clients counts the open connections of each client that is bounded.
+	clients map[netip.Addr]int
 }
 
 // New returns a Listener on top of another one, which it closes with itself.
 func New(l net.Listener, cfg Config) *Listener {
 	bounded := &Listener{
 		Listener: l, cfg: cfg, closed: make(chan struct{}), telling: make(chan struct{}, tellers), open: make(map[*conn]struct{}),
+		clients: make(map[netip.Addr]int),
 	}
 	bounded.close = sync.OnceValue(func() error {
 		close(bounded.closed)
@@ -92,20 +96,22 @@ func New(l net.Listener, cfg Config) *Listener {
 	return bounded
 }
 
-// conn is one connection. Its state is guarded by the lock of its Listener.
+// conn is one connection.
 type conn struct {
 	net.Conn
 	listener *Listener
 	client   netip.Addr
 	bounded  bool // for its client
-	state    http.ConnState
-	since    time.Time
+	// state is the http.ConnState, and since the time of its last change in nanoseconds since 1970. They change twice with each
+	// request, so without a lock.
+	state atomic.Int32
+	since atomic.Int64
 }
 
 // Close takes the connection out of those that count.
 func (c *conn) Close() error {
 	c.listener.mu.Lock()
-	delete(c.listener.open, c)
+	c.listener.remove(c)
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
@@ -159,7 +165,8 @@ func passes(err error) bool {
 // admit returns the connection to serve; nil if it is refused.
 func (l *Listener) admit(raw net.Conn) net.Conn {
 	from := addressOf(raw)
-	c := &conn{Conn: raw, listener: l, client: clientOf(from), bounded: from.IsValid() && !l.cfg.Exempt(from), since: time.Now()}
+	c := &conn{Conn: raw, listener: l, client: clientOf(from), bounded: from.IsValid() && !l.cfg.Exempt(from)}
+	c.since.Store(time.Now().UnixNano())
 	met, closing := l.add(c)
 	if met != None {
 		l.cfg.Met(met, c.client, l.met[met].begins(time.Now()))
@@ -179,45 +186,58 @@ func (l *Listener) admit(raw net.Conn) net.Conn {
 func (l *Listener) add(c *conn) (met Limit, closing *conn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	mine := func(other *conn) bool { return other.client == c.client }
 	switch {
-	case c.bounded && l.count(mine) >= l.cfg.PerClient:
-		met, closing = Client, l.idlest(c.since, mine)
+	case c.bounded && l.clients[c.client] >= l.cfg.PerClient:
+		met, closing = Client, l.idlest(c, func(other *conn) bool { return other.bounded && other.client == c.client })
 	case len(l.open) >= l.cfg.Most:
-		met, closing = All, l.idlest(c.since, func(*conn) bool { return true })
+		met, closing = All, l.idlest(c, func(*conn) bool { return true })
 	}
 	if met != None && closing == nil {
 		return met, c
 	}
 	if closing != nil {
-		delete(l.open, closing)
+		l.remove(closing)
 	}
 	l.open[c] = struct{}{}
+	if c.bounded {
+		l.clients[c.client]++
+	}
 	return met, closing
 }
 
-func (l *Listener) count(which func(*conn) bool) (n int) {
-	for c := range l.open {
-		if which(c) {
-			n++
-		}
+// remove takes a connection out of those that count, if it is among them. The caller holds the lock.
+func (l *Listener) remove(c *conn) {
+	if _, counts := l.open[c]; !counts {
+		return
 	}
-	return n
+	delete(l.open, c)
+	if !c.bounded {
+		return
+	}
+	if l.clients[c.client]--; l.clients[c.client] == 0 {
+		delete(l.clients, c.client)
+	}
 }
 
-// idlest returns the connection that has been idle the longest; nil if none is.
-func (l *Listener) idlest(now time.Time, which func(*conn) bool) (found *conn) {
+// idlest returns the connection that has been idle the longest when another one comes; nil if none is.
+func (l *Listener) idlest(newcomer *conn, which func(*conn) bool) (found *conn) {
+	now := newcomer.since.Load()
 	for c := range l.open {
-		idle := c.state == http.StateIdle || c.state == http.StateNew && now.Sub(c.since) > silent
-		if idle && which(c) && (found == nil || c.since.Before(found.since)) {
+		since := c.since.Load()
+		if c.idle(now-since) && which(c) && (found == nil || since < found.since.Load()) {
 			found = c
 		}
 	}
 	return found
 }
 
-// refuse tells a client that it is not served, and waits a little for its request: a connection that is closed before what
-// arrives is read loses what was sent on it.
+// idle reports whether a connection carries no request, in a state that has lasted for some nanoseconds.
+func (c *conn) idle(lasted int64) bool {
+	state := http.ConnState(c.state.Load())
+	return state == http.StateIdle || state == http.StateNew && lasted > int64(silent)
+}
+
+// refuse tells a client that it is not served.
 func (l *Listener) refuse(raw net.Conn) {
 	select {
 	case l.telling <- struct{}{}:
@@ -232,28 +252,28 @@ func (l *Listener) refuse(raw net.Conn) {
 	})
 }
 
+// tell answers the first request of a connection, and closes it. An answer before the request would be an error to clients.
 func tell(raw net.Conn, refusal []byte) {
 	defer raw.Close()
 	_ = raw.SetDeadline(time.Now().Add(tellTime))
+	buffer := make([]byte, 32<<10)
+	if _, err := raw.Read(buffer); err != nil {
+		return
+	}
 	if _, err := raw.Write(refusal); err != nil {
 		return
 	}
 	if half, ok := raw.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite()
 	}
-	_, _ = raw.Read(make([]byte, 32<<10)) // its request, or its end
+	_, _ = raw.Read(buffer) // the rest of its request, or its end: closing before loses what was sent
 }
 
 // State takes the states of connections: it is the ConnState of the http.Server.
 func (l *Listener) State(nc net.Conn, state http.ConnState) {
-	c, ok := nc.(*conn)
-	if !ok {
-		return
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if state != http.StateNew {
-		c.state, c.since = state, time.Now()
+	if c, ok := nc.(*conn); ok && state != http.StateNew {
+		c.state.Store(int32(state))
+		c.since.Store(time.Now().UnixNano())
 	}
 }
 
@@ -263,7 +283,7 @@ func (l *Listener) Stop() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for c := range l.open {
-		if c.state == http.StateNew {
+		if http.ConnState(c.state.Load()) == http.StateNew {
 			_ = c.SetReadDeadline(time.Now().Add(lastChance))
 		}
 	}

@@ -100,6 +100,7 @@ func (b *bed) connect(t *testing.T, from string) (client, server net.Conn) {
 		t.Cleanup(func() { c.Close() })
 		return client, c
 	default: // it goes on accepting
+		go func() { _, _ = client.Write([]byte("request")) }()
 		time.Sleep(2 * tellTime) // of the bubble's clock
 		if got := <-read; got != "refused" {
 			t.Errorf("%s is sent %q", from, got)
@@ -212,7 +213,9 @@ func TestManyRefusals(t *testing.T) {
 		b := newBed(0, 0)
 		var clients []net.Conn
 		for range tellers + 3 {
-			clients = append(clients, b.dial("10.0.0.1"))
+			c := b.dial("10.0.0.1")
+			clients = append(clients, c)
+			go func() { _, _ = c.Write([]byte("request")) }()
 		}
 		go func() { _, _ = b.Listener.Accept() }()
 		synctest.Wait()
