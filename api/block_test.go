@@ -29,7 +29,7 @@ func newOffline(t testing.TB, adjust ...func(*Config)) (*store, *Server) {
 	return f, s
 }
 
-// start serves a request, and returns a function that tells whether it has been answered.
+// start serves a request, and returns a function that reports whether it has been answered.
 func start(ctx context.Context, s *Server, path string) (w *httptest.ResponseRecorder, answered func() bool) {
 	w = httptest.NewRecorder()
 	done := make(chan struct{})

@@ -14,12 +14,11 @@ import (
 const (
 	maxBody     = 1 << 20  // bytes of a body
 	maxNodeBody = 16 << 20 // bytes of the body that holds a node's whole state
-	// prompt is the length of a body that is made room for before any of it has come.
+	// prompt is the longest body for which a buffer is made before any of it has arrived.
 	prompt = 64 << 10
 )
 
-// readBody reads a request's whole body. One whose length is given and too large is refused before a byte of it is asked
-// for.
+// readBody reads a request's whole body. A body whose stated length is too large is refused before a byte of it is read.
 func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if encoding := r.Header.Get("Content-Encoding"); encoding != "" && !strings.EqualFold(encoding, "identity") {
 		return nil, &statusError{

@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// errBusy is the error of a connection that is one too many.
+// errBusy is the error for connections above the limit.
 var errBusy = catalog.Errorf(catalog.KindUnavailable, "too many connections").
 	WithHint("close some, or try again; the server's log names the limit")
 

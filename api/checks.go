@@ -35,7 +35,7 @@ func (s *Server) listChecks(w http.ResponseWriter, _ *http.Request, p checkParam
 	return s.writeJSON(w, list)
 }
 
-// checksOn returns the checks of a node and of its instances, and says of each what it checks.
+// checksOn returns the checks of a node and of its instances, each with the thing that it checks.
 func checksOn(node *catalog.NodeSnapshot) []client.CheckStatus {
 	var list []client.CheckStatus
 	add := func(c *catalog.Check, instance, service string) {

@@ -30,7 +30,7 @@ func decodeRegistration(body []byte, node, id string) (catalog.Registration, err
 	return registrationOf(&d, node, owner)
 }
 
-// ownerOf returns the owner that lives for a ttl or for good. One of the two has to be said.
+// ownerOf returns the owner that lives for a ttl or for good. A declaration must have one of the two.
 func ownerOf(noun string, kind catalog.OwnerKind, ttl catalog.Duration, permanent bool) (catalog.Owner, error) {
 	switch {
 	case ttl < 0:

@@ -45,7 +45,7 @@ func (s *Server) putDrain(w http.ResponseWriter, r *http.Request) error {
 	return s.written(w, revision)
 }
 
-// order returns an order for what is named; an instance without a node is one of the server's own.
+// order returns the order for the thing named; an instance without a node is one of the server's own node.
 func (s *Server) order(service, node, instance string) catalog.Drain {
 	if instance != "" && node == "" {
 		node = s.cfg.Node

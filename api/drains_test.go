@@ -83,15 +83,15 @@ func TestExplain(t *testing.T) {
 		t.Errorf("warnings %q", x.Warnings)
 	}
 	if dns := x.Doors[1]; dns.Door != "dns" || !dns.Visible || len(dns.Names) != 2 || dns.Addresses[0] != "10.80.0.2" {
-		t.Errorf("the host is told %+v", dns)
+		t.Errorf("the host gets %+v", dns)
 	}
 	for as, visible := range map[string]bool{"c2": false, "10.80.0.9": true, "10.81.0.9": false, "192.0.2.1": false} {
 		dns := one("c1", as).Doors[1]
 		if dns.Visible != visible || visible != (dns.Why == "") {
-			t.Errorf("%s is told %+v, want visible %v and why", as, dns, visible)
+			t.Errorf("%s gets %+v, want visible %v and why", as, dns, visible)
 		}
 		if !visible && !strings.Contains(dns.Why, "it is on front") {
-			t.Errorf("%s is told %q", as, dns.Why)
+			t.Errorf("%s gets the reason %q", as, dns.Why)
 		}
 	}
 	if got := one("b", "").Doors[1]; got.Visible || got.Why == "" {

@@ -37,7 +37,7 @@ type statusError struct {
 func (e *statusError) Error() string { return e.err.Error() }
 func (e *statusError) Unwrap() error { return e.err }
 
-// statusClientGone is counted for requests whose client did not wait for the answer.
+// statusClientGone is the status in the metrics for requests whose client did not wait for the answer.
 const statusClientGone = 499
 
 // refuse answers a request with an error, and returns the code for the metrics. It always writes: what a handler leaves
@@ -75,7 +75,8 @@ func errorBody(err *catalog.Error) client.ErrorBody {
 	return client.ErrorBody{Error: client.ErrorDetail{Code: err.Kind.String(), Message: err.Message, Hint: err.Hint}}
 }
 
-// describe returns the code of an error and what a client is told. A fault of ours is logged, and told without detail.
+// describe returns the code of an error and what the client sees of it. An internal error is logged, and its details stay in
+// the log.
 func (s *Server) describe(r *http.Request, err error) (status int, shown *catalog.Error) {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = catalog.Errorf(catalog.KindUnavailable, "no answer in time").WithHint("try again")

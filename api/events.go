@@ -21,9 +21,9 @@ const (
 type eventParams struct {
 	// Name is a service, an instance or a node; empty for all.
 	Name string
-	// Last is how many of the last come first, if it was given.
+	// Last is the number of past events that come first, if it was given.
 	Last *uint64
-	// Revision wants all events after it; 0 means none in particular.
+	// Revision selects all events after it; 0 means that it was not given.
 	Revision uint64
 	Follow   bool
 }
@@ -55,7 +55,7 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (
 	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	err = log.tell(first)
+	err = log.write(first)
 	if err == nil && !p.Follow {
 		unhurried(w) // the connection may serve another request
 		return nil
@@ -68,8 +68,8 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (
 	return log.out.cut(ctx)
 }
 
-// resumed returns the revision that a stream goes on from: an EventSource that reconnects asks for the same URL again, and
-// says in a header what it has seen since.
+// resumed returns the revision that a stream goes on from: an EventSource that reconnects requests the same URL again, with
+// the last revision that it has seen in a header.
 func resumed(r *http.Request, revision uint64) (uint64, error) {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
 		return parseNumber("header Last-Event-ID", id)
@@ -77,7 +77,7 @@ func resumed(r *http.Request, revision uint64) (uint64, error) {
 	return revision, nil
 }
 
-// eventLog is one reader of the events. It holds none of them: the View remembers the last, and says what is forgotten.
+// eventLog is one reader of the events. It holds none of them: the View keeps the last ones, and reports how many are lost.
 type eventLog struct {
 	server *Server
 	view   *catalog.View
@@ -140,23 +140,23 @@ func (l *eventLog) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, l.out.hurry)()
 	heartbeat := time.NewTicker(l.server.cfg.Heartbeat)
 	defer heartbeat.Stop()
-	err := l.alive()
+	err := l.catchUp()
 	for err == nil {
 		select {
 		case <-ctx.Done():
 			return
 		case <-wake:
-			err = l.tell(l.take())
+			err = l.write(l.take())
 		case <-heartbeat.C:
-			err = l.alive()
+			err = l.catchUp()
 		}
 	}
 }
 
-// alive tells what there is, and up to where nothing is missing.
-func (l *eventLog) alive() error {
+// catchUp writes the new events, and then the revision up to which nothing is missing.
+func (l *eventLog) catchUp() error {
 	revision := l.view.Revision()
-	if err := l.tell(l.take()); err != nil {
+	if err := l.write(l.take()); err != nil {
 		return err
 	}
 	if err := l.out.progress(revision); err != nil {
@@ -165,8 +165,8 @@ func (l *eventLog) alive() error {
 	return l.out.flush()
 }
 
-// tell writes events. All but the last of a revision say that more of it follows, for nobody resumes from there.
-func (l *eventLog) tell(events []catalog.Event) error {
+// write writes events. All except the last of a revision have more set, because a stream cannot be resumed between them.
+func (l *eventLog) write(events []catalog.Event) error {
 	for i := range events {
 		raw, err := json.Marshal(&events[i])
 		if err != nil {

@@ -26,14 +26,14 @@ func (p *explainParams) fields() []field {
 	return append([]field{text("name", &p.Name), text("as", &p.As)}, p.reading.fields()...)
 }
 
-// explain answers GET /explain: of each instance of a service, or with an ID, what is known and who sees it; and of what
-// is not registered, why not.
+// explain answers GET /explain: for each instance of a service, or with an ID, what is known and which protocols show it; for
+// what is not registered, the reason.
 func (s *Server) explain(w http.ResponseWriter, r *http.Request, p explainParams) error {
 	name := p.Name
 	if name == "" {
 		return missing("name", "a service or an instance")
 	}
-	scope, err := s.asker(p.As)
+	scope, err := s.scopeAs(p.As)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,8 @@ func (s *Server) seen(ctx context.Context, name string) (instances []string, lef
 	return s.cfg.Explainer.Explain(ctx, name)
 }
 
-// unknown says that nothing is known of a name, and whether somebody could not be asked.
+// unknown is the error for a name of which nothing is known. Its hint names the source that could not be asked, if there was
+// one.
 func unknown(name string, failed error) error {
 	err := catalog.Errorf(catalog.KindNotFound, "no service, no instance and no container %.100s", name)
 	if failed != nil {
@@ -95,7 +96,7 @@ func (s *Server) named(name string, own []string) []*catalog.Endpoint {
 	return list
 }
 
-// minContainerID is how much of a container's id has to be said: as much as Docker shows.
+// minContainerID is the least number of a container id's digits that a name must have: as many as Docker shows.
 const minContainerID = 12
 
 // ofContainer returns the instances of containers by the beginning of their id, on any node.
@@ -110,8 +111,8 @@ func (s *Server) ofContainer(id string) (list []*catalog.Endpoint) {
 	return list
 }
 
-// asker returns the scope of who asks: an IP address, an instance, or nobody in particular, which is the host.
-func (s *Server) asker(as string) (*catalog.Scope, error) {
+// scopeAs returns the scope of the client to explain for: an IP address, an instance, or by default this host.
+func (s *Server) scopeAs(as string) (*catalog.Scope, error) {
 	if as == "" {
 		return s.view.HostScope(), nil
 	}
@@ -121,7 +122,7 @@ func (s *Server) asker(as string) (*catalog.Scope, error) {
 	for e := range s.view.ByID(as) {
 		return s.view.ScopeOfInstance(e), nil
 	}
-	return nil, catalog.Errorf(catalog.KindNotFound, "no instance %.100s that could ask", as).
+	return nil, catalog.Errorf(catalog.KindNotFound, "unknown client %.100q", as).
 		WithHint("name an instance or an IP address")
 }
 
@@ -172,7 +173,7 @@ func (s *Server) hiddenByAddresses(e *catalog.Endpoint, scope *catalog.Scope) bo
 	return service != nil && len(scope.Reach(e)) > 0 && !hasIP(e) && slices.ContainsFunc(service.Healthy, hasIP)
 }
 
-// given tells whether an instance is given to askers, and if not, why not, or if in spite of its health, why.
+// given reports whether answers contain an instance. The reason says why they do not, or why they do in spite of its health.
 func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
 	service := s.view.Service(e.Service)
 	if service == nil || !slices.ContainsFunc(service.Healthy, func(other *catalog.Endpoint) bool {
@@ -186,8 +187,8 @@ func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
 	return true, why
 }
 
-// noted returns the rule by which a source named the instance's service, and what it found wrong with the settings, where
-// it has noted them.
+// noted returns what an instance's source has recorded in its extras: the rule that named the service, and the faults in the
+// settings.
 func noted(i *catalog.Instance) (namedBy string, warnings []string) {
 	var noted struct {
 		NamedBy  string   `json:"named_by"`
@@ -199,7 +200,7 @@ func noted(i *catalog.Instance) (namedBy string, warnings []string) {
 	return noted.NamedBy, noted.Warnings
 }
 
-// whyUnreached says why an asker has no address of an instance.
+// whyUnreached returns the reason why a client reaches no address of an instance.
 func whyUnreached(e *catalog.Endpoint, scope *catalog.Scope) string {
 	if len(e.Reach()) == 0 {
 		return "it has no address"
@@ -208,7 +209,7 @@ func whyUnreached(e *catalog.Endpoint, scope *catalog.Scope) string {
 	for _, a := range e.Reach() {
 		networks = append(networks, a.Network)
 	}
-	why := "it is on " + strings.Join(networks, ", ") + ", and publishes no port; the asker is on "
+	why := "it is on " + strings.Join(networks, ", ") + ", and publishes no port; the client is on "
 	if len(scope.Networks) == 0 {
 		return why + "no network known here"
 	}

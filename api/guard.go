@@ -11,8 +11,8 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// GuardConfig says by which names a server is asked, and the pages of which other servers may use it. IP addresses,
-// "localhost" and names without a dot are always its own: no name that somebody else owns is among them.
+// GuardConfig lists the names by which clients reach a server, and the other servers whose pages may use it. IP addresses,
+// "localhost" and names without a dot are always its own: nobody else can own such a name.
 type GuardConfig struct {
 	// Names are the names of this host.
 	Names []string

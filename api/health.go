@@ -14,8 +14,8 @@ import (
 //go:embed openapi.json
 var document []byte
 
-// health answers GET /health: 200 if this server may be asked. Before that it is the error that every read gets, with what
-// is known so far beside it.
+// health answers GET /health: 200 if this server is ready. Before that it is the error that every read gets, together with
+// the server's state so far.
 func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 	state := client.Health{
 		Ready: s.view.Ready(), WaitingFor: s.view.WaitingFor(), Revision: s.view.Revision(),

@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// historyParams say whose history, and from when on.
+// historyParams name a service or an instance, and the time to go back.
 type historyParams struct {
 	Name  string
 	Since time.Duration

@@ -8,7 +8,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// nearSelf is the value of ?near= that means whoever asks.
+// nearSelf is the value of ?near= for the client's own place.
 const nearSelf = "_self"
 
 // placeOf returns the place that ?near= names; nil if it was not given.
@@ -25,8 +25,8 @@ func (s *Server) placeOf(r *http.Request, near string) (*catalog.Locality, error
 	return &at, err
 }
 
-// nearBody returns the body for what a query wants of a snapshot, nearer instances first, with how many of them are
-// enough.
+// nearBody returns the body for the instances of a snapshot that a query selects, nearer ones first, and the number of them
+// to use.
 func (s *Server) nearBody(service *catalog.Service, q *catalog.Query, scope *catalog.Scope, at catalog.Locality) body {
 	from := s.bodyOf(service, scope)
 	places := make(map[*catalog.Endpoint]span, len(service.Endpoints))

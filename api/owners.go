@@ -8,22 +8,22 @@ import (
 	"github.com/koine-sd/koine/client"
 )
 
-// Runs tells of the runs of a check; false if this process does not run it.
+// Runs returns the last runs of a check; false if this process does not run it.
 type Runs interface {
 	Check(node, id string) (catalog.CheckRun, bool)
 }
 
-// Keeper tells how long a lease, by the ID of an instance's owner or of a node's session, still runs if nobody renews it,
-// and when a revision was written. Either may not be known, which is an error.
+// Keeper returns the time left of a lease, by the ID of an instance's owner or of a node's session, and the time at which a
+// revision was written. Either is an error if it is not known.
 type Keeper interface {
 	TimeLeft(ctx context.Context, id string) (time.Duration, error)
 	TimeOf(ctx context.Context, revision uint64) (time.Time, error)
 }
 
 const (
-	// maxAsked bounds what one explanation asks the store; of instances beyond that less is told.
+	// maxAsked bounds the questions of one explanation to the store; the instances beyond it are explained from the View alone.
 	maxAsked = 200
-	// askTimeout bounds each of these questions, and maxAsked of them take no longer than a store that is away.
+	// askTimeout bounds each of these questions. The first that exceeds it is the last, so a store that is away costs it once.
 	askTimeout = time.Second
 )
 
@@ -34,7 +34,7 @@ type owners struct {
 	asked  int
 }
 
-// explain fills in what the View alone does not tell of an instance.
+// explain fills in what the View does not know of an instance.
 func (o *owners) explain(ctx context.Context, x *client.Explanation, e *catalog.Endpoint) {
 	x.NodeAlive = e.Host.Alive
 	lease := ""
@@ -76,7 +76,7 @@ func (o *owners) timeOf(ctx context.Context, revision uint64) (at time.Time) {
 	return at
 }
 
-// ask asks the store, unless it has been asked often enough, or did not answer in time before.
+// ask asks the store, unless maxAsked is reached or a question before got no answer in time.
 func (o *owners) ask(ctx context.Context, question func(context.Context, Keeper) error) {
 	if o.server.cfg.Keeper == nil || o.asked == maxAsked {
 		return
@@ -89,7 +89,7 @@ func (o *owners) ask(ctx context.Context, question func(context.Context, Keeper)
 	}
 }
 
-// addRun adds to a check on a node the node that runs it, and what is known of its runs.
+// addRun fills in the node that runs a check, and its last runs if that is this process.
 func (s *Server) addRun(c *client.CheckStatus, node string) {
 	c.Runner = s.view.Runner(node)
 	if s.cfg.Runs == nil {
@@ -100,7 +100,7 @@ func (s *Server) addRun(c *client.CheckStatus, node string) {
 	}
 }
 
-// keptBy says what keeps an instance registered. What is left of its lease, or of its node's session, is 0 if that is
+// keptBy describes what keeps an instance registered. left is the time left of its lease or of its node's session; 0 if it is
 // not known.
 func keptBy(e *catalog.Endpoint, left time.Duration) string {
 	remains := ""

@@ -13,7 +13,7 @@ import (
 	"github.com/koine-sd/koine/internal/spelling"
 )
 
-// maxValues is how often one parameter may be repeated, where it may be.
+// maxValues bounds the values of a parameter that may be repeated.
 const maxValues = 256
 
 // parameters are those that one route takes: a struct whose fields are filled from the URL's query.
@@ -24,13 +24,13 @@ type field struct {
 	name string
 	// many allows it to be repeated.
 	many bool
-	// set takes a value, or says what is wrong with it, in words that follow the parameter's name.
+	// set takes a value, or returns what is wrong with it.
 	set func(text string) error
 }
 
-// operation is what answers the requests of a route, together with the parameters that it takes. There is no other way to
-// make one than these two, so no route can let a parameter pass that it does not know: a filter that is left out without a
-// word answers more, or removes another thing, than was asked for.
+// operation is a route's handler together with its parameters. Only with and bare make one, so no route can ignore a parameter
+// that it does not know: a filter that is silently ignored gives an answer with more than the client wants, or removes another
+// thing than it means.
 type operation struct {
 	names  []string
 	handle func(s *Server, route *route, w http.ResponseWriter, r *http.Request) error

@@ -369,7 +369,7 @@ func TestAgeOfWhatIsLastKnown(t *testing.T) {
 	}
 }
 
-func TestAddressByAsker(t *testing.T) {
+func TestAddressByClient(t *testing.T) {
 	b := newBed(t)
 	front := func(i *catalog.Instance) *catalog.Instance {
 		i.Addresses = []catalog.Address{
@@ -388,17 +388,17 @@ func TestAddressByAsker(t *testing.T) {
 	} {
 		service := decoded[client.Service](t, b.get(t, "/services/shop"+query).body)
 		if i := service.Instances[0]; fmt.Sprint(i.Address, ":", i.Port) != want {
-			t.Errorf("%q is told %s:%d, want %s", query, i.Address, i.Port, want)
+			t.Errorf("%q gets %s:%d, want %s", query, i.Address, i.Port, want)
 		}
 	}
 	if got := b.get(t, "/services/shop?network=none"); got.code != 404 || !strings.Contains(got.body, "no network") {
 		t.Errorf("an unknown network: %d %s", got.code, got.body)
 	}
-	// A change of the host's networks is a change of what is told.
+	// When the host's networks change, the answer changes.
 	b.view.SetNetworks([]catalog.Network{{ID: "b", Name: "back", Gateways: gateway("10.81.0.1")}})
 	service := decoded[client.Service](t, b.get(t, "/services/shop").body)
 	if got := service.Instances[0].Address; got != "10.0.0.1" {
-		t.Errorf("the host is told %s after it has left the network", got)
+		t.Errorf("the host gets %s after it has left the network", got)
 	}
 }
 

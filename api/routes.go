@@ -79,7 +79,7 @@ func (s *Server) newMux() (*http.ServeMux, error) {
 		}
 		mux.Handle(route.method+" "+root+route.path, handler)
 	}
-	// What no route matches is refused whatever its parameters are.
+	// A path that no route matches is refused whatever its parameters are.
 	noRoute := s.serve(&route{path: "/", unready: true, operation: operation{handle: (*Server).noRoute}})
 	mux.Handle(root, noRoute)
 	mux.Handle(root+"/", noRoute)

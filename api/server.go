@@ -53,7 +53,7 @@ type Explainer interface {
 	Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error)
 }
 
-// Historian knows what happened in a service, or to an instance, within a time back from now.
+// Historian returns the changes of a service or an instance within a time back from now.
 type Historian interface {
 	History(ctx context.Context, name string, since time.Duration) (catalog.History, error)
 }
@@ -66,7 +66,7 @@ type Config struct {
 	Nodes     NodeSyncer
 	Drainer   Drainer
 	Pusher    Pusher
-	// Runs tells of the runs of checks, and Keeper of leases and times; where one is nil, less is told.
+	// Runs knows the runs of checks, Keeper the leases and times; where one is nil, explanations lack them.
 	Runs   Runs
 	Keeper Keeper
 	// Barrier makes reads with ?consistent possible; it may be nil.
@@ -74,18 +74,18 @@ type Config struct {
 	// Historian is asked by /history; it may be nil.
 	Historian Historian
 
-	// Explainer tells why something is not registered; it may be nil.
+	// Explainer gives the reason why something is not registered; it may be nil.
 	Explainer Explainer
 
-	// Node is the server's own node, meant where a request names none.
+	// Node is the server's own node, used where a request names none.
 	Node string
-	// Domain is the one that names in DNS are shown below; empty means "koine".
+	// Domain is the parent of the DNS names that explanations show; empty means "koine".
 	Domain string
-	// ResolvesHosts says whether DNS resolves the host names of instances.
+	// ResolvesHosts reports whether DNS resolves the host names of instances.
 	ResolvesHosts bool
-	// Version is told by /health.
+	// Version is shown by /health.
 	Version string
-	// EnableScripts accepts script checks through HTTP. Whoever can reach the API can then run commands.
+	// EnableScripts accepts script checks over HTTP. Every client that reaches the API can then run commands.
 	EnableScripts bool
 
 	// Heartbeat is the time between two signs of life of a watch; 0 means 15 s.
@@ -95,7 +95,7 @@ type Config struct {
 
 	// Metrics takes the API's metrics; nil means none.
 	Metrics prometheus.Registerer
-	// Logger takes what only the operator can mend; nil means nobody.
+	// Logger gets the faults that only the operator can mend; nil drops them.
 	Logger *slog.Logger
 }
 
@@ -182,8 +182,8 @@ func (s *Server) revisionHeader(revision uint64) []string {
 	return fresh.header
 }
 
-// stamp sets the headers that say when the answer was true. The revision must have been read before what is answered;
-// that may be newer, which index tells.
+// stamp sets the headers that say when the answer was true. The revision must have been read before the answer's data; the
+// data may be newer, and then index is the higher of the two.
 func (s *Server) stamp(w http.ResponseWriter, revision, index uint64) {
 	h := w.Header()
 	h[client.HeaderRevision] = s.revisionHeader(max(revision, index))

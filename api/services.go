@@ -49,10 +49,10 @@ func (s *Server) summarize(service *catalog.Service) any {
 	return encoded
 }
 
-// selection says which instances of a service are wanted, and how they are shown.
+// selection is the choice of a service's instances and of how they are shown.
 type selection struct {
 	catalog.Query
-	// Network is where the client is; empty means that its source address says so.
+	// Network is the network that the client is on; empty means that of its source address.
 	Network string
 	// Near is the place that the instances are ordered by; empty means none.
 	Near string
@@ -72,7 +72,7 @@ type serviceParams struct {
 
 func (p *serviceParams) fields() []field { return append(p.selection.fields(), p.waiting.fields()...) }
 
-// getService answers GET /services/{name}. Without parameters, which is how nearly all come, everything but the
+// getService answers GET /services/{name}. Nearly all requests have no parameters, and for these everything except the
 // revision is ready on the snapshot.
 func (s *Server) getService(w http.ResponseWriter, r *http.Request, p serviceParams) error {
 	name := r.PathValue("name")
@@ -102,7 +102,7 @@ func (s *Server) writeBody(w http.ResponseWriter, revision uint64, index []strin
 	s.deliver(w, b.bytes)
 }
 
-// noService is the answer about a service without any instance. Its index is there, so that a client can wait for it.
+// noService is the answer about a service without any instance. It has an index, so that a client can wait for the service.
 func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) error {
 	s.stamp(w, revision, s.view.ServiceIndex(name))
 	return catalog.Errorf(catalog.KindNotFound, "no service %.100s", name).

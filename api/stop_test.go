@@ -154,7 +154,7 @@ func TestStopCutsConnections(t *testing.T) {
 	}
 	for _, err := range b.client.Watch(t.Context(), client.WatchOptions{}) {
 		if catalog.KindOf(err) != catalog.KindUnavailable {
-			t.Errorf("the client is told %v", err)
+			t.Errorf("the client gets %v", err)
 		}
 		break
 	}

@@ -29,7 +29,7 @@ type stream struct {
 	head []byte
 }
 
-// wantsSSE tells whether the client asked for server-sent events.
+// wantsSSE reports whether the client asked for server-sent events.
 func wantsSSE(r *http.Request) bool {
 	return strings.Contains(r.Header.Get("Accept"), "text/event-stream")
 }
@@ -64,7 +64,7 @@ func (s *stream) event(revision uint64, more bool, tail []byte) error {
 	return s.write(s.head, tail)
 }
 
-// progress tells that nothing is missing up to a revision; it is the sign of life, too.
+// progress writes the revision up to which nothing is missing. It is the sign of life, too.
 func (s *stream) progress(revision uint64) error {
 	s.head = s.head[:0]
 	if s.sse {
@@ -76,7 +76,7 @@ func (s *stream) progress(revision uint64) error {
 	return s.write(s.head, nil)
 }
 
-// reset tells that the watch could not be resumed: what does not follow has gone.
+// reset writes that the watch could not be resumed: services that do not follow have gone.
 func (s *stream) reset(revision uint64) error {
 	s.head = s.head[:0]
 	if s.sse {

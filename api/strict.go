@@ -16,11 +16,11 @@ import (
 	"github.com/koine-sd/koine/internal/spelling"
 )
 
-// maxDepth is how many objects and arrays may be within one another.
+// maxDepth bounds how deep objects and arrays may be nested.
 const maxDepth = 32
 
 // decodeStrict decodes one JSON object and nothing after it. Fields that the value does not have, be it by their letter case
-// only, and fields given twice are errors: what a client wrote would otherwise be lost without a word.
+// only, and fields given twice are errors: what the client wrote would otherwise be lost silently.
 func decodeStrict(body []byte, into any) error {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return catalog.Errorf(catalog.KindInvalid, "the body is empty").WithHint("send a JSON object")
@@ -111,7 +111,7 @@ func badField(err *json.SemanticError) error {
 	}
 }
 
-// wanted returns what a field of a type takes, or "" for a type that reads itself, and whose error says it better.
+// wanted returns what a field of a type takes, or "" for a type that decodes itself and has a better error.
 func wanted(t reflect.Type) string {
 	if t == nil || reflect.PointerTo(t).Implements(reflect.TypeFor[interface{ UnmarshalText([]byte) error }]()) ||
 		reflect.PointerTo(t).Implements(reflect.TypeFor[stdjson.Unmarshaler]()) {

@@ -17,7 +17,7 @@ const (
 
 // reading are the parameters of every read but watches.
 type reading struct {
-	// Consistent wants every write that was acknowledged before.
+	// Consistent asks for an answer that contains every write acknowledged before the request.
 	Consistent bool
 }
 
@@ -28,9 +28,9 @@ func (p *reading) fields() []field { return []field{flag("consistent", &p.Consis
 // waiting are the parameters of a read that may wait for a change.
 type waiting struct {
 	reading
-	// Index is the one that the client has seen; 0 waits for nothing.
+	// Index is the index that the client has seen; with 0 the read does not wait.
 	Index uint64
-	// Wait is how long it waits at most; 0 means defaultWait.
+	// Wait bounds the wait; 0 means defaultWait.
 	Wait time.Duration
 }
 
@@ -38,8 +38,8 @@ func (p *waiting) fields() []field {
 	return append([]field{number("index", &p.Index), duration("wait", &p.Wait)}, p.reading.fields()...)
 }
 
-// longest returns how long the read may block. A little is added at random, so that those who began together do not all
-// come back together.
+// longest returns how long the read may block. A little is added at random, so that clients that began together do not all
+// return together.
 func (p *waiting) longest() time.Duration {
 	wait := defaultWait
 	if p.Wait > 0 {

@@ -72,10 +72,10 @@ type watch struct {
 	// names are the services wanted; none means all.
 	names []string
 	out   *stream
-	// scope is what the watcher can reach. It is asked for anew at each look, for the host's networks come and go.
+	// scope is what the client can reach. Each look determines it again, because the host's networks come and go.
 	scope   *catalog.Scope
 	rescope func() (*catalog.Scope, error)
-	// near is the place that is to be near; nil if none is.
+	// near is the place to order the instances by; nil means none.
 	near *catalog.Locality
 
 	// position is the revision up to which nothing is missing; 0 if nothing has been sent.
@@ -88,8 +88,8 @@ type watch struct {
 	owed bool
 }
 
-// begin takes the revision that the client has seen. One that the View has not reached was seen before the store was
-// restored, or on a server that is ahead; it counts for nothing.
+// begin sets the revision that the client has seen. One that the View has not reached comes from before a restore of the
+// store, or from a server that is ahead, and is ignored.
 func (w *watch) begin(revision uint64) {
 	w.sent = make(map[string]uint64)
 	w.blind = revision > 0
@@ -112,7 +112,7 @@ func (w *watch) run(ctx context.Context) {
 	defer heartbeat.Stop()
 	err := w.catchUp(ctx)
 	if err == nil && w.quiet() {
-		err = w.alive()
+		err = w.sendProgress()
 	}
 	for err == nil {
 		select {
@@ -121,9 +121,9 @@ func (w *watch) run(ctx context.Context) {
 		case <-wake:
 			err = w.catchUp(ctx)
 		case <-heartbeat.C:
-			// What changed beside what is watched moves the position, too.
+			// Changes outside the watch move the position, too.
 			if err = w.catchUp(ctx); err == nil {
-				err = w.alive()
+				err = w.sendProgress()
 			}
 		}
 	}
@@ -158,11 +158,11 @@ func notify(wake chan<- struct{}, wait func(uint64) (uint64, error)) {
 	}
 }
 
-// quiet tells whether the first look found nothing to say: the client is told that it has everything.
+// quiet reports whether the first look found nothing to send. The client then gets a progress line at once.
 func (w *watch) quiet() bool { return len(w.sent) == 0 }
 
-// alive tells how far the watch has got.
-func (w *watch) alive() error {
+// sendProgress sends the revision up to which nothing is missing.
+func (w *watch) sendProgress() error {
 	if err := w.out.progress(w.position); err != nil {
 		return err
 	}
@@ -186,7 +186,7 @@ func (w *watch) catchUp(ctx context.Context) error {
 		}
 	}
 	if w.owed {
-		return w.alive()
+		return w.sendProgress()
 	}
 	return w.out.flush()
 }
@@ -253,8 +253,8 @@ func (w *watch) changed(revision uint64) ([]string, error) {
 	return w.everything(revision)
 }
 
-// everything returns the services that there are, and those that the client was told of and that may have gone. A
-// client that may know of others is told to forget.
+// everything returns all services, and those that the client has been sent and that may have gone. A client that may know
+// others gets a reset first.
 func (w *watch) everything(revision uint64) ([]string, error) {
 	if w.blind {
 		w.blind = false
@@ -274,7 +274,7 @@ func (w *watch) everything(revision uint64) ([]string, error) {
 	return slices.Compact(names), nil
 }
 
-// look returns what there is to say of a service, nil if the client knows it already.
+// look returns the event for a service; nil if the client has its present state already.
 func (w *watch) look(name string) *pending {
 	if scope, err := w.rescope(); err == nil { // a network that has gone leaves what was reached on it
 		w.scope = scope
@@ -302,7 +302,7 @@ func (w *watch) look(name string) *pending {
 	return p
 }
 
-// filtered tells whether the query's tags and meta, rather than health, may be why a body has no instance. A watch of all
+// filtered reports whether the query's tags and meta, rather than health, may be why a body has no instance. A watch of all
 // services does not mention such a service.
 func (w *watch) filtered(b *body) bool {
 	return len(w.query.Tags)+len(w.query.Meta) > 0 && bytes.HasSuffix(b.bytes, []byte("[]}\n"))

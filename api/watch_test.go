@@ -29,7 +29,7 @@ type reader struct {
 	// gate is nil for a reader that takes everything at once; otherwise each write waits for a value.
 	gate chan struct{}
 	fail error
-	// aborted tells that the server has aborted the connection; it may be read once the watch has ended.
+	// aborted reports whether the server has aborted the connection; it may be read once the watch has ended.
 	aborted bool
 }
 

@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// piece is how much of an answer a client must take in one WriteTimeout. Shorter answers have the deadline of the request.
+// piece is the part of an answer, in bytes, that a client must read within one WriteTimeout. Shorter answers have the deadline
+// of the request.
 const piece = 64 << 10
 
 // write answers with bytes that are JSON.
@@ -28,7 +29,7 @@ func (s *Server) writeJSON(w http.ResponseWriter, value any) error {
 	return nil
 }
 
-// deliver writes an answer's body. That the client has gone, or takes nothing, concerns nobody else.
+// deliver writes an answer's body. An error means that the client has gone or reads nothing, and needs no action.
 func (s *Server) deliver(w http.ResponseWriter, b []byte) {
 	if len(b) <= piece {
 		_, _ = w.Write(b)
@@ -37,8 +38,8 @@ func (s *Server) deliver(w http.ResponseWriter, b []byte) {
 	_, _ = s.paced(w).Write(b)
 }
 
-// paced returns a writer that gives the client time for each piece of a long answer, and not for the whole: a slow one gets
-// it, and one that takes nothing does not keep its connection.
+// paced returns a writer with a deadline for each piece of a long answer instead of one for the whole: a slow client gets all
+// of it, and a client that reads nothing loses its connection.
 func (s *Server) paced(w http.ResponseWriter) *pacedWriter {
 	return &pacedWriter{w, http.NewResponseController(w), s.cfg.WriteTimeout}
 }

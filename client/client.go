@@ -15,13 +15,13 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// DefaultAddress is where a server's native API listens unless it was told otherwise.
+// DefaultAddress is the address at which a server's native API listens by default.
 const DefaultAddress = "127.0.0.1:8500"
 
 // defaultMaxResponse bounds one answer, or one event of a watch, in bytes.
 const defaultMaxResponse = 64 << 20
 
-// Config says which server a Client talks to.
+// Config is the server of a Client, and how to talk to it.
 type Config struct {
 	// Address is host:port or an http or https URL; empty means DefaultAddress.
 	Address string
@@ -109,7 +109,7 @@ func pathOf(segments ...string) string {
 }
 
 // call makes one request. It encodes in as the body unless that is nil, and decodes the answer into out. The header is
-// there even if the server refused.
+// returned even if the server refused.
 func (c *Client) call(ctx context.Context, method, path string, query url.Values, in, out any) (http.Header, error) {
 	var body io.Reader
 	if in != nil {
@@ -137,8 +137,8 @@ func (c *Client) call(ctx context.Context, method, path string, query url.Values
 	return response.Header, c.decode(answer, out)
 }
 
-// decode decodes an answer, which is one JSON object. An empty one, or null, would otherwise pass for one that says that
-// there is nothing.
+// decode decodes an answer, which is one JSON object. An empty answer, or null, is an error: it would otherwise pass for an
+// empty result.
 func (c *Client) decode(answer []byte, out any) error {
 	err := json.Unmarshal(answer, out)
 	if err == nil && !bytes.HasPrefix(bytes.TrimSpace(answer), []byte("{")) {
@@ -186,7 +186,7 @@ func (c *Client) read(ctx context.Context, response *http.Response) ([]byte, err
 	return answer, nil
 }
 
-// unreachable tells that the server did not answer, or not to the end.
+// unreachable is the error for a server that did not answer, or not to the end.
 func (c *Client) unreachable(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return ctx.Err()

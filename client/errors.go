@@ -14,8 +14,8 @@ func ours(header http.Header) bool {
 	return number(header, HeaderRevision) > 0 || header.Get(HeaderRevision) == "0"
 }
 
-// refusal makes an error of an answer that is not OK. Only Koine's own says what was asked for: a 404 of another server
-// must not read as "no service".
+// refusal makes an error of an answer that is not OK. Only an answer of Koine's own is about the catalog: a 404 of another
+// server must not read as "no service".
 func refusal(status int, header http.Header, answer []byte) error {
 	var body ErrorBody
 	if err := json.Unmarshal(answer, &body); err != nil || body.Error.Code == "" || !ours(header) {

@@ -15,19 +15,19 @@ import (
 // LogEvent is a line of the log of events.
 type LogEvent struct {
 	catalog.Event
-	// More tells that other events of the same revision are still to come: nobody resumes from here.
+	// More reports that other events of the same revision are still to come: a stream cannot be resumed from here.
 	More bool `json:"more,omitempty"`
 }
 
-// EventOptions says which events are wanted.
+// EventOptions choose events.
 type EventOptions struct {
 	// Name is a service, an instance or a node; empty means all.
 	Name string
-	// Last is how many of the last events come first.
+	// Last is the number of past events that come first.
 	Last int
-	// Revision wants all events after it instead; 0 means none in particular.
+	// Revision, if not 0, selects all events after it instead.
 	Revision uint64
-	// Silence is how long a server that is followed may say nothing before the client connects again; 0 means a minute.
+	// Silence is how long a server that is followed may send nothing before the client connects again; 0 means a minute.
 	Silence time.Duration
 }
 
@@ -41,7 +41,7 @@ func (o *EventOptions) values() url.Values {
 	return values
 }
 
-// Events returns events that the server remembers. An event of type catalog.EventGap stands for those that it does not.
+// Events returns events that the server remembers. An event of type catalog.EventGap stands for those that it has forgotten.
 func (c *Client) Events(ctx context.Context, o EventOptions) ([]catalog.Event, error) {
 	response, err := (&stream{client: c, path: "/events", values: o.values}).connect(ctx)
 	if err != nil {
@@ -74,7 +74,7 @@ func (c *Client) decodeEvent(line []byte) (e LogEvent, err error) {
 }
 
 // FollowEvents yields events as they happen, after the first ones that the options ask for. It reconnects by itself and
-// goes on from where it was; what the server does not remember from meanwhile is an event of type catalog.EventGap.
+// goes on from where it was; an event of type catalog.EventGap stands for those that the server has forgotten meanwhile.
 //
 // A failed attempt is yielded as an error with a zero Event, as Watch does.
 func (c *Client) FollowEvents(ctx context.Context, o EventOptions) iter.Seq2[catalog.Event, error] {
@@ -103,8 +103,8 @@ func (c *Client) FollowEvents(ctx context.Context, o EventOptions) iter.Seq2[cat
 	}
 }
 
-// History returns what happened in a service, or to an instance, as far back as since, or as the store remembers; 0 means
-// an hour. The error is of KindNotFound if nothing of that name was there.
+// History returns the changes of a service or an instance, as far back as since, or as the store remembers; 0 means an hour.
+// The error is of KindNotFound if nothing of that name existed in that time.
 func (c *Client) History(ctx context.Context, name string, since time.Duration) (catalog.History, error) {
 	var history catalog.History
 	values := set(url.Values{}, "name", name)

@@ -18,7 +18,7 @@ func (c *Client) Services(ctx context.Context) (ServiceList, error) {
 	return list, err
 }
 
-// Lookup returns the instances of a service that a query wants. The error is of KindNotFound if the service has no
+// Lookup returns the instances of a service that a query selects. The error is of KindNotFound if the service has no
 // instance at all; Index is set even then.
 func (c *Client) Lookup(ctx context.Context, q catalog.Query) (Service, error) {
 	return c.lookup(ctx, q, queryValues(q))

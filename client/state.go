@@ -7,8 +7,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// State returns the state of the server itself. Unlike for Health, a server that is not ready is no error: what it waits
-// for is in the answer.
+// State returns the state of the server itself. Unlike Health, it returns no error for a server that is not ready: the
+// answer says what the server waits for.
 func (c *Client) State(ctx context.Context) (Health, error) {
 	var body struct {
 		Health

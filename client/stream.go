@@ -17,14 +17,14 @@ import (
 )
 
 // Pauses between two attempts to connect to a stream, and the silence after which a connection counts as dead: a server
-// says something every 15 seconds.
+// sends a line every 15 seconds.
 const (
 	minPause       = 100 * time.Millisecond
 	maxPause       = 5 * time.Second
 	defaultSilence = time.Minute
 )
 
-// errStopped tells that the caller wants no more.
+// errStopped means that the caller has stopped the iteration.
 var errStopped = errors.New("watch stopped")
 
 // stream reads a long response line by line, and connects again when it breaks.
@@ -34,9 +34,9 @@ type stream struct {
 	silence time.Duration
 	// values returns the parameters of the next attempt.
 	values func() url.Values
-	// receive takes one line; it returns errStopped when the caller wants no more.
+	// receive takes one line; it returns errStopped when the caller has stopped the iteration.
 	receive func(line []byte) error
-	// fail tells the caller of an error; it returns false when the caller wants no more.
+	// fail yields an error to the caller; it returns false when the caller has stopped the iteration.
 	fail  func(error) bool
 	pause time.Duration
 }
@@ -61,7 +61,7 @@ func (s *stream) run(ctx context.Context) {
 	}
 }
 
-// passes tells whether an error may go away by itself.
+// passes reports whether an error may go away by itself.
 func passes(err error) bool {
 	switch catalog.KindOf(err) {
 	case catalog.KindInvalid, catalog.KindDenied, catalog.KindNotFound:
@@ -136,7 +136,7 @@ func (s *stream) connect(ctx context.Context) (*http.Response, error) {
 	return nil, refusal(response.StatusCode, response.Header, answer)
 }
 
-// decodeLine decodes a line of a stream, which is one JSON object. A line that says why the stream ends is an error.
+// decodeLine decodes a line of a stream, which is one JSON object. A line with the reason why the stream ends is an error.
 func (c *Client) decodeLine(line []byte, into any) error {
 	var end struct {
 		Error *ErrorDetail `json:"error"`

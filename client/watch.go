@@ -12,22 +12,22 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// WatchOptions says what a watch reports.
+// WatchOptions choose what a watch reports.
 type WatchOptions struct {
 	// Services are the services wanted; none means all.
 	Services []string
-	// Tags, Meta and Health say which of their instances, as in a catalog.Query.
+	// Tags, Meta and Health select among their instances, as in a catalog.Query.
 	Tags   []string
 	Meta   map[string]string
 	Health catalog.Health
 	// Near, if set, is the place that the instances are ordered by, as in LookupNear.
 	Near string
-	// Revision resumes a watch after an event of that revision that had no More; 0 starts with all that is there. Where
-	// the server does not remember that far back, an event with Reset comes first and then all that is there.
+	// Revision resumes a watch after an event of that revision that had no More; 0 starts with the whole present state. If
+	// the server does not remember that far back, an event with Reset comes first and then the whole present state.
 	Revision uint64
-	// Progress also yields the events without a service, which tell that nothing is missing up to their revision.
+	// Progress also yields the events without a service, which mean that nothing is missing up to their revision.
 	Progress bool
-	// Silence is how long the server may say nothing before the watch connects again; 0 means a minute.
+	// Silence is how long the server may send nothing before the watch connects again; 0 means a minute.
 	Silence time.Duration
 }
 
@@ -56,9 +56,9 @@ type watcher struct {
 
 	// position is the revision to resume from.
 	position uint64
-	// known are the services that the caller has been told to have instances; only kept when all are watched.
+	// known are the services that had instances in the last event yielded for them; kept only when all are watched.
 	known map[string]bool
-	// listed are those seen since a reset; nil when none is under way.
+	// listed are the services seen since a reset; nil when none is under way.
 	listed map[string]bool
 }
 
@@ -97,8 +97,8 @@ func (w *watcher) receive(line []byte) error {
 	return w.deliver(e)
 }
 
-// startReset begins a whole new state. What the watch has yielded itself it compares with that; a caller that resumed on
-// its own has to be told, because only it knows what it had.
+// startReset begins a whole new state. The watch compares the new state with what it has yielded itself; a caller that resumed
+// from a revision of its own gets the event with Reset, because only the caller knows what it had.
 func (w *watcher) startReset(e Event) error {
 	w.listed = make(map[string]bool)
 	if w.options.Revision > 0 && !w.yield(e, nil) {
@@ -107,7 +107,7 @@ func (w *watcher) startReset(e Event) error {
 	return nil
 }
 
-// note keeps track of the services that the caller knows, so that after a reset it can be told which of them have gone.
+// note keeps track of the services that the caller knows, so that after a reset the watch can report which of them have gone.
 func (w *watcher) note(e Event) {
 	if w.listed != nil {
 		w.listed[e.Service] = true
@@ -122,7 +122,7 @@ func (w *watcher) note(e Event) {
 	}
 }
 
-// finishReset tells the caller of services that went while nobody watched, before the event that completes the state.
+// finishReset yields the services that went while the watch was not connected, before the event that completes the state.
 func (w *watcher) finishReset(last Event) error {
 	var gone []string
 	for name := range w.known {

@@ -114,7 +114,7 @@ func TestWatch(t *testing.T) {
 			options: WatchOptions{Progress: true},
 			streams: []string{"\n" + `{"revision":9}` + "\n"}, want: []string{"9  0", eof}, queries: []string{""},
 		},
-		"what went before a reset is told": {
+		"a service that went before a reset is reported": {
 			streams: []string{web + db, `{"revision":8,"reset":true}` + "\n" + `{"revision":8,"service":"new","instances":[{"id":"n"}]}` + "\n…"},
 			want:    []string{"5 web 1", "5 db 1", eof, "8 db 0", "8 web 0", "8 new 1"},
 			queries: []string{"", "revision=5"},
@@ -125,7 +125,7 @@ func TestWatch(t *testing.T) {
 			want:    []string{"5 db 1", eof, "8 db 1", eof, "9 db 0"},
 			queries: []string{"", "revision=5", "revision=5"},
 		},
-		"a caller that resumed is told of a reset": {
+		"a caller that resumed gets the reset": {
 			options: WatchOptions{Revision: 2},
 			streams: []string{`{"revision":8,"reset":true}` + "\n" + db}, want: []string{"8  0 reset", "5 db 1"}, queries: []string{"revision=2"},
 		},

@@ -6,18 +6,18 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Headers that answers carry beside HTTP's own.
+// Headers of Koine's own.
 const (
 	// HeaderRevision is the store revision at which the answer was true.
 	HeaderRevision = "X-Koine-Revision"
-	// HeaderIndex is the index to hand in with the next blocking read of the same thing.
+	// HeaderIndex is the index to send with the next blocking read of the same thing.
 	HeaderIndex = "X-Koine-Index"
-	// HeaderAge is for how many seconds the server has not been in touch with its store. Only an answer from a server
-	// that has lost it carries the header: it is the last that was known.
+	// HeaderAge is the number of seconds since the server lost touch with its store. The answer is then the last known
+	// state. A server in touch with its store does not send the header.
 	HeaderAge = "X-Koine-Age"
 	// HeaderRegistrant is a header of requests: the name by which a client tells its own registrations from those of
-	// others. It may be any text that no other client uses. Who registers an id under another name than before replaces
-	// the registration, and only the registrant that it names then can renew or deregister it under its name.
+	// others. It may be any text that no other client uses. A client that registers an id that another name holds replaces
+	// the registration. From then on only the new name can renew or deregister it, and the former one gets a conflict.
 	HeaderRegistrant = "X-Koine-Registrant"
 )
 
@@ -27,9 +27,9 @@ type Instance struct {
 
 	// Status is the worst of the instance's checks, its node's checks, and critical if the node is not alive.
 	Status catalog.Status `json:"status"`
-	// Healthy tells whether the instance is given to askers.
+	// Healthy reports whether clients get the instance.
 	Healthy bool `json:"healthy"`
-	// WhyNot says why it is not, if it is not.
+	// WhyNot is the reason why they do not; empty if they do.
 	WhyNot string `json:"why_not,omitempty"`
 	// Address and Port are what a client on the outside would dial: the first address at which the instance is reached
 	// and its main port there. Both may be empty.
@@ -37,7 +37,7 @@ type Instance struct {
 	Port    uint16 `json:"port,omitempty"`
 	// Checks are the instance's own checks.
 	Checks []CheckStatus `json:"checks,omitempty"`
-	// CreateRevision and ModRevision are when the instance was first and last written.
+	// CreateRevision and ModRevision are those at which the instance was first and last written.
 	CreateRevision uint64 `json:"create_revision"`
 	ModRevision    uint64 `json:"mod_revision"`
 }
@@ -45,20 +45,20 @@ type Instance struct {
 // CheckStatus is the last outcome of a check.
 type CheckStatus struct {
 	ID string `json:"id"`
-	// Node, Instance and Service say what is checked; they are set in lists of checks only.
+	// Node, Instance and Service name what is checked; they are set in lists of checks only.
 	Node     string            `json:"node,omitempty"`
 	Instance string            `json:"instance,omitempty"`
 	Service  string            `json:"service,omitempty"`
 	Name     string            `json:"name,omitempty"`
 	Type     catalog.CheckType `json:"type"`
 	Status   catalog.Status    `json:"status"`
-	// Output is what the check said when its status last changed. Answers about services leave it out.
+	// Output is the check's output when its status last changed. Answers about services leave it out.
 	Output string `json:"output,omitempty"`
-	// Since is when the status last changed.
+	// Since is the time at which the status last changed.
 	Since time.Time `json:"since,omitzero"`
 	// Runner is the node whose Koine runs it, or knows its outcome; empty if none does, and in answers about services.
 	Runner string `json:"runner,omitempty"`
-	// Run is what is known of its runs; nil where the server that answers does not run it, and in answers about services.
+	// Run is the state of its runs; nil if the server that answers does not run it, and in answers about services.
 	Run *catalog.CheckRun `json:"run,omitempty"`
 }
 
@@ -68,11 +68,11 @@ type Service struct {
 	Index uint64 `json:"index"`
 	// Service is the name in lower case.
 	Service string `json:"service"`
-	// Nearest is how many of the first instances are enough for an asker that has said where it is. The others are there
-	// for when these fail.
+	// Nearest is how many of the first instances to use, in answers to clients that name a place. The others are for when
+	// these fail.
 	Nearest int `json:"nearest,omitempty"`
-	// Instances are those that the query wanted, by node and ID; the nearer the earlier for an asker that has said where it
-	// is. Their Locality is their node's if they have none.
+	// Instances are those that the query selects, by node and ID, or from near to far for a client that names a place. Their
+	// Locality is their node's if they have none.
 	Instances []Instance `json:"instances"`
 	// Revision is the one at which the answer was true.
 	Revision uint64 `json:"-"`
@@ -81,7 +81,7 @@ type Service struct {
 // ServiceSummary is a service in the list of all.
 type ServiceSummary struct {
 	Name string `json:"name"`
-	// Instances and Healthy count all of its instances and those given to askers.
+	// Instances and Healthy count all of its instances and those that clients get.
 	Instances int `json:"instances"`
 	Healthy   int `json:"healthy"`
 	// Tags are those of any of its instances, sorted.
@@ -114,7 +114,7 @@ type CheckList struct {
 type NodeSummary struct {
 	Name string `json:"name"`
 	ID   string `json:"id,omitempty"`
-	// Alive tells whether the node's session lives, or the node needs none.
+	// Alive reports whether the node's session lives, or the node needs none.
 	Alive bool `json:"alive"`
 	// Status is the worst of the node's checks, and critical if it is not alive.
 	Status    catalog.Status    `json:"status"`
@@ -150,30 +150,30 @@ type Node struct {
 type Event struct {
 	// Revision is one at which the event was true.
 	Revision uint64 `json:"revision"`
-	// More tells that other services changed at the same revision and are still to come: a watch is not resumed from
-	// such an event, because they would be missed.
+	// More reports that other services changed at the same revision and are still to come. A watch must not be resumed
+	// from such an event: it would miss them.
 	More bool `json:"more,omitempty"`
-	// Reset tells that the server could not resume: all that is there follows, and what does not follow has gone. Only
-	// an event without a service carries it.
+	// Reset reports that the server could not resume: the whole present state follows, and services that do not follow
+	// have gone. Only an event without a service carries it.
 	Reset bool `json:"reset,omitempty"`
-	// Service is the name in lower case; empty in an event that only tells that nothing is missing up to Revision.
+	// Service is the name in lower case; empty in an event that only reports that nothing is missing up to Revision.
 	Service string `json:"service,omitempty"`
-	// Nearest is as that of Service.
+	// Nearest means the same as in Service.
 	Nearest int `json:"nearest,omitempty"`
-	// Instances are those that the watch asked for; empty when the last has gone.
+	// Instances are those that the watch selects; empty when the last has gone.
 	Instances []Instance `json:"instances,omitempty"`
 }
 
-// Health is the state of the server itself. While it is not ready the answer is an error with the same fields beside it.
+// Health is the state of the server itself. While it is not ready the answer is an error with these fields added.
 type Health struct {
 	Ready bool `json:"ready"`
 	// WaitingFor is what keeps the server from being ready.
 	WaitingFor []string `json:"waiting_for,omitempty"`
-	// Problems are what is wrong with the server though it answers.
+	// Problems are the faults of a server that answers all the same.
 	Problems []string `json:"problems,omitempty"`
 	// Revision is the store's that the answers have reached.
 	Revision uint64 `json:"revision"`
-	// Age is for how long the server has not been in touch with its store; 0 while it is.
+	// Age is the time since the server lost touch with its store; 0 while it is in touch.
 	Age     catalog.Duration `json:"age"`
 	Node    string           `json:"node,omitempty"`
 	Version string           `json:"version,omitempty"`
@@ -185,10 +185,10 @@ type Written struct {
 	Revision uint64 `json:"revision"`
 }
 
-// DrainOrder takes a service, or a node, or an instance out of the answers.
+// DrainOrder takes a service, a node or an instance out of the answers.
 type DrainOrder struct {
 	Service string `json:"service,omitempty"`
-	// Node alone is all of its instances. An instance without a node is one of the server's own.
+	// Node alone means all of its instances. An instance without a node is one of the server's own node.
 	Node     string `json:"node,omitempty"`
 	Instance string `json:"instance,omitempty"`
 	Reason   string `json:"reason,omitempty"`
@@ -199,51 +199,51 @@ type DrainList struct {
 	Drains []catalog.Drain `json:"drains"`
 }
 
-// Explanation says of one instance what is known, and who sees it.
+// Explanation is the state of one instance and the protocols that show it to a client.
 type Explanation struct {
 	Instance
-	// NamedBy is the rule that gave the instance its service's name, where its source tells.
+	// NamedBy is the rule that gave the instance its service's name, if its source has recorded it.
 	NamedBy string `json:"named_by,omitempty"`
 	// Warnings are what its source finds wrong with its settings.
 	Warnings []string `json:"warnings,omitempty"`
-	// KeptBy says what keeps the instance registered.
+	// KeptBy describes what keeps the instance registered.
 	KeptBy string `json:"kept_by"`
-	// LeaseLeft is how long it stays if nobody renews the lease or the node's session that it hangs on; 0 if it hangs on
-	// none, or if that is not known.
+	// LeaseLeft is the time left of the lease or the node's session that keeps it, without a renewal; 0 if it depends on
+	// none, or if the time is not known.
 	LeaseLeft catalog.Duration `json:"lease_left,omitzero"`
-	// NodeAlive tells whether its node's session lives, or the node needs none.
+	// NodeAlive reports whether its node's session lives, or the node needs none.
 	NodeAlive bool `json:"node_alive"`
-	// RegisteredAt is when it was first written; zero if the store does not remember it any more.
+	// RegisteredAt is the time at which it was first written; zero if the store has forgotten it.
 	RegisteredAt time.Time `json:"registered_at,omitzero"`
 	// Drained is the reason why it takes no traffic; empty while it does.
 	Drained string `json:"drained,omitempty"`
-	// Doors are the ways in which it can be found.
+	// One for each protocol by which clients can find it.
 	Doors []DoorView `json:"doors"`
 }
 
-// DoorView says whether an instance is found through one door.
+// DoorView is an instance as clients of one protocol find it, or why they do not.
 type DoorView struct {
-	// Door is "http" or "dns".
+	// The protocol: "http" or "dns".
 	Door string `json:"door"`
-	// Names are those under which it is found there.
+	// Names are the names under which the protocol finds the instance.
 	Names []string `json:"names"`
-	// Visible tells whether the asker is given the instance; Why says why not, or why in spite of its health.
+	// Visible reports whether the client gets the instance; Why is the reason why not, or why in spite of its health.
 	Visible bool   `json:"visible"`
 	Why     string `json:"why,omitempty"`
-	// Without says what its answers lack, and why.
+	// Without is what the answers lack, and why.
 	Without string `json:"without,omitempty"`
-	// Addresses are those that the asker is given, or would be.
+	// Addresses are those that the client gets, or would get.
 	Addresses []string `json:"addresses,omitempty"`
 }
 
-// ExplanationList is the answer to a question why.
+// ExplanationList is the answer to GET /explain.
 type ExplanationList struct {
 	Explanations []Explanation `json:"explanations"`
-	// LeftOut is what the sources of the server's host have seen under that name, and not registered.
+	// LeftOut is what the sources of the server's host have seen under the name without registering it.
 	LeftOut []catalog.LeftOut `json:"left_out,omitempty"`
 }
 
-// CheckPush is the outcome of a TTL check as its application tells it.
+// CheckPush is the outcome of a TTL check as its application pushes it.
 type CheckPush struct {
 	Status catalog.Status `json:"status"`
 	Output string         `json:"output,omitempty"`

@@ -12,7 +12,7 @@ import (
 // same registration again renews the lease and writes nothing. It returns a revision at which the catalog holds it.
 //
 // A context with a catalog.Caller that names its registrant makes the registration that registrant's: see
-// HeaderRegistrant. Renew and Deregister then return an error of KindConflict once another has registered the id.
+// HeaderRegistrant. Renew and Deregister then return an error of KindConflict once another registrant has the id.
 func (c *Client) Register(ctx context.Context, r catalog.Registration) (revision uint64, err error) {
 	if r.Instance.ID == "" {
 		return 0, noName("instance")
@@ -71,7 +71,7 @@ func (c *Client) RemoveNode(ctx context.Context, node string) (revision uint64, 
 	return written.Revision, err
 }
 
-// PushCheck tells the outcome of a TTL check, which also renews it. An empty node means the server's own.
+// PushCheck pushes the outcome of a TTL check, which also renews it. An empty node means the server's own.
 func (c *Client) PushCheck(ctx context.Context, node, check string, status catalog.Status, output string) error {
 	if check == "" {
 		return noName("check")

@@ -41,19 +41,6 @@ ARCHITECTURE.md
 README.md
 agent/agent.go
 agent/agent_test.go
-api/block_test.go
-api/drains_test.go
-api/errors.go
-api/explain.go
-api/near.go
-api/openapi.json
-api/owners.go
-api/read_test.go
-api/server.go
-api/stop_test.go
-api/stream.go
-api/watch.go
-api/watch_test.go
 catalog/apply.go
 catalog/check.go
 catalog/equal.go
@@ -63,12 +50,6 @@ catalog/snapshot.go
 catalog/validate.go
 catalog/view.go
 catalog/view_test.go
-client/client.go
-client/events.go
-client/stream.go
-client/watch.go
-client/watch_test.go
-client/wire.go
 cmd/koine/dev.go
 cmd/koine/screen_test.go
 daemon/config.go
@@ -112,7 +93,6 @@ source/docker/source.go
 source/docker/tracker.go
 test/descriptors_test.go
 test/script/testdata/docker/compose.txtar
-test/script/testdata/docker/other-network.txtar
 test/script/testdata/docker/secrets.txtar
 test/script/testdata/doors.txtar
 test/script/testdata/lookup.txtar
@@ -191,25 +171,40 @@ func check(t *testing.T, list []word, name string, text []byte) {
 	}
 }
 
-// prose returns a text in which all Go code is blank, except comments and strings of more than one word. Every byte keeps its
-// place.
+// described matches the prose of a JSON document.
+var described = regexp.MustCompile(`"(?:summary|description)": "[^"]*"`)
+
+// prose returns a text in which all code is blank: Go's except comments and strings of more than one word, and JSON's except
+// summaries and descriptions. Every byte keeps its place.
 func prose(name string, text []byte) []byte {
-	if filepath.Ext(name) != ".go" {
-		return text
-	}
 	blank := bytes.Repeat([]byte(" "), len(text))
 	for i, b := range text {
 		if b == '\n' {
 			blank[i] = b
 		}
 	}
-	file := token.NewFileSet().AddFile(name, -1, len(text))
+	switch filepath.Ext(name) {
+	case ".go":
+		keepGo(blank, text)
+	case ".json":
+		for _, at := range described.FindAllIndex(text, -1) {
+			copy(blank[at[0]:at[1]], text[at[0]:at[1]])
+		}
+	default:
+		return text
+	}
+	return blank
+}
+
+// keepGo copies the comments and the strings of more than one word into the blank text.
+func keepGo(blank, text []byte) {
+	file := token.NewFileSet().AddFile("", -1, len(text))
 	var s scanner.Scanner
 	s.Init(file, text, nil, scanner.ScanComments)
 	for {
 		pos, kind, literal := s.Scan()
 		if kind == token.EOF {
-			return blank
+			return
 		}
 		if kind == token.COMMENT || kind == token.STRING && strings.Contains(literal, " ") {
 			copy(blank[file.Offset(pos):], literal)
