@@ -13,7 +13,7 @@ import (
 func (d *Daemon) warnAdvertise() {
 	if given := givenLoopback(d.cfg, d.openings()); given != "" {
 		d.cfg.Logger.Warn("other hosts get a loopback address, which is their own, for the published ports of this host: "+
-			"name this host's address with --advertise", "advertise", d.cfg.Advertise, "told", given)
+			"name this host's address with --advertise", "advertise", d.cfg.Advertise, "for", given)
 	}
 }
 

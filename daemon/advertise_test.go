@@ -44,7 +44,7 @@ func TestAdvertiseIsWarnedOfAtTheStart(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := d.closeDoors(); err != nil {
+		if err := d.closeListeners(); err != nil {
 			t.Error(err)
 		}
 		if got := strings.Count(log.String(), "--advertise"); got != want {

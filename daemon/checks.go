@@ -10,7 +10,7 @@ import (
 	"github.com/koine-sd/koine/source/docker"
 )
 
-// remover lets checks deregister what has been critical for too long.
+// remover lets checks deregister instances that have been critical for too long.
 type remover struct{ registry *registry.Registry }
 
 // DeregisterCritical implements health.Deregisterer.

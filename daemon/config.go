@@ -12,7 +12,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Off closes a door or a source.
+// Off turns a listener, the Docker source or the forwarding of names off.
 const Off = "off"
 
 // Auto takes the Docker engine that the environment names, if there is one.
@@ -30,61 +30,61 @@ const (
 	NamesProject = "project"
 )
 
-// Config says what a process does. The zero value of a field is its default, except where it says otherwise.
+// Config is the configuration of a process. The zero value of a field is its default, unless its comment says otherwise.
 type Config struct {
 	// Node is this host's name; empty means its host name.
 	Node string
-	// Datacenter is its name in DNS; empty means "dc1".
+	// Datacenter is the datacenter's name in DNS; empty means "dc1".
 	Datacenter string
-	// Domains are those of Koine's names in DNS, the one to show first; none means koine and consul.
+	// Domains are the parents of Koine's names in DNS. The first is the one that is shown; none means koine and consul.
 	Domains []string
-	// Locality is where this host is; what runs on it is there, too, unless it says otherwise.
+	// Locality is the place of this host, and of the instances on it that have none of their own.
 	Locality catalog.Locality
-	// DataDir is where the embedded store and the node's identity are kept. Empty means a temporary directory that goes
-	// with the process.
+	// DataDir is the directory of the embedded store and the node's identity. Empty means a temporary directory that is
+	// removed with the process.
 	DataDir string
 	// ConfigDir is the directory of definition files; empty means none.
 	ConfigDir string
-	// HTTP is the HTTP door's address, host:port, or Off.
+	// HTTP is the address of the HTTP listener, host:port, or Off.
 	HTTP string
-	// HTTPHosts are names by which this server is asked over HTTP, beside its own: koine.corp.example, *.corp.example.
+	// HTTPHosts are names by which clients reach this server over HTTP, besides its own: koine.corp.example, *.corp.example.
 	HTTPHosts []string
 	// CORSOrigins are the origins whose pages may use the HTTP API: https://ui.corp.example.
 	CORSOrigins []string
-	// DNS is the DNS door's addresses by commas, host:port, Bridge and "bridge:NETWORK", or Off.
+	// DNS is the addresses of the DNS listeners with commas between them, host:port, Bridge and "bridge:NETWORK", or Off.
 	DNS string
 	// Docker is the engine's address, Auto, or Off; empty means Auto.
 	Docker string
-	// DockerExpose says which containers are registered: ExposeAll, which empty means, or ExposeLabelled.
+	// DockerExpose selects the containers to register: ExposeAll, which is the default, or ExposeLabelled.
 	DockerExpose string
-	// ComposeNames says what a service of Compose is called: NamesService, which empty means, or NamesProject.
+	// ComposeNames is the rule for the names of Compose's services: NamesService, which is the default, or NamesProject.
 	ComposeNames string
-	// Registrator has containers registered as Registrator does.
+	// Registrator registers containers as Registrator does.
 	Registrator bool
-	// Upstreams answer names outside Koine's domains; none means the host's own resolvers, and a single Off nobody.
+	// Upstreams are the resolvers for names outside Koine's domains; none means the host's own. A single Off turns this off.
 	Upstreams []string
-	// DNSAllow are the clients for which names outside Koine's domains are resolved, besides loopback, this host's subnets and
+	// DNSAllow are the clients that may resolve names outside Koine's domains, besides loopback, this host's subnets and
 	// the Docker engine's networks: CIDR ranges, addresses, or "any".
 	DNSAllow []string
-	// DNSUDPSize is the most bytes of a DNS answer by UDP; 0 means 1232.
+	// DNSUDPSize bounds a DNS answer over UDP, in bytes; 0 means 1232.
 	DNSUDPSize int
-	// DNSTTL is how long the catalog's names may be kept by resolvers; 0 means 5 seconds.
+	// DNSTTL is how long resolvers may keep the catalog's names; 0 means 5 seconds.
 	DNSTTL time.Duration
 	// Engine is the store: empty for the embedded one, or etcd://host:port,….
 	Engine string
 	// Advertise is the address at which others reach this host; invalid means 127.0.0.1.
 	Advertise netip.Addr
-	// SessionTTL is how long the node counts as alive after its agent's last sign; 0 means 10 seconds.
+	// SessionTTL is how long the node counts as alive after its agent's last renewal; 0 means 10 seconds.
 	SessionTTL time.Duration
 	// StopWithin bounds the time that Run takes to return once its context has ended; 0 means 5 seconds.
 	StopWithin time.Duration
 	// EnableScriptChecks lets checks run commands on this host.
 	EnableScriptChecks bool
-	// Profile serves the runtime's profiles under /debug/pprof/ of the HTTP door. They tell much about the process.
+	// Profile serves the runtime's profiles under /debug/pprof/ of the HTTP listener. They reveal much about the process.
 	Profile bool
-	// Version is told to whoever asks.
+	// Version is shown by /health, the log and the banner.
 	Version string
-	// Logger receives everything that is worth a line; nil discards it.
+	// Logger gets the log; nil discards it.
 	Logger *slog.Logger
 }
 
@@ -100,7 +100,7 @@ const (
 	closeShare = 40
 )
 
-// withDefaults fills in what was left out.
+// withDefaults fills in defaults, and validates.
 func (c Config) withDefaults() (Config, error) {
 	if c.Logger == nil {
 		c.Logger = slog.New(slog.DiscardHandler)
@@ -146,7 +146,7 @@ func (c Config) withDefaults() (Config, error) {
 	return c, nil
 }
 
-// node returns what is declared of this host.
+// node returns this host's node as the agent declares it.
 func (c Config) node(id string) catalog.Node {
 	return catalog.Node{
 		Name: c.Node, ID: id,
@@ -156,10 +156,10 @@ func (c Config) node(id string) catalog.Node {
 	}
 }
 
-// defaultDockerSocket is where Docker's engine listens if nobody says otherwise.
+// defaultDockerSocket is the Docker engine's default address.
 const defaultDockerSocket = "/var/run/docker.sock"
 
-// dockerHost returns the engine's address, and false if there is none to follow.
+// dockerHost returns the address of the engine to follow, and false if there is none.
 func (c Config) dockerHost() (string, bool) {
 	switch c.Docker {
 	case Off:
@@ -177,7 +177,7 @@ func (c Config) dockerHost() (string, bool) {
 	}
 }
 
-// checkDocker refuses what can be no engine's address, rather than waiting for it to answer.
+// checkDocker refuses an address that no engine can have, instead of waiting for an answer from it.
 func (c Config) checkDocker() error {
 	host, ok := c.dockerHost()
 	if !ok || engineAddress(host) {
@@ -191,7 +191,7 @@ func (c Config) checkDocker() error {
 	return catalog.Errorf(catalog.KindInvalid, "--docker %q is not auto, off, %s", host, forms)
 }
 
-// checkContainers refuses values of the settings for containers that are none.
+// checkContainers refuses unknown values of the settings for containers.
 func (c Config) checkContainers() error {
 	if c.DockerExpose != "" && c.DockerExpose != ExposeAll && c.DockerExpose != ExposeLabelled {
 		return catalog.Errorf(catalog.KindInvalid, "--docker-expose %q is not %s or %s", c.DockerExpose, ExposeAll, ExposeLabelled)
@@ -206,7 +206,7 @@ func (c Config) checkContainers() error {
 	return nil
 }
 
-// engineAddress tells whether an engine may be reached at an address: a socket's path, or a host and a port.
+// engineAddress reports whether a text can be an engine's address: a socket's path, or a host and a port.
 func engineAddress(address string) bool {
 	if strings.HasPrefix(address, "/") {
 		return true
@@ -224,16 +224,16 @@ func engineAddress(address string) bool {
 	return false
 }
 
-// storeElsewhere tells whether the store is not this process's own.
+// storeElsewhere reports whether the store is not this process's own.
 func (c Config) storeElsewhere() bool { return c.Engine != "" && c.Engine != "embedded" }
 
-// forwards tells whether names outside Koine's domains are asked of others.
+// forwards reports whether queries for names outside Koine's domains go to upstream resolvers.
 func (c Config) forwards() bool { return len(c.Upstreams) != 1 || c.Upstreams[0] != Off }
 
-// listenError names the flag for an address that cannot be listened on.
-func listenError(door, flag, address string, err error) error {
-	kind := catalog.Errorf(catalog.KindInvalid, "%s door cannot listen on %s: %v", door, address, cause(err))
-	return kind.WithHint("choose another address with %s, or close the door with %s off", flag, flag)
+// listenError is the error for an address at which a protocol cannot listen. It names the flag.
+func listenError(protocol, flag, address string, err error) error {
+	kind := catalog.Errorf(catalog.KindInvalid, "%s cannot listen on %s: %v", protocol, address, cause(err))
+	return kind.WithHint("choose another address with %s, or turn %s off with %s off", flag, protocol, flag)
 }
 
 func cause(err error) error {
@@ -246,10 +246,10 @@ func cause(err error) error {
 	}
 }
 
-func listenTCP(door, flag, address string) (net.Listener, error) {
+func listenTCP(protocol, flag, address string) (net.Listener, error) {
 	listener, err := net.Listen("tcp", address)
 	if err != nil {
-		return nil, listenError(door, flag, address, err)
+		return nil, listenError(protocol, flag, address, err)
 	}
 	return listener, nil
 }

@@ -33,7 +33,7 @@ type Daemon struct {
 	http    net.Listener
 	guard   *api.Guard
 	shares  shares
-	// local are the networks of this host's Docker engine; nil until it has told of them.
+	// local are the networks of this host's Docker engine; nil until they have been read.
 	local   atomic.Pointer[[]catalog.Network]
 	dns     *dns.Server
 	bridges []string // the networks on whose gateways DNS listens, "" for all
@@ -42,7 +42,8 @@ type Daemon struct {
 	reload  chan struct{}
 }
 
-// New binds the doors, so that a taken port is known before anything is started. Whoever calls it calls Run.
+// New binds the listeners, so that a taken port is an error before anything is started. The caller must then call Run, which
+// closes them.
 func New(cfg Config) (*Daemon, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -61,7 +62,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	if cfg.DNS != Off {
 		if err := d.listenDNS(); err != nil {
-			return nil, errors.Join(err, d.closeDoors())
+			return nil, errors.Join(err, d.closeListeners())
 		}
 	}
 	d.warnOpen()
@@ -69,14 +70,14 @@ func New(cfg Config) (*Daemon, error) {
 	return d, nil
 }
 
-func (d *Daemon) closeDoors() error {
+func (d *Daemon) closeListeners() error {
 	if d.http == nil {
 		return nil
 	}
 	return d.http.Close()
 }
 
-// HTTPAddr returns the address that the HTTP door is bound to; nil if it is closed.
+// HTTPAddr returns the address of the HTTP listener; nil if HTTP is off.
 func (d *Daemon) HTTPAddr() net.Addr {
 	if d.http == nil {
 		return nil
@@ -84,7 +85,7 @@ func (d *Daemon) HTTPAddr() net.Addr {
 	return d.http.Addr()
 }
 
-// DNSAddr returns the address that the DNS door is bound to; invalid if it is closed.
+// DNSAddr returns the address of the first DNS listener; invalid if DNS is off.
 func (d *Daemon) DNSAddr() netip.AddrPort {
 	if d.dns == nil {
 		return netip.AddrPort{}
@@ -92,10 +93,10 @@ func (d *Daemon) DNSAddr() netip.AddrPort {
 	return d.dns.Addr()
 }
 
-// DockerHost returns the address of the Docker engine that is followed, and false if there is none.
+// DockerHost returns the address of the Docker engine to follow, and false if there is none.
 func (d *Daemon) DockerHost() (string, bool) { return d.cfg.dockerHost() }
 
-// DockerAnswers reports whether the Docker engine that is followed answered when it was last asked.
+// DockerAnswers reports whether the Docker engine answered the last request.
 func (d *Daemon) DockerAnswers() bool { return d.docker != nil && d.docker.Answers() }
 
 // Node returns this host's name.
@@ -104,7 +105,7 @@ func (d *Daemon) Node() string { return d.cfg.Node }
 // View returns the catalog's replica in this process.
 func (d *Daemon) View() *catalog.View { return d.view }
 
-// Reload has the definition files read again.
+// Reload makes the daemon read the definition files again.
 func (d *Daemon) Reload() {
 	select {
 	case d.reload <- struct{}{}:
@@ -113,7 +114,7 @@ func (d *Daemon) Reload() {
 }
 
 // Run opens the store, and serves until the context ends or the store fails. The listeners and sources stop before the
-// checks and the registry do, and these before the store, so that nothing is acknowledged that is not kept.
+// checks and the registry do, and these before the store, so that every acknowledged write is kept.
 func (d *Daemon) Run(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, d.closeQuietly()) }()
 	dir, temporary, err := d.dataDir()
@@ -128,7 +129,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		Logger: d.cfg.Logger.With("part", "engine"),
 	})
 	if ctx.Err() != nil && err != nil {
-		return nil // told to stop before the store answered
+		return nil // stopped before the store answered
 	}
 	if err != nil {
 		return err
@@ -149,9 +150,9 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	return d.runOn(ctx, store, reg, id)
 }
 
-// closeQuietly closes the doors that were bound but perhaps never served.
+// closeQuietly closes listeners that were bound but perhaps never served.
 func (d *Daemon) closeQuietly() error {
-	if err := d.closeDoors(); err != nil && !errors.Is(err, net.ErrClosed) {
+	if err := d.closeListeners(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err
 	}
 	return nil
@@ -188,7 +189,7 @@ type layer struct {
 	stop   context.CancelFunc
 }
 
-// begin runs parts until end is called; the end of the context is not theirs.
+// begin runs parts until end is called. The end of the context does not stop them.
 func begin(ctx context.Context, parts ...func(context.Context) error) *layer {
 	ctx, stop := context.WithCancel(context.WithoutCancel(ctx))
 	group, ctx := errgroup.WithContext(ctx)
@@ -204,7 +205,7 @@ func (l *layer) end() error {
 	return failure(l.parts.Wait())
 }
 
-// failure returns what of an error is more than that a part was told to stop.
+// failure returns an error without the parts that only say that a part was stopped: context.Canceled.
 func failure(err error) error {
 	joined, ok := err.(interface{ Unwrap() []error })
 	switch {
@@ -221,8 +222,8 @@ func failure(err error) error {
 	}
 }
 
-// assemble makes the parts that stand on the registry: above the listeners and sources, below them what these hand things
-// to. Each runs until its context ends.
+// assemble makes the parts above the registry: in the upper layer the listeners and sources, in the middle one the checks and
+// the agent, which they call. Each part runs until its context ends.
 func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []func(context.Context) error, err error) {
 	checks, runChecks, err := d.newChecks(reg)
 	if err != nil {
@@ -277,7 +278,7 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 		}
 		d.docker = source
 		parts = append(parts, func(ctx context.Context) error {
-			if d.view.WaitLoaded(ctx) != nil { // what was held before can be asked for only then
+			if d.view.WaitLoaded(ctx) != nil { // Adopt needs the registrations from before the start
 				return nil
 			}
 			return source.Run(ctx)
@@ -297,7 +298,7 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 	return parts, nil
 }
 
-// reloadFiles passes requests to reload on to the files.
+// reloadFiles passes requests to reload on to the files source.
 func (d *Daemon) reloadFiles(ctx context.Context) error {
 	for {
 		select {
@@ -309,8 +310,8 @@ func (d *Daemon) reloadFiles(ctx context.Context) error {
 	}
 }
 
-// dataDir returns the directory for the store, and whether it goes with the process. A temporary one is made beside those
-// that killed processes have left; these are removed.
+// dataDir returns the directory for the store, and whether it is temporary. Before it makes a temporary one it removes those
+// that killed processes have left.
 func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 	if d.cfg.DataDir != "" {
 		return d.cfg.DataDir, false, nil
@@ -328,7 +329,7 @@ func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 	return dir, true, nil
 }
 
-// announce says in one line what is open, once the answers are true.
+// announce logs the open listeners in one line, once the View is ready.
 func (d *Daemon) announce(ctx context.Context) error {
 	if d.view.WaitReady(ctx) != nil {
 		return nil // stopped before that

@@ -13,10 +13,10 @@ import (
 // one, by its name or ID.
 const Bridge = "bridge"
 
-// bridgePort is where containers ask: a resolv.conf names no port.
+// bridgePort is the port that containers query: a resolv.conf names none.
 const bridgePort = 53
 
-// listenDNS binds the addresses of Config.DNS. Those of bridges come when the engine has told of its networks.
+// listenDNS binds the addresses of Config.DNS. Those of bridges follow once the engine's networks have been read.
 func (d *Daemon) listenDNS() error {
 	upstreams := d.cfg.Upstreams
 	if !d.cfg.forwards() {
@@ -47,14 +47,14 @@ func (d *Daemon) listenDNS() error {
 		return err
 	}
 	if !server.Listens() {
-		return catalog.Errorf(catalog.KindInvalid, "DNS door has no address beside those of bridges").
+		return catalog.Errorf(catalog.KindInvalid, "--dns names only bridges").
 			WithHint("add one to --dns: 127.0.0.1:8600,%s", Bridge)
 	}
 	d.dns = server
 	return nil
 }
 
-// Domain returns the domain of the names that are shown to people.
+// Domain returns the domain to show names in.
 func (d *Daemon) Domain() string {
 	if d.dns == nil {
 		return d.cfg.Domains[0]
@@ -62,7 +62,7 @@ func (d *Daemon) Domain() string {
 	return d.dns.Domain()
 }
 
-// needBridges refuses bridges where no Docker engine is to be followed, and warns where none has been found to follow.
+// needBridges refuses bridges if Docker is off, and warns if no Docker engine has been found.
 func (d *Daemon) needBridges(follows bool) error {
 	if follows || len(d.bridges) == 0 {
 		return nil
@@ -84,8 +84,8 @@ func parseBridge(place string) (network string, ok bool) {
 	return network, ok && network != ""
 }
 
-// setNetworks makes the answers depend on the networks of this host. DNS passes other names on for their containers, and
-// listens on the networks that Config.DNS names.
+// setNetworks sets the networks of this host, which answers depend on. DNS forwards other names for containers on them, and
+// listens on those that Config.DNS names.
 func (d *Daemon) setNetworks(list []catalog.Network) {
 	d.view.SetNetworks(list)
 	d.local.Store(&list)
@@ -98,7 +98,7 @@ func (d *Daemon) setNetworks(list []catalog.Network) {
 	}
 }
 
-// gateways returns where to listen on the networks that are wanted, by name or ID; "" wants all.
+// gateways returns the addresses to listen on for the wanted networks, given by name or ID; "" means all.
 func gateways(list []catalog.Network, wanted []string) (addrs []netip.AddrPort) {
 	for _, network := range list {
 		wants := func(name string) bool {

@@ -46,7 +46,7 @@ func TestDNSNeedsAnAddressOfItsOwn(t *testing.T) {
 	}
 }
 
-// TestSeveralDNSAddresses holds that a second address that cannot be had is told by its own name.
+// TestSeveralDNSAddresses holds that the error for a second address that cannot be bound names that address.
 func TestSeveralDNSAddresses(t *testing.T) {
 	d := runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,127.0.0.2:0,bridge", Docker: "unix:///nosuch.sock"})
 	if len(d.bridges) != 1 || !d.DNSAddr().IsValid() {
@@ -58,7 +58,7 @@ func TestSeveralDNSAddresses(t *testing.T) {
 	}
 }
 
-// TestBridgesNeedDocker: DNS on the networks of an engine that nobody follows is a mistake.
+// TestBridgesNeedDocker holds that --dns bridge without Docker is an error.
 func TestBridgesNeedDocker(t *testing.T) {
 	_, err := New(Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0,bridge", Docker: Off, Upstreams: []string{Off}})
 	if catalog.KindOf(err) != catalog.KindInvalid || !strings.Contains(err.Error(), "--dns bridge") || !strings.Contains(err.Error(), "--docker off") {

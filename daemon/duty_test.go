@@ -21,7 +21,7 @@ import (
 	"github.com/koine-sd/koine/registry"
 )
 
-// process is what one Koine process has to do with checks.
+// process is the part of a Koine process that deals with checks.
 type process struct {
 	name   string
 	store  *engine.Engine
@@ -97,7 +97,8 @@ func (p *process) external(t *testing.T, node, address string) {
 	}
 }
 
-// runners returns by how many of some processes each check is run that is not run by the one that the View names alone.
+// runners returns, for each check that does not run in exactly the process that the View names, the number of processes that
+// run it.
 func runners(all []*process, nodes []string) (wrong []string) {
 	for _, node := range nodes {
 		for _, check := range []string{"ttl", "tcp"} {
@@ -116,7 +117,7 @@ func runners(all []*process, nodes []string) (wrong []string) {
 	return wrong
 }
 
-// settle waits until nothing is wrong any more.
+// settle waits until no fault is left.
 func settle(t *testing.T, what string, wrong func() []string) {
 	t.Helper()
 	var last []string
@@ -131,8 +132,8 @@ func settle(t *testing.T, what string, wrong func() []string) {
 	})
 }
 
-// TestOneRunnerEach has three processes on one store: each check of a node without an agent is run by one of them, and by
-// another when that one dies. What is pushed to any of them counts, and survives the move.
+// TestOneRunnerEach has three processes on one store: one of them runs each check of a node without an agent, and another takes
+// over when that one dies. A push to any of them counts, and survives the move.
 func TestOneRunnerEach(t *testing.T) {
 	e := enginetest.Open(t)
 	listener, err := net.Listen("tcp", "127.0.0.1:0")

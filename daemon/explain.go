@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/source/docker"
 )
 
-// explainer asks the Docker source, which is made after the doors.
+// explainer asks the Docker source, which is made after the listeners.
 type explainer struct{ d *Daemon }
 
 func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalog.LeftOut, error) {
@@ -17,7 +17,7 @@ func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalo
 	return e.d.docker.Explain(ctx, name)
 }
 
-// docker returns what says of which engine and for which host containers are registered.
+// docker returns the configuration of the Docker source, except for the parts that a running process adds.
 func (c Config) docker(address string) docker.Config {
 	return docker.Config{
 		Host: address, Node: c.Node, HostAddresses: c.node("").Addresses, EnableScripts: c.EnableScriptChecks,
@@ -27,7 +27,7 @@ func (c Config) docker(address string) docker.Config {
 }
 
 // PlanDocker looks once at the containers of the Docker engine that a process with this configuration would follow, and
-// returns what it would make of them. It needs no running process, and registers nothing.
+// returns what it would register of them. It needs no running process, and registers nothing.
 func PlanDocker(ctx context.Context, cfg Config) ([]docker.Plan, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
@@ -35,7 +35,7 @@ func PlanDocker(ctx context.Context, cfg Config) ([]docker.Plan, error) {
 	}
 	address, ok := cfg.dockerHost()
 	if !ok {
-		return nil, catalog.Errorf(catalog.KindInvalid, "no Docker engine: %s is not there, and DOCKER_HOST is not set", defaultDockerSocket).
+		return nil, catalog.Errorf(catalog.KindInvalid, "no Docker engine: %s does not exist, and DOCKER_HOST is not set", defaultDockerSocket).
 			WithHint("name one with --docker=unix:///path")
 	}
 	return docker.DryRun(ctx, cfg.docker(address))

@@ -13,7 +13,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// exchange sends bytes to a daemon's HTTP listener, and returns the status and the body of what it answers.
+// exchange sends bytes to a daemon's HTTP listener, and returns the status and the body of the answer.
 func exchange(t *testing.T, d *Daemon, request string) (status int, body string) {
 	t.Helper()
 	conn, err := net.Dial("tcp", d.HTTPAddr().String())
@@ -36,7 +36,7 @@ func exchange(t *testing.T, d *Daemon, request string) (status int, body string)
 	return response.StatusCode, string(raw)
 }
 
-// TestPagesOfOthersAreRefused sends what a browser would, and what it would not, to a real listener with everything on.
+// TestPagesOfOthersAreRefused sends requests as a browser would, and as it would not, to a real listener with everything on.
 func TestPagesOfOthersAreRefused(t *testing.T) {
 	d := runDaemon(t, Config{
 		Node: "box7", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off, Profile: true, EnableScriptChecks: true,
@@ -51,7 +51,7 @@ func TestPagesOfOthersAreRefused(t *testing.T) {
 		request string
 		status  int
 	}{
-		// a page whose name was made to lead here
+		// a page whose name was made to resolve to this server (DNS rebinding)
 		{"PUT /api/v1/instances/r HTTP/1.1\r\nHost: rebind.evil.example\r\nOrigin: http://rebind.evil.example\r\n" + put, 403},
 		{"PUT /api/v1/instances/r HTTP/1.1\r\nHost: rebind.evil.example:8500\r\n" + put, 403},
 		{"GET /api/v1/checks HTTP/1.1\r\nHost: rebind.evil.example\r\n" + get, 403},
@@ -65,7 +65,7 @@ func TestPagesOfOthersAreRefused(t *testing.T) {
 		{"PUT /api/v1/instances/r HTTP/1.1\r\nHost: " + address + "\r\nSec-Fetch-Site: cross-site\r\n" + put, 403},
 		{"GET /api/v1/services HTTP/1.1\r\nHost: " + address + "\r\nOrigin: null\r\n" + get, 403},
 		{"OPTIONS /api/v1/instances/r HTTP/1.1\r\nHost: " + address + "\r\nOrigin: http://evil.example\r\nAccess-Control-Request-Method: PUT\r\n" + get, 403},
-		// what no browser sends, and HTTP forbids
+		// requests that no browser sends, and that HTTP forbids
 		{"GET / HTTP/1.1\r\nHost: " + address + "\r\nHost: rebind.evil.example\r\n" + get, 400},
 		{"GET / HTTP/1.1\r\nHost: rebind.evil.example\r\nHost: " + address + "\r\n" + get, 400},
 		{"GET / HTTP/1.1\r\n" + get, 400},

@@ -16,7 +16,7 @@ import (
 	"github.com/koine-sd/koine/registry"
 )
 
-// serveHTTP makes the one mux for everything that is HTTP, and returns the part that serves it.
+// serveHTTP makes the mux of the HTTP listener, and returns the part that serves it.
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
@@ -57,7 +57,7 @@ func (d *Daemon) isLocal(address netip.Addr) bool {
 	})
 }
 
-// index tells a person who came with a browser or curl where to go on.
+// index answers a browser or curl at / with the paths to go on with.
 func (d *Daemon) index(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "text/plain; charset=utf-8")
 	fmt.Fprintf(w, "koine %s, node %s\n\n/api/v1/services      what is registered\n/api/v1/openapi.json  the whole API\n"+

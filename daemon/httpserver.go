@@ -26,13 +26,13 @@ type httpConfig struct {
 	// most bounds the connections; one client may have half of them, unless it is on loopback or local.
 	most  int
 	local func(netip.Addr) bool
-	// drainWithin bounds how long requests that were taken are waited for at the stop.
+	// drainWithin bounds the wait for unfinished requests at the stop.
 	drainWithin time.Duration
 	metrics     prometheus.Registerer
 	logger      *slog.Logger
 }
 
-// httpServer serves HTTP until it is told to stop, and then finishes what it has taken.
+// httpServer serves HTTP until it is stopped, and then finishes the requests that it has taken.
 type httpServer struct {
 	httpConfig
 	http  http.Server
@@ -41,7 +41,7 @@ type httpServer struct {
 	closed *prometheus.CounterVec
 }
 
-// Deadlines of what is answered at once; waits, watches and long answers have their own.
+// Deadlines of requests that are answered at once; waits, watches and long answers have their own.
 const (
 	headerTimeout  = 10 * time.Second
 	requestTimeout = 30 * time.Second // of a request with its body
@@ -95,11 +95,11 @@ func (s *httpServer) failed(err error) {
 	s.logger.Warn("http cannot accept connections, and tries again", "error", err)
 }
 
-// lastAnswers is how long requests that were given up have to say so.
+// lastAnswers bounds the time to answer requests that the stop has given up.
 const lastAnswers = 200 * time.Millisecond
 
-// run answers until the context ends. New requests, and those that wait for a change, then get 503; what was taken before
-// is finished and answered within drainWithin. Nothing that it needs may stop before it returns.
+// run answers until the context ends. New requests, and those that wait for a change, then get 503; requests taken before
+// are finished and answered within drainWithin. The parts below must not stop before run returns.
 func (s *httpServer) run(ctx context.Context) error {
 	requests, giveUp := context.WithCancel(context.WithoutCancel(ctx))
 	defer giveUp()
@@ -116,7 +116,7 @@ func (s *httpServer) run(ctx context.Context) error {
 	s.conns.Stop()
 	defer s.conns.Wait()
 	err := s.shutdown(requests, s.drainWithin-lastAnswers)
-	if err != nil { // the requests that are left are told so, if they listen
+	if err != nil { // the requests that are left get an error, if they heed their context
 		giveUp()
 		err = s.shutdown(context.WithoutCancel(requests), lastAnswers)
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// pipes is a listener within the process. Its connections hold nothing: what is not read is not written.
+// pipes is a listener within the process. Its connections have no buffer: a write waits until the other end reads.
 type pipes struct {
 	arrivals chan net.Conn
 	closed   chan struct{}
@@ -46,7 +46,7 @@ func (registrar) Register(context.Context, catalog.Registration) (uint64, error)
 func (registrar) Deregister(context.Context, string, string) (uint64, error)     { return 5, nil }
 func (registrar) Renew(context.Context, string, string) error                    { return nil }
 
-// historian has a long story, and takes long to tell it.
+// historian has a long history, and is slow to return it.
 type historian struct{}
 
 func (historian) History(context.Context, string, time.Duration) (h catalog.History, err error) {
@@ -57,7 +57,7 @@ func (historian) History(context.Context, string, time.Duration) (h catalog.Hist
 	return h, nil
 }
 
-// served runs an httpServer within a bubble, and returns what connects to it.
+// served runs an httpServer within a bubble, and returns a function that connects to it.
 func served(t *testing.T) (dial func() net.Conn, stop func() error) {
 	view := catalog.NewView()
 	records := []catalog.Change{{Type: catalog.RecordNode, Name: "n", Node: &catalog.Node{Name: "n", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}}}}
@@ -101,8 +101,8 @@ func send(conn net.Conn, request string, pause time.Duration) {
 	}
 }
 
-// closedAfter returns how long it takes until the server has closed a connection that nothing is read from. Its server
-// reads ahead what is sent meanwhile.
+// closedAfter returns the time until the server has closed a connection that the client does not read. The server reads ahead
+// what the client sends meanwhile.
 func closedAfter(conn net.Conn) time.Duration {
 	begun := time.Now()
 	for time.Since(begun) < time.Hour {
@@ -153,7 +153,7 @@ func TestSlowRequests(t *testing.T) {
 	}
 }
 
-// TestUnreadAnswers holds that no client keeps a connection, or what answers it, by taking no answer.
+// TestUnreadAnswers holds that a client that reads no answer keeps neither its connection nor the handler.
 func TestUnreadAnswers(t *testing.T) {
 	const body = `{"service":"web","permanent":true}`
 	for path, most := range map[string]time.Duration{
@@ -187,10 +187,10 @@ func TestUnreadAnswers(t *testing.T) {
 	}
 }
 
-// pieceTimeout is the API's default time for a client to take a piece of an answer.
+// pieceTimeout is the API's default time for a client to read a piece of an answer.
 const pieceTimeout = 30 * time.Second
 
-// A client that takes a long answer slowly gets all of it.
+// A client that reads a long answer slowly gets all of it.
 func TestPatientClient(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		dial, stop := served(t)
@@ -221,7 +221,7 @@ func TestPatientClient(t *testing.T) {
 	})
 }
 
-// A body that is too large, or encoded, is refused before any of it is asked for.
+// A body that is too large, or encoded, is refused before any of it is read.
 func TestBodiesThatAreNotAskedFor(t *testing.T) {
 	for header, want := range map[string]int{
 		"Content-Length: 99999999999\r\nExpect: 100-continue\r\n":                    413,
@@ -253,7 +253,7 @@ func TestBodiesThatAreNotAskedFor(t *testing.T) {
 	}
 }
 
-// The stop does not wait for clients that take nothing.
+// The stop does not wait for clients that read nothing.
 func TestStopWithSlowClients(t *testing.T) {
 	for name, request := range map[string]string{
 		"no request": "", "half a request": "GET /api/v1/services HTTP/1.1\r\nHost", "a watch that is not read": "GET /api/v1/watch HTTP/1.1\r\nHost: x\r\n\r\n",

@@ -8,7 +8,7 @@ import (
 	dto "github.com/prometheus/client_model/go"
 )
 
-// storeMetrics are those of etcd's own metrics that tell how the embedded store is: its disk, its size, its leader.
+// storeMetrics are the metrics of etcd's own that show the state of the embedded store: its disk, its size, its leader.
 var storeMetrics = []string{
 	"etcd_disk_backend_commit_duration_seconds",
 	"etcd_disk_wal_fsync_duration_seconds",
@@ -19,7 +19,7 @@ var storeMetrics = []string{
 	"etcd_server_quota_backend_bytes",
 }
 
-// buildInfo is the metric of what runs here.
+// buildInfo is the metric with the versions of Koine and Go.
 func buildInfo(version string) prometheus.Collector {
 	info := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "koine_build_info", Help: "1, with the version of Koine and that of Go as labels.",
@@ -29,8 +29,8 @@ func buildInfo(version string) prometheus.Collector {
 	return info
 }
 
-// gatherer returns what /metrics shows: this process's own metrics, and of an embedded store those that matter. etcd
-// registers its metrics with the process, hundreds of them, and not with who embeds it.
+// gatherer returns the metrics for /metrics: this process's own, and storeMetrics of an embedded store. etcd registers its
+// metrics, hundreds of them, in the registry of the process rather than in one that its embedder passes.
 func (d *Daemon) gatherer() prometheus.Gatherer {
 	if d.cfg.storeElsewhere() {
 		return d.metrics

@@ -9,15 +9,15 @@ import (
 	"github.com/koine-sd/koine/api"
 )
 
-// guard returns what keeps pages of other servers from using this one.
+// guard returns the guard that keeps pages of other servers from using this one.
 func (c Config) guard() (*api.Guard, error) {
 	return api.NewGuard(api.GuardConfig{
 		Names: append(hostNames(), c.Node), Zones: c.Domains, Hosts: c.HTTPHosts, Origins: c.CORSOrigins,
 	})
 }
 
-// hostNames returns this host's name, and its full name as /etc/hosts has it. No name server is asked: it would be
-// believed for as long as the process lives.
+// hostNames returns this host's name, and its full name as /etc/hosts has it. It asks no name server: the answer
+// would be believed for as long as the process lives.
 func hostNames() (names []string) {
 	name, err := os.Hostname()
 	if err != nil {

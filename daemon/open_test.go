@@ -56,7 +56,7 @@ func TestOpenListenersAreWarnedOf(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.dns.Close()
-		if err := d.closeDoors(); err != nil {
+		if err := d.closeListeners(); err != nil {
 			t.Error(err)
 		}
 		if got := strings.Count(log.String(), "level=WARN"); got != want {

@@ -9,8 +9,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// pushPatience bounds how long a push waits for its check to be run here. The agent hands it over some milliseconds after
-// the View has it.
+// pushPatience bounds the wait of a push until its check runs here. The agent hands a check over some milliseconds after the
+// View has it.
 const pushPatience = 3 * time.Second
 
 // checkRunner is the part of a health.Runner that takes pushes. Await waits until a check is run here.
@@ -20,8 +20,8 @@ type checkRunner interface {
 }
 
 // pusher hands pushed outcomes to the runner of checks. A registration is acknowledged when the View has it, and its checks
-// are run a moment later: an application that registers and pushes at once, to this process or to another, must not get
-// the answer that its check is not there.
+// run a moment later: an application that registers and pushes at once, to this process or to another, must not get a 404
+// for its check.
 type pusher struct {
 	checks  checkRunner
 	barrier api.Barrier

@@ -9,7 +9,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// runner takes pushes only some time after it was made, as one that has not been given the checks yet.
+// runner takes pushes only some time after it was made, like one that does not have the checks yet.
 type runner struct{ ready time.Time }
 
 func (r runner) Push(context.Context, string, string, catalog.Status, string) error {
@@ -28,7 +28,7 @@ func (r runner) Await(ctx context.Context, _, _ string) error {
 	}
 }
 
-// lateView is a View that is behind until its barrier is waited for.
+// lateView is a View that is behind until a caller waits for its barrier.
 type lateView struct {
 	view    *catalog.View
 	changes []catalog.Change
@@ -91,7 +91,7 @@ func TestPushWaitsForAFreshCheck(t *testing.T) {
 	}
 }
 
-// A push that is cut short while it waits has not found out that its check is not there.
+// A push that is cut short while it waits must not report that its check does not exist.
 func TestPushThatIsCutShort(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		session := catalog.Owner{Kind: catalog.OwnerSession, TTL: catalog.Duration(time.Second)}

@@ -16,7 +16,7 @@ import (
 	"github.com/koine-sd/koine/internal/eventually"
 )
 
-// running is a daemon that the test stops by itself.
+// running is a daemon that the test itself stops.
 type running struct {
 	*Daemon
 	stop func() error
@@ -124,8 +124,8 @@ func TestStopKeepsWhatItAcknowledges(t *testing.T) {
 	}
 }
 
-// TestStopTellsThoseWhoWait stops while a read blocks, a watch is open and a connection is idle.
-func TestStopTellsThoseWhoWait(t *testing.T) {
+// TestStopAnswersWaitingClients stops while a read blocks, a watch is open and a connection is idle.
+func TestStopAnswersWaitingClients(t *testing.T) {
 	d := startDaemon(t, Config{Node: "here", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off})
 	silent, err := net.Dial("tcp", d.HTTPAddr().String()) // never asks anything
 	if err != nil {
@@ -165,7 +165,7 @@ func TestStopTellsThoseWhoWait(t *testing.T) {
 	}
 }
 
-// watchers returns how many requests wait for changes.
+// watchers returns the number of requests that wait for changes.
 func watchers(t *testing.T, d running) (n float64) {
 	t.Helper()
 	families, err := d.metrics.Gather()

@@ -10,8 +10,8 @@ import (
 	"github.com/koine-sd/koine/daemon"
 )
 
-// banner returns what somebody who started koine by hand wants to know: what is open, and what to try next. The log says
-// that it is ready.
+// banner returns a text for a person who started koine by hand: the open listeners, and commands to try next. The log reports
+// that the server is ready.
 func banner(d *daemon.Daemon, cfg daemon.Config) string {
 	var b strings.Builder
 	line := func(noun, what, hint string) { fmt.Fprintf(&b, "  %-7s %-28s %s\n", noun, what, hint) }
@@ -53,7 +53,7 @@ func dialableAddress(listener string) string {
 	return net.JoinHostPort(dialable(host), port)
 }
 
-// everywhere says of a listener on all addresses that it is one.
+// everywhere returns a note for a listener on all addresses.
 func everywhere(listener string) string {
 	if dialableAddress(listener) == listener {
 		return ""
@@ -61,7 +61,7 @@ func everywhere(listener string) string {
 	return " (all addresses)"
 }
 
-// quoted returns an address as a shell takes it: brackets are a pattern there.
+// quoted returns an address for use in a shell, where brackets are a pattern.
 func quoted(address string) string {
 	if strings.Contains(address, "[") {
 		return "'" + address + "'"

@@ -3,7 +3,7 @@ package main
 import "syscall"
 
 // childAttributes gives a command a process group of its own. If koine is killed and cannot pass on signals, the kernel
-// tells the command to stop: in koine's group it would have got the signal itself.
+// sends one that stops the command: in koine's group it would have got the signal itself.
 func childAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
 }

@@ -26,7 +26,7 @@ import (
 // stopWithin bounds the time from the signal to the end of the process.
 const stopWithin = 5 * time.Second
 
-// stopMargin is what the parts leave of it.
+// stopMargin is the time that is left of it after the parts have stopped.
 const stopMargin = 500 * time.Millisecond
 
 // runFlags are the flags that every running process has.
@@ -44,11 +44,11 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.cfg.Domains, "domain", []string{"koine", "consul"}, "domains of Koine's names in DNS; the first one is shown")
 	flags.StringVar(&f.cfg.Locality.Zone, "zone", "", "zone of this host, for answers from nearby")
 	flags.StringVar(&f.cfg.Locality.Region, "region", "", "region that the zone is in")
-	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one that goes with the process)")
+	flags.StringVar(&f.cfg.DataDir, "data-dir", "", "directory for the store (default a temporary one, removed with the process)")
 	flags.StringVar(&f.cfg.ConfigDir, "config-dir", "", "directory of service definition files: JSON, YAML or HCL")
 	flags.StringVar(&f.bind, "bind", "127.0.0.1", "IP address to listen on where --http and --dns name none")
 	flags.StringVar(&f.advertise, "advertise", "127.0.0.1", "IP address at which others reach this host")
-	flags.StringSliceVar(&f.cfg.HTTPHosts, "http-host", nil, "names by which clients may ask over HTTP, beside this host's own: koine.corp.example, *.corp.example")
+	flags.StringSliceVar(&f.cfg.HTTPHosts, "http-host", nil, "names by which clients may reach this server over HTTP, besides this host's own: koine.corp.example, *.corp.example")
 	flags.StringSliceVar(&f.cfg.CORSOrigins, "cors-origin", nil, "origins whose web pages may use the HTTP API: https://ui.corp.example")
 	flags.StringVar(&f.cfg.DNS, "dns", "", "DNS addresses, UDP and TCP, bridge, bridge:NETWORK, or off (default 127.0.0.1:8600)")
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
@@ -65,7 +65,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.logFormat, "log-format", "text", "text or json")
 }
 
-// addContainers adds the flags that say what becomes of containers, with something before what they mean.
+// addContainers adds the flags for the registration of containers. when is put before their help.
 func addContainers(flags *pflag.FlagSet, cfg *daemon.Config, when string) {
 	flags.StringVar(&cfg.DockerExpose, "docker-expose", daemon.ExposeAll,
 		when+"containers to register: all, or labelled for those with a label koine.*")
@@ -98,10 +98,10 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	if _, err := netip.ParseAddr(f.bind); err != nil {
 		return cfg, mistake("--bind %q is not an IP address", f.bind)
 	}
-	if cfg.HTTP, err = door(cmd, "http", f.bind, defaultPort); err != nil {
+	if cfg.HTTP, err = listenAddress(cmd, "http", f.bind, defaultPort); err != nil {
 		return cfg, err
 	}
-	if cfg.DNS, err = dnsDoors(f.cfg.DNS, f.bind); err != nil {
+	if cfg.DNS, err = dnsAddresses(f.cfg.DNS, f.bind); err != nil {
 		return cfg, err
 	}
 	if err := f.checkDNS(); err != nil {
@@ -119,7 +119,7 @@ func (f *runFlags) config(cmd *cobra.Command) (daemon.Config, error) {
 	return cfg, nil
 }
 
-// checkDNS refuses the zeros that stand for the defaults elsewhere; the name server refuses the rest.
+// checkDNS refuses zeros, which mean the default in daemon.Config; the name server refuses other wrong values.
 func (f *runFlags) checkDNS() error {
 	switch {
 	case f.cfg.DNSTTL == 0:
@@ -130,7 +130,7 @@ func (f *runFlags) checkDNS() error {
 	return nil
 }
 
-// checkConfigDir refuses a mistyped directory at once. One that goes later on keeps what it held in force.
+// checkConfigDir refuses a mistyped directory at once. If the directory goes later, its definitions stay in force.
 func checkConfigDir(dir string) error {
 	if dir == "" {
 		return nil
@@ -147,8 +147,8 @@ func checkConfigDir(dir string) error {
 	return nil
 }
 
-// door returns the address to listen on: what its flag says, completed by --bind and the usual port.
-func door(cmd *cobra.Command, flag, bind, port string) (string, error) {
+// listenAddress returns the address of a flag to listen on, completed by --bind and the usual port.
+func listenAddress(cmd *cobra.Command, flag, bind, port string) (string, error) {
 	value, err := cmd.Flags().GetString(flag)
 	if err != nil || value == daemon.Off {
 		return value, err
@@ -174,8 +174,8 @@ func completeAddress(flag, value, bind, port string) (string, error) {
 	return net.JoinHostPort(host, given), nil
 }
 
-// dnsDoors returns the addresses of --dns, each completed. Where it names bridges only, the usual one stands first.
-func dnsDoors(value, bind string) (string, error) {
+// dnsAddresses returns the addresses of --dns, each completed. If it names only bridges, the usual address comes first.
+func dnsAddresses(value, bind string) (string, error) {
 	if value == daemon.Off {
 		return value, nil
 	}
@@ -226,7 +226,7 @@ func devCommand() *cobra.Command {
 		Short: "run everything in one process on loopback, with nothing to configure",
 		Long: "Run everything in one process on loopback, with nothing to configure: the store, HTTP and DNS, the checks, and the\n" +
 			"sources (the containers of this host's Docker engine, and definition files). Ctrl-C or SIGTERM ends it, a second\n" +
-			"one after a second ends it at once; SIGHUP has the definition files read again.\n\n" +
+			"one after a second ends it at once; SIGHUP makes it read the definition files again.\n\n" +
 			"Every flag has an environment variable and a key in the file that --config names: --data-dir is KOINE_DATA_DIR and\n" +
 			"data_dir. A flag wins over the environment, and that over the file.",
 		Example: "  koine dev\n" +
@@ -239,7 +239,7 @@ func devCommand() *cobra.Command {
 				return err
 			}
 			welcome := cmd.OutOrStdout()
-			if flags.logFormat == "json" { // nobody reads along
+			if flags.logFormat == "json" { // no person is reading
 				welcome = io.Discard
 			}
 			return serve(cmd.Context(), cfg, welcome)
@@ -264,7 +264,7 @@ func completeSettings(cmd *cobra.Command) {
 	must(cmd.MarkFlagDirname("config-dir"))
 }
 
-// gcPercent is how far the heap of a server grows past what is in use before it is collected, unless GOGC says. The
+// gcPercent is how far a server's heap grows beyond the memory in use before it is collected, unless GOGC is set. The
 // runtime's default, 100, takes a sixth less memory and makes writes cost 5 % more processor time.
 const gcPercent = 150
 
@@ -277,7 +277,7 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	defer signal.Stop(ends)
 	hangups := listenFor(syscall.SIGHUP)
 	defer signal.Stop(hangups)
-	broken := listenFor(syscall.SIGPIPE) // nobody reads the output any more, which is no reason to end
+	broken := listenFor(syscall.SIGPIPE) // the reader of the output has gone, which is no reason to end
 	defer signal.Stop(broken)
 	if os.Getenv("GOGC") == "" {
 		debug.SetGCPercent(gcPercent)
@@ -311,14 +311,14 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	}
 }
 
-// listenFor returns a channel of signals, of which some are dropped if nobody takes them.
+// listenFor returns a channel of signals. If they are not received, further ones are dropped.
 func listenFor(signals ...os.Signal) chan os.Signal {
 	c := make(chan os.Signal, 4)
 	signal.Notify(c, signals...)
 	return c
 }
 
-// whenReady returns a channel that is closed once the answers are true. It stays open if that never comes.
+// whenReady returns a channel that is closed once the View is ready. If that never happens it stays open.
 func whenReady(ctx context.Context, d *daemon.Daemon) <-chan struct{} {
 	ready := make(chan struct{})
 	go func() {
@@ -329,8 +329,8 @@ func whenReady(ctx context.Context, d *daemon.Daemon) <-chan struct{} {
 	return ready
 }
 
-// awaitEnd waits for a daemon that was told to stop, but neither longer than stopWithin nor past another signal. That must
-// come a second later: within it, it is the first one again, as timeout(1) sends it.
+// awaitEnd waits until a daemon has stopped, at most until stopWithin is over or another signal comes. A signal within a
+// second of the first one counts as the first one again, because timeout(1) sends it twice.
 func awaitEnd(ended <-chan error, signals <-chan os.Signal, log *slog.Logger) error {
 	first := time.Now()
 	timer := time.NewTimer(stopWithin - stopMargin/2)

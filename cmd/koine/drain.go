@@ -34,7 +34,7 @@ func (f *drainFlags) add(cmd *cobra.Command) {
 	addChoice(cmd, f.kind, "as", "", "service, instance or node, if the name is more than one of them")
 	flags.StringVar(&f.node, "node", "", "node of the instance, if several have one of that id")
 	flags.BoolVar(&f.undo, "undo", false, "put it back into the answers")
-	flags.DurationVar(&f.wait, "wait", 0, "then wait this long, for the requests under way")
+	flags.DurationVar(&f.wait, "wait", 0, "then wait this long for the requests under way")
 	flags.BoolVar(&f.stop, "stop", false, "then stop the containers, through the Docker engine of this host")
 	completeFlag(cmd, "node", nodeNames)
 }
@@ -133,7 +133,7 @@ func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags)
 	return nil
 }
 
-// drainable returns everything that a name can mean.
+// drainable returns all things of a name that can be drained.
 func drainable(ctx context.Context, c *client.Client, name string) ([]catalog.Drain, error) {
 	var found []catalog.Drain
 	services, err := c.Services(ctx)
@@ -160,7 +160,7 @@ func drainable(ctx context.Context, c *client.Client, name string) ([]catalog.Dr
 	return found, nil
 }
 
-// choose picks the one thing that is meant.
+// choose returns the one thing that the name and the flags mean.
 func choose(name string, candidates []catalog.Drain, flags *drainFlags) (catalog.Drain, error) {
 	candidates = slices.DeleteFunc(candidates, func(d catalog.Drain) bool {
 		kind, _ := targetOf(d)

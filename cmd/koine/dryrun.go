@@ -15,7 +15,7 @@ import (
 	source "github.com/koine-sd/koine/source/docker"
 )
 
-// dryRun is what explain --docker does: it shows what a process would make of the containers.
+// dryRun is koine explain --docker: it shows how a process would register the containers.
 type dryRun struct {
 	wanted    bool
 	cfg       daemon.Config
@@ -35,8 +35,8 @@ func (d *dryRun) add(cmd *cobra.Command) {
 	completeContainers(cmd)
 }
 
-// args wants the name of something, which with --docker may be left out. It comes before the settings: they say where
-// the engine is, but not that it is to be asked.
+// args requires a name, which may be left out with --docker. It is called before the settings are applied: these may name the
+// engine, but must not turn --docker on.
 func (d *dryRun) args(cmd *cobra.Command, args []string) error {
 	flag := cmd.Flags().Lookup("docker")
 	if d.wanted = flag.Changed; !d.wanted {
@@ -94,7 +94,7 @@ func meant(p *source.Plan, name string) bool {
 	})
 }
 
-// describePlan writes for a person what would become of a container.
+// describePlan writes, for people, how a container would be registered.
 func describePlan(p *source.Plan) string {
 	var b paragraph
 	name := cmp.Or(p.Container, p.ContainerID)
@@ -153,7 +153,7 @@ func (b *paragraph) registration(r *source.PlannedRegistration) {
 	}
 }
 
-// checkText says what a check asks and how often.
+// checkText returns a check's target and interval.
 func checkText(c *catalog.Check) string {
 	target := cmp.Or(c.HTTP, c.TCP, c.UDP, c.GRPC, c.H2Ping, strings.Join(c.Args, " "), c.AliasService, c.AliasNode)
 	text := strings.TrimSpace(fmt.Sprintf("%s: %s %s", c.ID, c.Type, target))

@@ -61,7 +61,7 @@ func explain(cmd *cobra.Command, c *client.Client, name, as string) error {
 	return err
 }
 
-// paragraph is a heading with lines below it, each with a word for what it is about.
+// paragraph is a heading with lines below it, each of which begins with a keyword.
 type paragraph struct{ strings.Builder }
 
 func (b *paragraph) heading(format string, args ...any) {
@@ -105,7 +105,7 @@ func (b *paragraph) ports(list []catalog.Port) {
 	}
 }
 
-// describeLeftOut writes for a person why something is not registered.
+// describeLeftOut writes, for people, the reason why something is not registered.
 func describeLeftOut(l *catalog.LeftOut) string {
 	var b paragraph
 	b.heading("%s, a container on node %s, is not registered: %s", l.Name, l.Node, l.Why)
@@ -117,7 +117,7 @@ func describeLeftOut(l *catalog.LeftOut) string {
 	return b.String()
 }
 
-// describe writes an explanation for a person.
+// describe writes an explanation for people.
 func describe(x *client.Explanation) string {
 	b := new(paragraph)
 	b.heading("%s, an instance of %s on node %s", x.ID, x.Service, x.Node)

@@ -38,7 +38,7 @@ func describeCheck(line func(what, format string, args ...any), c *client.CheckS
 	}
 }
 
-// runsOf says when a check had its last outcome, and when it has its next.
+// runsOf returns the times of a check's last and next run.
 func runsOf(c *client.CheckStatus) string {
 	text := "no outcome yet"
 	if !c.Run.Last.IsZero() {

@@ -73,7 +73,7 @@ func (p *ports) Set(text string) error {
 	return nil
 }
 
-// expected describes the values of a flag's type, for types whose error in the library would be in the words of Go.
+// expected describes the values of a flag's type, for types whose error in the library would show terms of Go.
 var expected = map[string]string{
 	"bool":        "is neither true nor false",
 	"int":         "is not a whole number",

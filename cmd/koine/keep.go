@@ -19,7 +19,7 @@ type keeper struct {
 	cmd          *cobra.Command
 	client       *client.Client
 	registration catalog.Registration
-	// registrant is the name by which it tells its own registration from those of others.
+	// registrant distinguishes its own registration from those of others.
 	registrant string
 	// said is the last printed error; it is not repeated.
 	said string
@@ -33,7 +33,7 @@ type keeper struct {
 	done   chan struct{} // closed once the instance is out of the answers
 }
 
-// newRegistrant returns a name that no other process has, and that people recognize.
+// newRegistrant returns a name that no other process has, and that people can recognize.
 func newRegistrant() string {
 	return fmt.Sprintf("process %d on %s (%.8s)", os.Getpid(), thisHost(), uuid.NewString())
 }

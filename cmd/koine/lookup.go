@@ -77,8 +77,8 @@ func addNear(cmd *cobra.Command, near *string) {
 	completeFlag(cmd, "near", nearNames)
 }
 
-// find asks for the instances that a query finds or, if a place is named, for the nearest of them; in JSON, for all of
-// them in order.
+// find returns the instances that a query selects or, if a place is named, the nearest of them; for JSON, all of them in
+// order.
 func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (service client.Service, err error) {
 	if near == "" {
 		return c.Lookup(cmd.Context(), q)
@@ -90,7 +90,7 @@ func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (s
 	return service, err
 }
 
-// lookup prints the instances that a query finds. If there are none, it prints the reason on standard error. In JSON it
+// lookup prints the instances that a query selects. If there are none, it prints the reason on standard error. In JSON it
 // always prints a service with its instances, even with none.
 func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) error {
 	service, err := find(cmd, c, q, near)
@@ -126,7 +126,7 @@ func printInstances(cmd *cobra.Command, service *client.Service, text string) er
 	return err
 }
 
-// endpoint returns where to dial an instance: address:port, or only the address if it has no port.
+// endpoint returns the address to dial for an instance: address:port, or only the address if it has no port.
 func endpoint(i client.Instance) string {
 	if i.Port == 0 || i.Address == "" {
 		return i.Address

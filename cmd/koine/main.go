@@ -1,4 +1,4 @@
-// Command koine is the one binary: it runs a service registry, and asks a running one.
+// Command koine runs a service registry, and is the command line for a running one.
 package main
 
 import (
@@ -25,7 +25,7 @@ func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
 
 // The exit codes. With a command that koine runs for its user, koine ends with that command's own.
 const (
-	exitNone  = 1 // the answer is that there is none
+	exitNone  = 1 // the server answered that nothing was found
 	exitError = 2 // a mistake on the command line, a refusal, or no answer
 	exitUnmet = 3 // the awaited state has not come in time
 )

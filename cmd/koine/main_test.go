@@ -87,7 +87,7 @@ func TestLookupWithoutAddress(t *testing.T) {
 	}
 }
 
-// TestWatchWarnsOnce holds that a server that stays away is reported once, and what never passes is the end.
+// TestWatchWarnsOnce holds that a server that stays away is reported once, and that a permanent error ends the watch.
 func TestWatchWarnsOnce(t *testing.T) {
 	var errs bytes.Buffer
 	root := newRoot()
@@ -161,7 +161,7 @@ func TestCommandEnd(t *testing.T) {
 	}
 }
 
-// TestBanner shows what it says of a daemon that never runs; the scripts show the rest.
+// TestBanner shows the banner of a daemon that never runs; the scripts show the rest.
 func TestBanner(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "unix:///run/engine.sock")
 	d, err := daemon.New(daemon.Config{Node: "host", HTTP: daemon.Off, DNS: daemon.Off})

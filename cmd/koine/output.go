@@ -30,7 +30,7 @@ func printJSON(cmd *cobra.Command, value any) error {
 	return encoder.Encode(value)
 }
 
-// say writes a line for the person at the terminal to standard error.
+// say writes a line for people to standard error.
 func say(cmd *cobra.Command, format string, args ...any) {
 	fmt.Fprintf(cmd.ErrOrStderr(), "koine: %s\n", oneLine(fmt.Sprintf(format, args...)))
 }
@@ -127,7 +127,7 @@ func counted(n int, noun string) string {
 	return fmt.Sprintf("%d %s", n, noun)
 }
 
-// Times are local, and end with the difference to UTC: Z, or +02:00.
+// Times are local, and end with the offset from UTC: Z, or +02:00.
 const (
 	timeLayout  = "2006-01-02 15:04:05Z07:00"
 	stampLayout = "2006-01-02 15:04:05.000Z07:00"

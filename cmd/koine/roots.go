@@ -8,8 +8,7 @@ import (
 	"golang.org/x/crypto/x509roots/fallback/bundle"
 )
 
-// trustBuiltInRoots makes certificates of servers verifiable by Mozilla's list if the system has no list of its own, as
-// in the image. The package fallback would do it for every command, which then starts some milliseconds later; only
+// trustBuiltInRoots verifies certificates of servers by Mozilla's list if the system has no list of its own, as in the image. The package fallback would do it for every command, which then starts some milliseconds later; only
 // checks need it. A process can do it once.
 var trustBuiltInRoots = sync.OnceFunc(func() { x509.SetFallbackRoots(builtInRoots()) })
 

@@ -62,7 +62,7 @@ func FuzzScreen(f *testing.F) {
 	})
 }
 
-// control names the first control character of a text, but for line feeds and tabs.
+// control names the first control character of a text, except line feeds and tabs.
 func control(text string) string {
 	if !utf8.ValidString(text) {
 		return "a byte that is not UTF-8"
@@ -76,7 +76,7 @@ func control(text string) string {
 	return ""
 }
 
-// hostile is what a service, a check's output or a server could say. It also tries to begin a line, and a column.
+// hostile is a text that a service, a check's output or a server could send. It also tries to begin a line, and a column.
 const hostile = "h\x1b]0;pwned\x07\x1b[2J\u009b31m\x7f\u202e\u2066\u2028\r\nkoine: forged\tcolumn"
 
 // fill puts hostile text into every string of a value, and something into everything else.
@@ -128,7 +128,7 @@ func filled[T any]() (value T) {
 	return value
 }
 
-// hostileServer answers every question with hostile text, and lines of it where a stream is wanted.
+// hostileServer answers every request with hostile text, and lines of it where a stream is wanted.
 func hostileServer(t *testing.T) *httptest.Server {
 	service := filled[client.Service]()
 	service.Instances[1].Address = ""
@@ -168,7 +168,7 @@ func serveAnswers(t *testing.T, answer func(*http.Request) (int, any)) *httptest
 	return server
 }
 
-// TestNothingHostilePasses runs every command that asks, against a server whose every word is hostile.
+// TestNothingHostilePasses runs every command that reads from a server, against one whose every word is hostile.
 func TestNothingHostilePasses(t *testing.T) {
 	server := hostileServer(t)
 	t.Setenv("KOINE_HTTP", server.URL)
@@ -201,7 +201,7 @@ func TestNothingHostilePasses(t *testing.T) {
 	}
 }
 
-// TestHostileContainers holds the same for what koine explain --docker says of containers.
+// TestHostileContainers holds the same for the output of koine explain --docker.
 func TestHostileContainers(t *testing.T) {
 	registered, refused := filled[docker.Plan](), filled[docker.Plan]()
 	refused.Registrations = nil

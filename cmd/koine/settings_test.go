@@ -154,14 +154,14 @@ func TestDoor(t *testing.T) {
 	} {
 		cmd := &cobra.Command{}
 		cmd.Flags().String("http", test.value, "")
-		got, err := door(cmd, "http", "192.0.2.1", "8500")
+		got, err := listenAddress(cmd, "http", "192.0.2.1", "8500")
 		if got != test.want || text(err) != test.err {
 			t.Errorf("address %q is %q, %q; want %q, %q", test.value, got, text(err), test.want, test.err)
 		}
 	}
 	cmd := &cobra.Command{}
 	cmd.Flags().String("http", "", "")
-	if got, _ := door(cmd, "http", "::1", "8500"); got != "[::1]:8500" {
+	if got, _ := listenAddress(cmd, "http", "::1", "8500"); got != "[::1]:8500" {
 		t.Errorf("address bound to ::1 is %q", got)
 	}
 }

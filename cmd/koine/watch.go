@@ -73,7 +73,7 @@ type watcher struct {
 	// until, if set, is the condition for the only state to report; health then selects the reported instances.
 	until  condition
 	health catalog.Health
-	// unmet describes what the last state lacked of the condition, unhealthy are those of its instances.
+	// unmet describes why the last state did not meet the condition; unhealthy are the unhealthy instances of that state.
 	unmet     string
 	unhealthy []client.Instance
 	// inTime ends the timeout, and reports whether it had not passed; nil without a timeout.
@@ -84,8 +84,8 @@ type watcher struct {
 	away bool
 }
 
-// watch reports each state of the services until the context ends; if a place is named, only the nearest instances, but
-// in JSON all in order.
+// watch reports each state of the services until the context ends. If a place is named it reports only the nearest instances,
+// in JSON all of them in order.
 func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, near string) error {
 	// A wrong address is an error at once; a server that is away is waited for.
 	if _, err := c.Health(ctx); err != nil && (w.until == nil || catalog.KindOf(err) != catalog.KindNotReady) {

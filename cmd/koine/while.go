@@ -15,7 +15,7 @@ import (
 )
 
 // registerWhile keeps an instance registered while a command runs. It takes the instance out of the answers before a
-// signal tells the command to stop, and ends with the command's exit code.
+// signal stops the command, and ends with the command's exit code.
 func registerWhile(cmd *cobra.Command, c *client.Client, r catalog.Registration, command []string) error {
 	if err := valid(r); err != nil { // else the command would run and never be found
 		return err

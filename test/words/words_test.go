@@ -50,16 +50,6 @@ catalog/snapshot.go
 catalog/validate.go
 catalog/view.go
 catalog/view_test.go
-cmd/koine/dev.go
-cmd/koine/screen_test.go
-daemon/config.go
-daemon/daemon.go
-daemon/dns.go
-daemon/dns_test.go
-daemon/explain.go
-daemon/httpserver.go
-daemon/push.go
-daemon/push_test.go
 docs/drain-and-explain.md
 docs/health-checks.md
 docs/http-api.md
@@ -94,7 +84,6 @@ source/docker/tracker.go
 test/descriptors_test.go
 test/script/testdata/docker/compose.txtar
 test/script/testdata/docker/secrets.txtar
-test/script/testdata/doors.txtar
 test/script/testdata/lookup.txtar
 test/script/testdata/register.txtar
 test/script/testdata/stop.txtar

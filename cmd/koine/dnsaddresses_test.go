@@ -2,7 +2,7 @@ package main
 
 import "testing"
 
-func TestDNSDoors(t *testing.T) {
+func TestDNSAddresses(t *testing.T) {
 	for value, want := range map[string]string{
 		"":                          "192.0.2.1:8600",
 		"off":                       "off",
@@ -12,12 +12,12 @@ func TestDNSDoors(t *testing.T) {
 		"bridge:front,bridge:back":  "192.0.2.1:8600,bridge:front,bridge:back",
 		":53,[::1]:5353,bridge:a_b": "192.0.2.1:53,[::1]:5353,bridge:a_b",
 	} {
-		if got, err := dnsDoors(value, "192.0.2.1"); err != nil || got != want {
+		if got, err := dnsAddresses(value, "192.0.2.1"); err != nil || got != want {
 			t.Errorf("--dns %q: %q, %v; want %q", value, got, err, want)
 		}
 	}
 	for _, value := range []string{"53", "127.0.0.1", "off,bridge", "bridge,off", "bridge:"} {
-		if got, err := dnsDoors(value, "192.0.2.1"); err == nil {
+		if got, err := dnsAddresses(value, "192.0.2.1"); err == nil {
 			t.Errorf("--dns %q is taken as %q", value, got)
 		}
 	}
