@@ -22,7 +22,7 @@ func describeCheck(line func(what, format string, args ...any), c *client.CheckS
 	}
 	more(c.Output)
 	if c.Run == nil {
-		if c.Runner != "" {
+		if c.Runner != "" && c.Type != catalog.CheckDocker { // Docker runs HEALTHCHECK itself
 			more("run by the Koine of node " + c.Runner)
 		}
 		return
