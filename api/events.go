@@ -51,13 +51,14 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (
 	first := log.begin(p)
 	log.out = newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
 	if r.Method == http.MethodHead {
+		s.hurried(w)
 		return nil
 	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
 	err = log.write(first)
 	if err == nil && !p.Follow {
-		unhurried(w) // the connection may serve another request
+		s.hurried(w)
 		return nil
 	}
 	ctx, release := s.waiting(r)

@@ -41,6 +41,7 @@ func (s *Server) watch(w http.ResponseWriter, r *http.Request, p watchParams) er
 	}
 	out := newStream(w, wantsSSE(r), s.cfg.WriteTimeout)
 	if r.Method == http.MethodHead {
+		s.hurried(w)
 		return nil
 	}
 	watch := &watch{server: s, view: s.view, query: p.Query, names: namesOf(p.Services), out: out, scope: scope, near: near}

@@ -271,6 +271,7 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 	if address, ok := d.cfg.dockerHost(); ok {
 		cfg := d.cfg.docker(address)
 		cfg.Sink, cfg.Networks, cfg.Metrics = host, d.setNetworks, d.metrics
+		cfg.MaxProcesses = d.shares.processes
 		cfg.Adopt = func() []catalog.Registration { return host.Held(sourceDocker) }
 		source, err := docker.New(cfg)
 		if err != nil {
@@ -314,6 +315,7 @@ func (d *Daemon) reloadFiles(ctx context.Context) error {
 // that killed processes have left.
 func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 	if d.cfg.DataDir != "" {
+		adopt(d.cfg.DataDir)
 		return d.cfg.DataDir, false, nil
 	}
 	if d.cfg.storeElsewhere() {
@@ -322,7 +324,9 @@ func (d *Daemon) dataDir() (dir string, temporary bool, err error) {
 	if removed := sweep(os.TempDir(), time.Now()); len(removed) > 0 {
 		d.cfg.Logger.Info("removed temporary stores that killed processes have left", "directories", removed)
 	}
-	dir, err = os.MkdirTemp("", temporaryPattern)
+	if dir, err = os.MkdirTemp("", temporaryPattern); err == nil {
+		err = markTemporary(dir)
+	}
 	if err != nil {
 		return "", false, catalog.Errorf(catalog.KindInvalid, "no temporary directory: %v", err).WithHint("choose one with --data-dir")
 	}

@@ -4,20 +4,20 @@ import "testing"
 
 func TestShareDescriptors(t *testing.T) {
 	for limit, want := range map[int]shares{
-		0:               {64, 16, 4, 4, 4},
-		64:              {64, 16, 4, 4, 4},
-		120:             {64, 16, 28, 14, 14},
-		1024:            {256, 64, 384, 192, 192},
-		4096:            {1024, 256, 1536, 768, 768},
-		65536:           {4096, 256, 59392, 1024, 1024},
-		mostDescriptors: {4096, 256, 1042432, 1024, 1024},
+		0:               {64, 16, 16, 4, 4, 4},
+		64:              {64, 16, 16, 4, 4, 4},
+		120:             {64, 16, 16, 28, 14, 14},
+		1024:            {256, 64, 64, 384, 192, 192},
+		4096:            {1024, 256, 256, 1536, 768, 768},
+		65536:           {8192, 256, 2048, 55296, 1024, 1024},
+		mostDescriptors: {8192, 256, 2048, 1038336, 1024, 1024},
 	} {
 		if got := shareDescriptors(limit); got != want {
 			t.Errorf("of %d: %+v, want %+v", limit, got, want)
 		}
 	}
 	for limit := 80; limit < 70_000; limit++ {
-		if s := shareDescriptors(limit); s.reserved+s.http+s.dns+s.forwards > limit {
+		if s := shareDescriptors(limit); s.reserved+s.http+s.dns+s.forwards > limit || s.checks+s.processes > s.reserved/2 {
 			t.Fatalf("of %d: %+v is more", limit, s)
 		}
 	}

@@ -22,11 +22,15 @@ const (
 // temporaryPattern is the pattern given to os.MkdirTemp.
 const temporaryPattern = "koine-*"
 
+// temporaryMark is the file in a temporary store that tells it from one that a person has put among the temporary files. Files
+// whose names begin with a dot are nobody's in a data directory.
+const temporaryMark = ".koine-temporary"
+
 var temporaryName = regexp.MustCompile(`^koine-[0-9]+$`)
 
 // sweep removes the temporary stores in a directory that no process uses any more, because their own was killed. It
-// touches only directories that are named like them, belong to this user, and hold a lock that no process has. It
-// returns those that it removed.
+// touches only directories that are named and marked like them, belong to this user, and hold a lock that no process
+// has. It returns those that it removed.
 func sweep(dir string, now time.Time) (removed []string) {
 	parent, err := os.Open(dir)
 	if err != nil {
@@ -56,18 +60,23 @@ func owned(dir string) bool {
 	return ok && int(owner.Uid) == os.Geteuid()
 }
 
-// removeUnused removes a store while it holds its lock. A directory that was never locked is removed only if it is
-// empty.
+// markTemporary marks a directory as one that goes with the process.
+func markTemporary(dir string) error {
+	return os.WriteFile(filepath.Join(dir, temporaryMark), nil, 0o600)
+}
+
+// adopt keeps a directory that a person has chosen, even if a process made it as a temporary one.
+func adopt(dir string) { _ = os.Remove(filepath.Join(dir, temporaryMark)) } // where there is none, nothing is to be done
+
+// marked reports whether a directory was marked as temporary, longer ago than a process takes to start.
+func marked(dir string, now time.Time) bool {
+	info, err := os.Lstat(filepath.Join(dir, temporaryMark))
+	return err == nil && info.Mode().IsRegular() && now.Sub(info.ModTime()) >= youngest
+}
+
+// removeUnused removes a marked store while it holds its lock.
 func removeUnused(dir string, now time.Time) bool {
-	claimed, err := engine.Claimed(dir)
-	if err != nil {
-		return false
-	}
-	if claimed.IsZero() {
-		info, err := os.Lstat(dir)
-		return err == nil && now.Sub(info.ModTime()) > youngest && os.Remove(dir) == nil
-	}
-	if now.Sub(claimed) < youngest {
+	if claimed, err := engine.Claimed(dir); err != nil || now.Sub(claimed) < youngest || !marked(dir, now) {
 		return false
 	}
 	lock, err := engine.Claim(dir)
@@ -75,5 +84,5 @@ func removeUnused(dir string, now time.Time) bool {
 		return false // it is in use, or not ours
 	}
 	defer lock.Close()
-	return os.RemoveAll(dir) == nil
+	return marked(dir, now) && os.RemoveAll(dir) == nil // it may have been adopted before the lock was taken
 }

@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"slices"
@@ -24,7 +25,11 @@ func leftBehind(t *testing.T, dir, name string) string {
 		t.Fatal(err)
 	}
 	lock.Close()
+	if err := markTemporary(path); err != nil {
+		t.Fatal(err)
+	}
 	age(t, filepath.Join(path, marker))
+	age(t, filepath.Join(path, temporaryMark))
 	return path
 }
 
@@ -41,11 +46,17 @@ func age(t *testing.T, path string) {
 
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
-	killed, empty := leftBehind(t, dir, "koine-123"), filepath.Join(dir, "koine-4")
-	if err := os.Mkdir(empty, 0o700); err != nil {
+	killed := leftBehind(t, dir, "koine-123")
+	chosen, adopted := leftBehind(t, dir, "koine-1"), leftBehind(t, dir, "koine-2") // with --data-dir
+	if err := os.Remove(filepath.Join(chosen, temporaryMark)); err != nil {
 		t.Fatal(err)
 	}
-	age(t, empty)
+	adopt(adopted)
+	unlocked := filepath.Join(dir, "koine-4") // its process was killed before it locked anything
+	if err := errors.Join(os.Mkdir(unlocked, 0o700), markTemporary(unlocked)); err != nil {
+		t.Fatal(err)
+	}
+	age(t, filepath.Join(unlocked, temporaryMark))
 
 	used := leftBehind(t, dir, "koine-5")
 	lock, err := engine.Claim(used)
@@ -75,7 +86,7 @@ func TestSweep(t *testing.T) {
 
 	removed := sweep(dir, time.Now())
 	slices.Sort(removed)
-	if diff := cmp.Diff([]string{killed, empty}, removed); diff != "" {
+	if diff := cmp.Diff([]string{killed, unlocked}, removed); diff != "" {
 		t.Errorf("removed (-want +got):\n%s", diff)
 	}
 	for _, path := range removed {
@@ -83,7 +94,7 @@ func TestSweep(t *testing.T) {
 			t.Errorf("%s is still there", path)
 		}
 	}
-	for _, path := range []string{used, young, named, foreign, elsewhere, link} {
+	for _, path := range []string{used, young, named, chosen, adopted, foreign, elsewhere, link} {
 		if _, err := os.Lstat(path); err != nil {
 			t.Errorf("%s is gone: %v", path, err)
 		}

@@ -115,7 +115,8 @@ func lockMarker(dir string) (*os.File, error) {
 		return nil, errors.Join(catalog.Errorf(catalog.KindConflict, "data directory %s is in use by another process", dir).
 			WithHint("stop it, or choose another directory with --data-dir"), lock.Close())
 	}
-	if err := writeMarker(lock, dir); err != nil {
+	now := time.Now()
+	if err := errors.Join(writeMarker(lock, dir), os.Chtimes(lock.Name(), now, now)); err != nil { // see Claimed
 		return nil, errors.Join(explain(Config{Dir: dir}, err), lock.Close())
 	}
 	return lock, nil

@@ -2,8 +2,10 @@ package registry
 
 import (
 	"context"
+	"errors"
 	"time"
 
+	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
 	clientv3 "go.etcd.io/etcd/client/v3"
 
 	"github.com/koine-sd/koine/catalog"
@@ -32,7 +34,11 @@ func noLease(id string) error { return catalog.Errorf(catalog.KindNotFound, "no 
 // forgotten it.
 func (r *Registry) TimeOf(ctx context.Context, revision uint64) (time.Time, error) {
 	resp, err := r.client.Get(ctx, clockKey, clientv3.WithRev(int64(revision)))
-	if err != nil || len(resp.Kvs) == 0 || uint64(resp.Kvs[0].ModRevision) != revision {
+	forgotten := compacted(err) || errors.Is(err, rpctypes.ErrFutureRev)
+	if err != nil && !forgotten {
+		return time.Time{}, storeError(ctx, err)
+	}
+	if forgotten || len(resp.Kvs) == 0 || uint64(resp.Kvs[0].ModRevision) != revision {
 		return time.Time{}, catalog.Errorf(catalog.KindNotFound, "the time of revision %d is not known", revision)
 	}
 	c, err := decodeClock(resp.Kvs[0].Value)

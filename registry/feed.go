@@ -253,6 +253,9 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	if !ok {
 		change, ok = r.decode(event.Kv.Key, value)
 	}
+	if !ok && value != nil { // a process that loads later leaves the record out, so this one does, too
+		change, ok = r.decode(event.Kv.Key, nil)
+	}
 	change.At(uint64(event.Kv.CreateRevision), uint64(event.Kv.ModRevision))
 	return change, ok
 }

@@ -55,7 +55,7 @@ func (r *Registry) History(ctx context.Context, name string, since time.Duration
 	defer cancel()
 	history, err := r.readHistory(ctx, name, time.Now().Add(-since).UTC())
 	if err != nil && ctx.Err() != nil {
-		err = context.Cause(ctx)
+		return history, givenUp(ctx)
 	}
 	return history, unavailable(err)
 }
@@ -68,6 +68,9 @@ func (r *Registry) beginReplay(ctx context.Context) error {
 	case r.replaying <- struct{}{}:
 		return nil
 	case <-wait.Done():
+		if ctx.Err() != nil {
+			return givenUp(ctx)
+		}
 		return catalog.Errorf(catalog.KindUnavailable, "other histories are being read").WithHint("try again in a few seconds")
 	}
 }

@@ -214,7 +214,8 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 // ownedBy refuses a caller whose registration another registrant has replaced. A caller without a name may touch any.
 func ownedBy(ctx context.Context, i *catalog.Instance) error {
 	registrant := catalog.CallerOf(ctx).Registrant
-	if registrant == "" || i.Registrant() == registrant {
+	unknown := i.Origin == nil && !i.Owner.Declared() // written by a version that did not note who registered it
+	if registrant == "" || unknown || i.Registrant() == registrant {
 		return nil
 	}
 	return catalog.Errorf(catalog.KindConflict, "instance %s is no longer that of %s: it was registered again %s", i.ID, registrant,

@@ -173,7 +173,7 @@ func TestProcessEndDrainsAtOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		w, err := newPidWatch(false)
+		w, err := newPidWatch(0)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -2,15 +2,16 @@ package docker
 
 import "sync"
 
-// maxPids bounds the watched processes; the containers beyond are followed by the engine's events only.
-const maxPids = 4096
-
 // pidWatch reports when the first process of a container ends, so that a container leaves the answers at once even when
 // its engine is away. It watches only processes that certainly belong to the container: with Koine in a container of
 // its own, the engine's process ids have no meaning here.
 type pidWatch struct {
 	// exits is read by the loop; it is never closed.
 	exits chan exit
+
+	// most bounds the watched processes, of which each takes a descriptor; the containers beyond are followed by the engine's
+	// events only.
+	most int
 
 	mu      sync.Mutex
 	watched map[string]watched
@@ -26,10 +27,10 @@ type watched struct {
 	fd        int
 }
 
-// newPidWatch returns a watch; it watches nothing if it is disabled or not supported.
-func newPidWatch(wanted bool) (*pidWatch, error) {
-	w := &pidWatch{exits: make(chan exit), watched: make(map[string]watched), byFD: make(map[int32]string)}
-	if !wanted {
+// newPidWatch returns a watch of so many processes; it watches nothing if that is not supported.
+func newPidWatch(most int) (*pidWatch, error) {
+	w := &pidWatch{exits: make(chan exit), most: most, watched: make(map[string]watched), byFD: make(map[int32]string)}
+	if most <= 0 {
 		return w, nil
 	}
 	return w, w.poller.open()
@@ -45,7 +46,7 @@ func (w *pidWatch) add(id, startedAt string, pid int) {
 		}
 		w.drop(id, old)
 	}
-	if pid <= 0 || len(w.watched) >= maxPids || !w.poller.usable() {
+	if pid <= 0 || len(w.watched) >= w.most || !w.poller.usable() {
 		return
 	}
 	fd, err := w.poller.watch(id, pid)

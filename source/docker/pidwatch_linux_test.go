@@ -32,7 +32,7 @@ func sleeper(t *testing.T) (pid int, kill func()) {
 
 func TestPidWatch(t *testing.T) {
 	defer leak.None(t, goleak.IgnoreCurrent())
-	w, err := newPidWatch(true)
+	w, err := newPidWatch(1024)
 	if err != nil {
 		needs.Kernel(t, "processes cannot be watched: %v", err)
 	}
@@ -74,7 +74,7 @@ func TestPidWatch(t *testing.T) {
 }
 
 func TestPidWatchUnwanted(t *testing.T) {
-	w, err := newPidWatch(false)
+	w, err := newPidWatch(0)
 	if err != nil {
 		t.Fatal(err)
 	}

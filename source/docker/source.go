@@ -71,6 +71,8 @@ type Config struct {
 	Labelled bool
 	// ProjectNames puts Compose's project behind its name of a service: web of the project prod is web-prod.
 	ProjectNames bool
+	// MaxProcesses bounds how many processes of containers are watched, each of which takes a file descriptor; 0 means 1024.
+	MaxProcesses int
 	// Networks is given the engine's networks whenever they change, and before a container on a new one is declared. It
 	// must not block for long. It may be nil.
 	Networks func([]catalog.Network)
@@ -148,12 +150,20 @@ func dial(host string) (*client.Client, error) {
 	return c, nil
 }
 
+// processes returns how many processes may be watched: none where the engine is on another host.
+func (s *Source) processes() int {
+	if !strings.HasPrefix(s.engine.DaemonHost(), "unix://") {
+		return 0
+	}
+	return cmp.Or(s.cfg.MaxProcesses, 1024)
+}
+
 // Run follows the engine until ctx ends, and returns nil then. It may be called once.
 func (s *Source) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	if s.watch == nil {
 		var err error
-		if s.watch, err = newPidWatch(strings.HasPrefix(s.engine.DaemonHost(), "unix://")); err != nil {
+		if s.watch, err = newPidWatch(s.processes()); err != nil {
 			s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
 		}
 	}
