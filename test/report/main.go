@@ -1,7 +1,7 @@
 // Report runs go test and prints its output for people: each package as it ends, the output of failures, and at the end
 // every skip with its reason, and the slowest packages.
 //
-//	report [-summary FILE] [ARGUMENT OF go test]...
+//	report [-summary FILE] -- [ARGUMENT OF go test]...
 //
 // It ends with go test's exit code. With KOINE_REQUIRE_ALL=1, it is also an error if a test was skipped for another
 // reason than the kernel's. The summary is appended to FILE as well.
