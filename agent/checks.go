@@ -53,8 +53,8 @@ func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
 	if !a.cfg.Orphans {
 		return list
 	}
-	for _, n := range a.cfg.View.Nodes() {
-		if n == own || !n.Agentless() || !a.cfg.View.Holds(&a.cfg.Node, catalog.ChecksDuty(n.Name)) {
+	for _, n := range a.cfg.View.AgentlessNodes() {
+		if n == own || !a.cfg.View.Holds(&a.cfg.Node, catalog.ChecksDuty(n.Name)) {
 			continue
 		}
 		for c := range n.AllChecks() {

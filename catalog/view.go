@@ -124,9 +124,20 @@ func (v *View) Node(name string) *NodeSnapshot {
 
 // Nodes returns all nodes, by name.
 func (v *View) Nodes() []*NodeSnapshot {
-	list := make([]*NodeSnapshot, 0, v.nodes.len())
+	return v.nodesThat(v.nodes.len(), func(*NodeSnapshot) bool { return true })
+}
+
+// AgentlessNodes returns the nodes without an agent, by name. It looks at all nodes, but sorts only these.
+func (v *View) AgentlessNodes() []*NodeSnapshot {
+	return v.nodesThat(0, (*NodeSnapshot).Agentless)
+}
+
+func (v *View) nodesThat(expected int, match func(*NodeSnapshot) bool) []*NodeSnapshot {
+	list := make([]*NodeSnapshot, 0, expected)
 	for _, state := range v.nodes.all() {
-		list = append(list, state.snapshot.Load())
+		if s := state.snapshot.Load(); match(s) {
+			list = append(list, s)
+		}
 	}
 	slices.SortFunc(list, func(a, b *NodeSnapshot) int { return strings.Compare(a.Name, b.Name) })
 	return list
