@@ -169,7 +169,7 @@ func (d *Definition) validateTimes(noun string) error {
 	}{
 		{"interval", d.Interval, MinInterval, math.MaxInt64},
 		{"timeout", d.Timeout, 1, MaxTimeout},
-		{"ttl", d.TTL, 1, math.MaxInt64},
+		{"ttl", d.TTL, 1, MaxCheckTTL},
 	} {
 		switch is := time.Duration(t.is); {
 		case is < 0:

@@ -33,6 +33,7 @@ const (
 	MaxTimeout        = time.Hour   // of one run of a check
 	MinTTL            = time.Second
 	MaxTTL            = 24 * time.Hour
-	DefaultHistory    = time.Hour // back from now
+	MaxCheckTTL       = 366 * 24 * time.Hour // of a check
+	DefaultHistory    = time.Hour            // back from now
 	MaxHistory        = 7 * 24 * time.Hour
 )

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"context"
 	"net/netip"
 	"strings"
@@ -76,4 +77,16 @@ func (i *Instance) Registrant() string {
 		return ""
 	}
 	return i.Origin.Registrant
+}
+
+// OwnedBy refuses a caller whose registration another registrant has replaced, with an error of KindConflict. A caller without
+// a name may touch any instance, and an instance of which no origin is known, as former versions stored it, is anybody's.
+func (i *Instance) OwnedBy(ctx context.Context) error {
+	registrant := CallerOf(ctx).Registrant
+	unknown := i.Origin == nil && !i.Owner.Declared()
+	if registrant == "" || unknown || i.Registrant() == registrant {
+		return nil
+	}
+	return Errorf(KindConflict, "instance %s is no longer that of %s: it was registered again %s", i.ID, registrant,
+		cmp.Or(i.Origin.String(), "through "+i.Source)).WithHint("leave it to its new owner, or choose another id")
 }

@@ -32,6 +32,9 @@ type pusher struct {
 
 // Push implements api.Pusher.
 func (p *pusher) Push(ctx context.Context, node, check string, status catalog.Status, output string) error {
+	if err := p.owned(ctx, node, check); err != nil {
+		return err
+	}
 	err := p.checks.Push(ctx, node, check, status, output)
 	if catalog.KindOf(err) != catalog.KindNotFound {
 		return err
@@ -57,4 +60,20 @@ func (p *pusher) Push(ctx context.Context, node, check string, status catalog.St
 		}
 	}
 	return p.checks.Push(ctx, node, check, status, output)
+}
+
+// owned refuses a caller that speaks for an instance which another registrant has taken over.
+func (p *pusher) owned(ctx context.Context, node, check string) error {
+	n := p.view.Node(node)
+	if n == nil {
+		return nil
+	}
+	c := n.Check(check)
+	if c == nil || c.Instance == "" {
+		return nil
+	}
+	if e := n.Endpoint(c.Instance); e != nil {
+		return e.Instance.OwnedBy(ctx)
+	}
+	return nil
 }

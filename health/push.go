@@ -86,6 +86,9 @@ func (r *Runner) viewed(node string) *catalog.NodeSnapshot {
 
 // lookAtPush brings a check up to date with what was pushed for it to any process. It is called with mu held.
 func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
+	if !r.current(e.check) {
+		return
+	}
 	push := r.cfg.View.Push(e.check.Node, e.check.ID)
 	if push != nil && !push.For(e.check) {
 		push = nil
@@ -100,6 +103,17 @@ func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 		e.push = push
 		r.take(k, e, Result{push.Status, push.Output}, now)
 	}
+}
+
+// current reports whether the View holds no other check in the place of one. If it does, because the check was registered
+// again or declared otherwise, what was pushed is for the one that Set has still to bring.
+func (r *Runner) current(check *catalog.Check) bool {
+	n := r.viewed(check.Node)
+	if n == nil {
+		return true
+	}
+	now := n.Check(check.ID)
+	return now == nil || now.CreateRevision == check.CreateRevision && now.TTL == check.TTL
 }
 
 // silent is the result of a TTL check to which nothing was pushed in time.

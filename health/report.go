@@ -36,7 +36,7 @@ func (r *Runner) report(ctx context.Context, k key) time.Time {
 
 	sendCtx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()
-	err := r.cfg.Reporter.SetCheck(sendCtx, check.Node, check.ID, sent.status, sent.output)
+	err := r.cfg.Reporter.SetCheck(sendCtx, check, sent.status, sent.output)
 	if ctx.Err() != nil {
 		return time.Time{}
 	}

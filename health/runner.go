@@ -30,7 +30,7 @@ const (
 // catalog.KindConflict says that another process runs the check: the outcome is dropped, and the check begins again from
 // what the View holds of it.
 type Reporter interface {
-	SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error
+	SetCheck(ctx context.Context, check *catalog.Check, status catalog.Status, output string) error
 }
 
 // prober runs a check once. The context carries the run's timeout; its end is a failure.
@@ -167,7 +167,7 @@ func (r *Runner) Set(checks []*catalog.Check) {
 		desired[k] = true
 		e, ok := r.entries[k]
 		switch {
-		case !ok || !e.check.SameTarget(check) || e.outlived(check):
+		case !ok || !e.check.SameTarget(check) || e.check.CreateRevision != check.CreateRevision:
 			r.stop(k)
 			r.start(k, check, now)
 		case e.check.SameDeclaration(check):
@@ -182,11 +182,6 @@ func (r *Runner) Set(checks []*catalog.Check) {
 		}
 	}
 	r.metrics.checks.Set(float64(len(r.entries)))
-}
-
-// outlived reports whether the check was registered again since a status was pushed for it.
-func (e *entry) outlived(check *catalog.Check) bool {
-	return e.push != nil && e.check.CreateRevision != check.CreateRevision
 }
 
 // start enters a check. It is called with mu held.

@@ -28,7 +28,7 @@ type recorder struct {
 	calls   int
 }
 
-func (r *recorder) SetCheck(_ context.Context, node, id string, status catalog.Status, output string) error {
+func (r *recorder) SetCheck(_ context.Context, check *catalog.Check, status catalog.Status, output string) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.calls++
@@ -39,7 +39,7 @@ func (r *recorder) SetCheck(_ context.Context, node, id string, status catalog.S
 	if r.refusal != nil {
 		return r.refusal
 	}
-	r.reports = append(r.reports, fmt.Sprintf("%s/%s %s %s", node, id, status, output))
+	r.reports = append(r.reports, fmt.Sprintf("%s/%s %s %s", check.Node, check.ID, status, output))
 	return nil
 }
 
@@ -468,7 +468,7 @@ func TestReportOfARemovedCheckIsDropped(t *testing.T) {
 // stuck is a Reporter that does not return before its context ends.
 type stuck struct{ calls chan struct{} }
 
-func (s stuck) SetCheck(ctx context.Context, _, _ string, _ catalog.Status, _ string) error {
+func (s stuck) SetCheck(ctx context.Context, _ *catalog.Check, _ catalog.Status, _ string) error {
 	s.calls <- struct{}{}
 	<-ctx.Done()
 	return ctx.Err()

@@ -186,7 +186,7 @@ func declaring(node, id string) catalog.NodeState {
 }
 
 func setCheck(status catalog.Status) func(context.Context, *Registry) error {
-	return func(ctx context.Context, r *Registry) error { return r.SetCheck(ctx, "n1", "c", status, "") }
+	return func(ctx context.Context, r *Registry) error { return r.SetCheck(ctx, aCheck("n1", "c"), status, "") }
 }
 
 func deregisterX(ctx context.Context, r *Registry) error {

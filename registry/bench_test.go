@@ -82,7 +82,7 @@ func BenchmarkSyncInStorm(b *testing.B) {
 						default:
 						}
 						status := []catalog.Status{catalog.Passing, catalog.Critical}[i/(n-1)%2]
-						if err := r.SetCheck(b.Context(), "n1", fmt.Sprintf("c%05d", i%(n-1)), status, ""); err != nil && b.Context().Err() == nil {
+						if err := r.SetCheck(b.Context(), aCheck("n1", fmt.Sprintf("c%05d", i%(n-1))), status, ""); err != nil && b.Context().Err() == nil {
 							b.Error(err)
 							return
 						}

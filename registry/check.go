@@ -8,18 +8,27 @@ import (
 )
 
 // SetCheck writes the outcome of a check if its status differs from the one kept, or if it is the first of which an
-// output is kept. The output is cut to catalog.MaxOutput bytes. The error is of KindNotFound if there is no such check,
-// and of KindConflict if another process runs it: the node's own, or the one that has the duty for a node without an agent.
-func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog.Status, output string) error {
+// output is kept. The output is cut to catalog.MaxOutput bytes. The outcome is that of a check as it was when it was run,
+// which has a CreateRevision, or of whichever has its node and ID. The error is of KindNotFound if there is no such check,
+// and of KindConflict if it was registered again since, if it probes something else now, or if another process runs it:
+// the node's own, or the one that has the duty for a node without an agent.
+func (r *Registry) SetCheck(ctx context.Context, ran *catalog.Check, status catalog.Status, output string) error {
+	node, id := ran.Node, ran.ID
 	if !status.Valid() {
 		return catalog.Errorf(catalog.KindInvalid, "check %s has status %q", id, status)
 	}
 	if err := r.awaitLoaded(ctx); err != nil {
 		return err
 	}
+	if err := r.catchUpFor(ctx, node); err != nil {
+		return err
+	}
 	_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
 		w := &write{}
 		before, err := r.ownCheck(w, node, id, revision)
+		if err == nil && !ranAs(ran, before) {
+			err = catalog.Errorf(catalog.KindConflict, "check %s is no longer the one that was run", id)
+		}
 		if err != nil || before.Status == status && !firstOutcome(before, output) {
 			return nil, err
 		}
@@ -32,6 +41,21 @@ func (r *Registry) SetCheck(ctx context.Context, node, id string, status catalog
 		return w, nil
 	})
 	return err
+}
+
+// catchUpFor waits until the View has all that was written before, if a node has no agent. The duty to run its checks may
+// have moved meanwhile: a process whose watch stands still does not see that.
+func (r *Registry) catchUpFor(ctx context.Context, node string) error {
+	if snapshot := r.view.Node(node); snapshot == nil || !snapshot.Agentless() {
+		return nil
+	}
+	_, err := r.Barrier(ctx)
+	return err
+}
+
+// ranAs reports whether the outcome of a check is one of the check that the catalog holds.
+func ranAs(ran, held *catalog.Check) bool {
+	return ran.CreateRevision == 0 || ran.CreateRevision == held.CreateRevision && ran.SameTarget(held)
 }
 
 // firstOutcome reports whether an output is the first of a check: what is kept says nothing of why the check has its
@@ -77,6 +101,9 @@ func (r *Registry) findCheck(node, id string) (*catalog.NodeSnapshot, *catalog.C
 // while the catalog says otherwise, or another process has the duty to run the check.
 func (r *Registry) DeregisterCritical(ctx context.Context, node, check string, begun time.Time) (uint64, error) {
 	if err := r.awaitLoaded(ctx); err != nil {
+		return 0, err
+	}
+	if err := r.catchUpFor(ctx, node); err != nil {
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {

@@ -68,7 +68,7 @@ func TestFirstOutcomeSaysWhy(t *testing.T) {
 	r.mustSync(t, state)
 	set := func(status catalog.Status, output string) *catalog.Check {
 		t.Helper()
-		if err := r.SetCheck(t.Context(), "n1", "c", status, output); err != nil {
+		if err := r.SetCheck(t.Context(), aCheck("n1", "c"), status, output); err != nil {
 			t.Fatal(err)
 		}
 		return r.View().Node("n1").Check("c")
@@ -104,7 +104,7 @@ func TestRegisterForgetsTheOutcomeOfAnotherDefinition(t *testing.T) {
 	registration := permanent("n1", "web", "web")
 	registration.Checks = []catalog.Check{{ID: "c", Definition: catalog.Definition{HTTP: "http://10.0.0.1/"}}}
 	r.mustRegister(t, registration)
-	if err := r.SetCheck(t.Context(), "n1", "c", catalog.Passing, "200"); err != nil {
+	if err := r.SetCheck(t.Context(), aCheck("n1", "c"), catalog.Passing, "200"); err != nil {
 		t.Fatal(err)
 	}
 	outcome := func() [2]string {

@@ -91,13 +91,13 @@ func TestOnlyTheRunnerWrites(t *testing.T) {
 	e := enginetest.Open(t)
 	holder, other, _, node := pair(t, e)
 	external(t, holder, node, tcpCheck)
-	if err := holder.SetCheck(t.Context(), node, "c", catalog.Passing, "connected"); err != nil {
+	if err := holder.SetCheck(t.Context(), aCheck(node, "c"), catalog.Passing, "connected"); err != nil {
 		t.Fatal(err)
 	}
 	catchUp(t, other)
 	before := other.view.Revision()
 	// The other one's route to the target is broken.
-	err := other.SetCheck(t.Context(), node, "c", catalog.Critical, "no route")
+	err := other.SetCheck(t.Context(), aCheck(node, "c"), catalog.Critical, "no route")
 	if catalog.KindOf(err) != catalog.KindConflict {
 		t.Errorf("an outcome of a process that does not run the check: %v, want a conflict", err)
 	}
@@ -109,17 +109,17 @@ func TestOnlyTheRunnerWrites(t *testing.T) {
 		t.Errorf("check is %s, after %d revisions", got, other.view.Revision()-before)
 	}
 	bystander, _ := start(t, e) // a registry that acts for no node
-	if err := bystander.SetCheck(t.Context(), node, "c", catalog.Critical, "no route"); catalog.KindOf(err) != catalog.KindConflict {
+	if err := bystander.SetCheck(t.Context(), aCheck(node, "c"), catalog.Critical, "no route"); catalog.KindOf(err) != catalog.KindConflict {
 		t.Errorf("an outcome of a process without a node: %v, want a conflict", err)
 	}
 	own := takerOf("h1")
 	own.Checks = []catalog.Check{{ID: "disk", Definition: tcpCheck}}
 	holder.mustSync(t, own)
 	catchUp(t, other)
-	if err := other.SetCheck(t.Context(), "h1", "disk", catalog.Passing, "ok"); catalog.KindOf(err) != catalog.KindConflict {
+	if err := other.SetCheck(t.Context(), aCheck("h1", "disk"), catalog.Passing, "ok"); catalog.KindOf(err) != catalog.KindConflict {
 		t.Errorf("an outcome for a check of another host: %v, want a conflict", err)
 	}
-	if err := holder.SetCheck(t.Context(), "H1", "disk", catalog.Passing, "ok"); err != nil {
+	if err := holder.SetCheck(t.Context(), aCheck("H1", "disk"), catalog.Passing, "ok"); err != nil {
 		t.Error(err)
 	}
 }
@@ -130,7 +130,7 @@ func TestAnotherTakesOver(t *testing.T) {
 	external(t, holder, node, tcpCheck)
 	stopHolder()
 	other.killSession(t, "h1")
-	if err := other.SetCheck(t.Context(), node, "c", catalog.Passing, "taken over"); err != nil {
+	if err := other.SetCheck(t.Context(), aCheck(node, "c"), catalog.Passing, "taken over"); err != nil {
 		t.Fatal(err)
 	}
 	if got := checkOf(other, node); got != "passing taken over" {
@@ -142,7 +142,7 @@ func TestAnotherTakesOver(t *testing.T) {
 func TestProcessThatStoodStillWritesNothing(t *testing.T) {
 	for name, act := range map[string]func(t *testing.T, r *Registry, node string) error{
 		"an outcome": func(t *testing.T, r *Registry, node string) error {
-			return r.SetCheck(t.Context(), node, "c", catalog.Passing, "stale")
+			return r.SetCheck(t.Context(), aCheck(node, "c"), catalog.Passing, "stale")
 		},
 		"a removal": func(t *testing.T, r *Registry, node string) error {
 			_, err := r.DeregisterCritical(t.Context(), node, "c", longAgo())

@@ -53,8 +53,8 @@ func live(t *testing.T, r *Registry) {
 	checked := permanent("N1", "a", "Web")
 	checked.Checks = []catalog.Check{{ID: "c", Definition: catalog.Definition{TTL: catalog.Duration(time.Minute)}}}
 	must(r.Register(ctx, checked))
-	must(nil, r.SetCheck(ctx, "N1", "c", catalog.Passing, "200 OK"))
-	must(nil, r.SetCheck(ctx, "N1", "c", catalog.Critical, "refused"))
+	must(nil, r.SetCheck(ctx, aCheck("N1", "c"), catalog.Passing, "200 OK"))
+	must(nil, r.SetCheck(ctx, aCheck("N1", "c"), catalog.Critical, "refused"))
 	must(r.Drain(ctx, catalog.Drain{Node: "N1", Instance: "a", Reason: "new disk"}))
 	must(r.Undrain(ctx, catalog.Drain{Node: "N1", Instance: "a"}))
 	must(r.Drain(ctx, catalog.Drain{Service: "api"}))

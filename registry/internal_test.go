@@ -17,6 +17,9 @@ import (
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
+// aCheck names a check, whichever has that ID now.
+func aCheck(node, id string) *catalog.Check { return &catalog.Check{Node: node, ID: id} }
+
 // start runs a registry on an engine until the test ends, or stop is called.
 func start(t testing.TB, e *engine.Engine, adjust ...func(*Config)) (r *Registry, stop func()) {
 	t.Helper()
@@ -328,7 +331,7 @@ func TestSetCheckWritesChangesOfStatusOnly(t *testing.T) {
 	}
 	set := func(status catalog.Status, output string) uint64 {
 		t.Helper()
-		if err := r.SetCheck(ctx, "n1", "c", status, output); err != nil {
+		if err := r.SetCheck(ctx, aCheck("n1", "c"), status, output); err != nil {
 			t.Fatal(err)
 		}
 		return r.View().Revision()
@@ -357,7 +360,7 @@ func TestSetCheckWritesChangesOfStatusOnly(t *testing.T) {
 		{"n1", "none", catalog.Passing, catalog.KindNotFound}, {"n9", "c", catalog.Passing, catalog.KindNotFound},
 		{"n1", "c", "up", catalog.KindInvalid},
 	} {
-		if err := r.SetCheck(ctx, tt.node, tt.id, tt.status, ""); catalog.KindOf(err) != tt.want {
+		if err := r.SetCheck(ctx, aCheck(tt.node, tt.id), tt.status, ""); catalog.KindOf(err) != tt.want {
 			t.Errorf("set %s %s %s: %v, want kind %v", tt.node, tt.id, tt.status, err, tt.want)
 		}
 	}

@@ -152,7 +152,7 @@ func (r *Registry) carryOut(ctx context.Context, o operation) (a answer) {
 	case actDeregister:
 		_, err = r.Deregister(ctx, "n1", o.id)
 	case actSetCheck:
-		err = r.SetCheck(ctx, "n1", "check-"+o.id, o.status, "")
+		err = r.SetCheck(ctx, aCheck("n1", "check-"+o.id), o.status, "")
 	case actDrain:
 		_, err = r.Drain(ctx, catalog.Drain{Node: "n1", Instance: o.id})
 	case actUndrain:

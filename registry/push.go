@@ -42,7 +42,7 @@ func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push)
 	if _, err := r.Barrier(ctx); err != nil {
 		return err
 	}
-	check, err := r.pushable(node, id, push.Status)
+	check, err := r.pushable(ctx, node, id, push.Status)
 	if err != nil {
 		return err
 	}
@@ -52,7 +52,7 @@ func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push)
 		return err
 	}
 	_, err = r.attempt(ctx, func(uint64) (*write, error) {
-		if now, err := r.pushable(node, id, push.Status); err != nil || !push.For(now) {
+		if now, err := r.pushable(ctx, node, id, push.Status); err != nil || !push.For(now) {
 			return nil, errors.Join(err, errOtherCheck)
 		}
 		w := &write{}
@@ -79,13 +79,18 @@ func (r *Registry) renewPush(ctx context.Context, check *catalog.Check, push *ca
 }
 
 // pushable returns the check that a status can be pushed to.
-func (r *Registry) pushable(node, id string, status catalog.Status) (*catalog.Check, error) {
+func (r *Registry) pushable(ctx context.Context, node, id string, status catalog.Status) (*catalog.Check, error) {
 	snapshot, check, err := r.findCheck(node, id)
 	if err != nil {
 		return nil, err
 	}
 	if err := check.AcceptsPush(status); err != nil {
 		return nil, err
+	}
+	if i := snapshot.Endpoint(check.Instance); i != nil {
+		if err := i.Instance.OwnedBy(ctx); err != nil {
+			return nil, err
+		}
 	}
 	if !snapshot.Agentless() {
 		return nil, catalog.Errorf(catalog.KindConflict, "check %s is run by node %s itself", id, snapshot.Name).

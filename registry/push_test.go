@@ -131,7 +131,7 @@ func TestPushIsForOneCheck(t *testing.T) {
 	}{
 		{"the same again", func(t *testing.T, r *Registry) { external(t, r, "ext", ttlCheck) }, true},
 		{"another outcome", func(t *testing.T, r *Registry) {
-			if err := r.SetCheck(t.Context(), "ext", "c", catalog.Warning, "busy"); err != nil {
+			if err := r.SetCheck(t.Context(), aCheck("ext", "c"), catalog.Warning, "busy"); err != nil {
 				t.Fatal(err)
 			}
 		}, true},

@@ -198,7 +198,7 @@ func TestLetterCaseOfNodesDoesNotMatter(t *testing.T) {
 	other := permanent("hOST", "p", "web")
 	other.Checks = []catalog.Check{{ID: "c", Definition: catalog.Definition{TCP: "127.0.0.1:1"}}}
 	r.mustRegister(t, other)
-	if err := r.SetCheck(ctx, "HOST", "c", catalog.Passing, "ok"); err != nil {
+	if err := r.SetCheck(ctx, aCheck("HOST", "c"), catalog.Passing, "ok"); err != nil {
 		t.Error(err)
 	}
 	if got := len(r.view.Service("web").Healthy); got != 2 {
@@ -234,7 +234,7 @@ func TestSyncGetsThroughAStorm(t *testing.T) {
 		wg.Go(func() {
 			for i := w; storm.Err() == nil; i += 8 {
 				status := []catalog.Status{catalog.Passing, catalog.Critical}[i/199%2]
-				if err := r.SetCheck(storm, "n1", fmt.Sprintf("c%05d", i%199), status, ""); err != nil && storm.Err() == nil {
+				if err := r.SetCheck(storm, aCheck("n1", fmt.Sprintf("c%05d", i%199)), status, ""); err != nil && storm.Err() == nil {
 					t.Error(err)
 				}
 			}
@@ -505,7 +505,7 @@ func TestReportIsNotTakenByARegistryThatStopped(t *testing.T) {
 	state.Checks = []catalog.Check{{ID: "c", Definition: catalog.Definition{TCP: "127.0.0.1:1"}}}
 	r.mustSync(t, state)
 	stop()
-	if err := r.SetCheck(t.Context(), "n1", "c", catalog.Passing, ""); err == nil {
+	if err := r.SetCheck(t.Context(), aCheck("n1", "c"), catalog.Passing, ""); err == nil {
 		t.Error("the outcome was taken, and is nowhere")
 	}
 }

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"cmp"
 	"context"
 	"time"
 
@@ -195,7 +194,7 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 		return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
 			WithHint("%s", howToRemove(e.Instance))
 	}
-	if err := ownedBy(ctx, e.Instance); err != nil {
+	if err := e.Instance.OwnedBy(ctx); err != nil {
 		return nil, err
 	}
 	w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here
@@ -209,17 +208,6 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 		w.touch(node)
 	}
 	return w, nil
-}
-
-// ownedBy refuses a caller whose registration another registrant has replaced. A caller without a name may touch any.
-func ownedBy(ctx context.Context, i *catalog.Instance) error {
-	registrant := catalog.CallerOf(ctx).Registrant
-	unknown := i.Origin == nil && !i.Owner.Declared() // written by a version that did not note who registered it
-	if registrant == "" || unknown || i.Registrant() == registrant {
-		return nil
-	}
-	return catalog.Errorf(catalog.KindConflict, "instance %s is no longer that of %s: it was registered again %s", i.ID, registrant,
-		cmp.Or(i.Origin.String(), "through "+i.Source)).WithHint("leave it to its new owner, or choose another id")
 }
 
 // deleteInstance deletes an instance and its checks.
