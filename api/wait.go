@@ -79,10 +79,14 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, p waiting, curren
 	defer release()
 	ctx, cancel := context.WithTimeout(alive, p.longest())
 	defer cancel()
-	if _, err := wait(ctx, p.Index); err == nil || alive.Err() == nil {
-		return nil // it has changed, or the time is over: what there is now is the answer
+	if _, err := wait(ctx, p.Index); err != nil && alive.Err() != nil {
+		return context.Cause(alive)
 	}
-	return context.Cause(alive)
+	// It has changed, or the time is over: what there is now is the answer, once it is known to be true.
+	if !s.view.Ready() && s.view.WaitReady(ctx) != nil {
+		return s.view.NotReady()
+	}
+	return nil
 }
 
 // unhurried lifts the deadlines that the HTTP server may have set for requests that are answered at once.

@@ -174,6 +174,11 @@ func (w *watch) sendProgress() error {
 // catchUp writes the state of every service that changed since position. It goes round again while the View is in the
 // middle of applying a change of which a part has been seen already.
 func (w *watch) catchUp(ctx context.Context) error {
+	if !w.view.Ready() {
+		if err := w.view.WaitReady(ctx); err != nil {
+			return err
+		}
+	}
 	for {
 		ahead, err := w.round()
 		if err != nil {

@@ -201,6 +201,16 @@ func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 // The reason names what is waited for.
 func (v *View) Hold(reason string) (release func()) { return v.hold.add(reason, v.settleReady) }
 
+// Suspend makes a View that is ready not ready until release is called: what it holds now is known to be wrong for this host.
+// A change that is applied afterwards is seen only by readers that look at Ready before.
+func (v *View) Suspend(reason string) (release func()) {
+	release = v.hold.add(reason, v.settleReady)
+	v.hold.mu.Lock()
+	defer v.hold.mu.Unlock()
+	v.ready.Store(false)
+	return release
+}
+
 // settleReady is called with hold.mu held.
 func (v *View) settleReady() {
 	if !v.ready.Load() && v.loaded.Load() && len(v.hold.list) == 0 {
@@ -209,7 +219,7 @@ func (v *View) settleReady() {
 	}
 }
 
-// Ready tells whether the View may be answered from. Once it is, it stays so.
+// Ready reports whether the View may be answered from. Once it is, it stays so unless it is suspended.
 func (v *View) Ready() bool { return v.ready.Load() }
 
 // NotReady returns the error that a reader gets while the View is not ready; it says what is waited for.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -72,7 +73,7 @@ func (r *Registry) load(ctx context.Context) error {
 	r.memo.clear()
 	r.metrics.reloads.Inc()
 	r.store.Store(header.ClusterId)
-	r.view.Load(uint64(header.Revision), records)
+	r.watchOwnSession(records, func() { r.view.Load(uint64(header.Revision), records) })
 	select {
 	case <-r.replaced: // it was about what the View showed before
 	default:
@@ -239,8 +240,29 @@ func (r *Registry) applyEvents(events []*clientv3.Event) {
 		}
 		explainGone(r.view, changes, events[:n])
 		r.noteClock(events[:n])
-		r.view.Apply(uint64(revision), changes)
+		r.watchOwnSession(changes, func() { r.view.Apply(uint64(revision), changes) })
 		events = events[n:]
+	}
+}
+
+// watchOwnSession applies changes. If the session of the node that this process acts for ends with them, the process was
+// stopped for longer than its TTL, and its host is not dead: the View gives no answers until the session is there again.
+func (r *Registry) watchOwnSession(changes []catalog.Change, apply func()) {
+	ends, begins := false, false
+	if self := r.self.Load(); self != nil {
+		for i := range changes {
+			if c := &changes[i]; c.Type == catalog.RecordSession && strings.EqualFold(c.Name, self.Name) {
+				ends, begins = c.Session == "", c.Session != ""
+			}
+		}
+	}
+	if ends && r.resume == nil {
+		r.resume = r.view.Suspend("the renewal of this host's session, which has ended")
+	}
+	apply()
+	if begins && r.resume != nil {
+		r.resume()
+		r.resume = nil
 	}
 }
 

@@ -42,6 +42,8 @@ type Registry struct {
 	barriers *barriers
 	// self is the node that this process acts for; nil if none.
 	self atomic.Pointer[catalog.Node]
+	// resume ends the suspension of the View since the session of self has ended; nil if it lives. It is the feed's alone.
+	resume func()
 	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token when the store was seen to
 	// be another one, or at a revision below the View's.
 	store    atomic.Uint64
