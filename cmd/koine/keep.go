@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"fmt"
+	"net/http/httptrace"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/google/uuid"
@@ -24,8 +26,10 @@ type keeper struct {
 	// said is the last printed error; it is not repeated.
 	said string
 
-	// registered is set while the server has the instance, as far as this process knows.
-	registered bool
+	// sent is set once a registration may have reached the server, even if its answer was lost.
+	sent bool
+	// confirmed is set once the server has confirmed a registration: another registrant's is then a later one.
+	confirmed bool
 	// replaced is set once another registrant has registered the id, which from then on belongs to that one.
 	replaced bool
 
@@ -60,7 +64,7 @@ func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 	ticker := time.NewTicker(time.Duration(k.registration.Instance.Owner.TTL) / 3)
 	defer ticker.Stop()
 	for !k.replaced {
-		k.sign(ctx)
+		_ = k.sign(ctx) // it has said what is wrong
 		select {
 		case <-ctx.Done():
 			k.deregister(ctx)
@@ -71,29 +75,52 @@ func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 	<-ctx.Done()
 }
 
-// sign renews the registration, or registers if there is none.
-func (k *keeper) sign(ctx context.Context) {
-	node, id := k.registration.Instance.Node, k.registration.Instance.ID
-	if k.registered {
-		err := k.call(ctx, func(ctx context.Context) error { return k.client.Renew(ctx, node, id) })
-		switch catalog.KindOf(err) {
-		case catalog.KindConflict:
-			k.replaced = true
-			say(k.cmd, "%s: the command goes on, and is not registered again", errorBody(err).Error.Message)
-			return
-		case catalog.KindNotFound: // its lease has ended
-			k.registered = false
-		default:
-			k.say("renew", err)
-			return
+// sign renews the registration, or registers if the server has none. Once a registration may have reached the server,
+// only the answer that there is none allows the next: a lost answer does not tell who has registered the id since.
+func (k *keeper) sign(ctx context.Context) error {
+	if k.sent {
+		if err := k.renew(ctx); catalog.KindOf(err) != catalog.KindNotFound || ctx.Err() != nil {
+			return err
 		}
 	}
+	return k.register(ctx)
+}
+
+// renew returns an error of KindNotFound if the server has no registration.
+func (k *keeper) renew(ctx context.Context) error {
 	err := k.call(ctx, func(ctx context.Context) error {
+		return k.client.Renew(ctx, k.registration.Instance.Node, k.registration.Instance.ID)
+	})
+	switch catalog.KindOf(err) {
+	case catalog.KindNotFound: // its lease has ended, or it was never registered
+		return err
+	case catalog.KindConflict:
+		if k.confirmed { // otherwise the other one may be the remains of a killed process, which end with their lease
+			k.replaced = true
+			say(k.cmd, "%s: the command goes on, and is not registered again", errorBody(err).Error.Message)
+			return err
+		}
+	default:
+	}
+	k.confirmed = k.confirmed || err == nil
+	k.say("renew", err)
+	return err
+}
+
+func (k *keeper) register(ctx context.Context) error {
+	var connected atomic.Bool
+	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
+	})
+	err := k.call(traced, func(ctx context.Context) error {
 		_, err := k.client.Register(ctx, k.registration)
 		return err
 	})
-	k.registered = err == nil
+	// A server that is not ready has written nothing.
+	k.sent = k.sent || connected.Load() && catalog.KindOf(err) != catalog.KindNotReady
+	k.confirmed = k.confirmed || err == nil
 	k.say("register", err)
+	return err
 }
 
 // deregister removes the instance, even if the server never confirmed its registration: the answer may have been lost.
@@ -101,7 +128,6 @@ func (k *keeper) deregister(ctx context.Context) {
 	if k.replaced {
 		return
 	}
-	k.registered = false
 	err := k.call(ctx, func(ctx context.Context) error {
 		_, err := k.client.Deregister(ctx, k.registration.Instance.Node, k.registration.Instance.ID)
 		return err
