@@ -50,6 +50,9 @@ func watchCommand() *cobra.Command {
 		}
 		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
+		if len(command) > 0 { // then koine itself writes errors only; that nobody reads them is no reason to end
+			defer signal.Stop(listenFor(syscall.SIGPIPE))
+		}
 		w := &watcher{cmd: cmd, services: services, command: command, once: once}
 		if cmd.Flags().Changed("until") || cmd.Flags().Changed("timeout") {
 			return w.await(ctx, c, q, &until)

@@ -25,6 +25,8 @@ func registerWhile(cmd *cobra.Command, c *client.Client, r catalog.Registration,
 	signals := make(chan os.Signal, 16)
 	notify(signals)
 	defer signal.Stop(signals)
+	broken := listenFor(syscall.SIGPIPE) // nobody reads the error output any more, which is no reason to end
+	defer signal.Stop(broken)
 	child, err := startChild(cmd, command)
 	if err != nil {
 		return commandEnd(cmd, err)
