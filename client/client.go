@@ -25,7 +25,8 @@ const defaultMaxResponse = 64 << 20
 type Config struct {
 	// Address is host:port or an http or https URL; empty means DefaultAddress.
 	Address string
-	// HTTPClient makes the requests; nil means one without a timeout: contexts bound the calls.
+	// HTTPClient makes the requests; nil means one without a timeout: contexts bound the calls. It follows redirections of
+	// reads only.
 	HTTPClient *http.Client
 	// MaxResponse bounds one answer, or one event of a watch, in bytes; 0 means 64 MiB. A larger one is an error.
 	MaxResponse int64
@@ -44,14 +45,39 @@ func New(cfg Config) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c := &Client{base: base, http: cfg.HTTPClient, maxResponse: cfg.MaxResponse}
-	if c.http == nil {
-		c.http = &http.Client{}
-	}
+	c := &Client{base: base, http: readsFollow(cfg.HTTPClient), maxResponse: cfg.MaxResponse}
 	if c.maxResponse <= 0 {
 		c.maxResponse = defaultMaxResponse
 	}
 	return c, nil
+}
+
+// readsFollow returns a copy of an HTTP client, or of the zero one for nil, that follows redirections of reads only. Of a
+// redirected write Go makes a GET, whose answer would pass for that of the write.
+func readsFollow(given *http.Client) *http.Client {
+	var c http.Client
+	if given != nil {
+		c = *given
+	}
+	follow := c.CheckRedirect
+	if follow == nil {
+		follow = atMostTen
+	}
+	c.CheckRedirect = func(request *http.Request, via []*http.Request) error {
+		if method := via[0].Method; method != http.MethodGet && method != http.MethodHead {
+			return http.ErrUseLastResponse
+		}
+		return follow(request, via)
+	}
+	return &c
+}
+
+// atMostTen follows as many redirections as Go does by itself.
+func atMostTen(_ *http.Request, via []*http.Request) error {
+	if len(via) >= 10 {
+		return errors.New("stopped after 10 redirects")
+	}
+	return nil
 }
 
 // baseURL returns the URL that paths of the API are appended to.
