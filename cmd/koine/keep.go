@@ -13,6 +13,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
+	"github.com/koine-sd/koine/internal/pause"
 )
 
 // keeper keeps an instance registered between start and stop. It removes only an instance that it has registered
@@ -61,18 +62,28 @@ const writeTimeout = 2 * time.Second
 // keep registers an instance, renews it before its TTL ends, and deregisters it when the context ends.
 func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
-	ticker := time.NewTicker(time.Duration(k.registration.Instance.Owner.TTL) / 3)
-	defer ticker.Stop()
+	period, failures := time.Duration(k.registration.Instance.Owner.TTL)/3, 0
 	for !k.replaced {
-		_ = k.sign(ctx) // it has said what is wrong
-		select {
-		case <-ctx.Done():
+		next := time.Now().Add(period)
+		if err := k.sign(ctx); err == nil {
+			failures = 0
+		} else {
+			failures++
+			next = time.Now().Add(min(period, pauseAfter(failures)))
+		}
+		if ctx.Err() != nil || !pause.For(ctx, time.Until(next)) {
 			k.deregister(ctx)
 			return
-		case <-ticker.C:
 		}
 	}
 	<-ctx.Done()
+}
+
+// pauseAfter returns the pause before the next attempt after a number of failed ones in a row. It is at least the second
+// for which a server that is not ready asks.
+func pauseAfter(failures int) time.Duration {
+	const first, longest = time.Second, 5 * time.Second
+	return min(first<<min(failures-1, 3), longest)
 }
 
 // sign renews the registration, or registers if the server has none. Once a registration may have reached the server,

@@ -234,3 +234,33 @@ func TestLostLease(t *testing.T) {
 		<-k.stop()
 	})
 }
+
+// TestFailedRegistrationIsTriedSoon holds that after a failure the TTL does not define the pause.
+func TestFailedRegistrationIsTriedSoon(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server, failures := newFakeServer(), 0
+		server.intercept = func(*http.Request, string) (*http.Response, error) {
+			if failures++; failures <= 5 {
+				return nil, errors.New("connection refused")
+			}
+			return nil, nil
+		}
+		k, _ := server.keeper(t, "older", time.Hour)
+		k.start(t.Context())
+		time.Sleep(30 * time.Minute)
+		synctest.Wait()
+		want := []string{"register 0s", "register 1s", "register 3s", "register 7s", "register 12s", "register 17s", "renew 20m17s"}
+		if got := server.operations(); !slices.Equal(got, want) {
+			t.Errorf("operations %q, want %q", got, want)
+		}
+		<-k.stop()
+	})
+}
+
+func TestPauseAfter(t *testing.T) {
+	for failures, want := range map[int]time.Duration{1: time.Second, 2: 2 * time.Second, 3: 4 * time.Second, 4: 5 * time.Second, 1000: 5 * time.Second} {
+		if got := pauseAfter(failures); got != want {
+			t.Errorf("%v after %d failures, want %v", got, failures, want)
+		}
+	}
+}
