@@ -214,8 +214,11 @@ func (c *Client) read(ctx context.Context, response *http.Response) ([]byte, err
 
 // unreachable is the error for a server that did not answer, or not to the end.
 func (c *Client) unreachable(ctx context.Context, err error) error {
-	if ctx.Err() != nil {
-		return ctx.Err()
+	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+		return &lateError{catalog.Errorf(catalog.KindUnavailable, "no answer from %s in time", c.server()).
+			WithHint("koine status shows whether it is ready")}
+	} else if cause != nil {
+		return cause
 	}
 	var wrapped *url.Error
 	if errors.As(err, &wrapped) {

@@ -371,6 +371,27 @@ func TestUnreachable(t *testing.T) {
 	}
 }
 
+// TestLateAnswer holds that a call whose time has run out names the server, whether a timeout or a cause has ended it.
+func TestLateAnswer(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }))
+	defer server.Close()
+	c, err := New(Config{Address: server.URL})
+	if err != nil {
+		t.Fatal(err)
+	}
+	timeout, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	cause, end := context.WithCancelCause(t.Context())
+	end(context.DeadlineExceeded)
+	for _, ctx := range []context.Context{timeout, cause} {
+		_, err = c.Services(ctx)
+		want := "no answer from " + server.URL + " in time: koine status shows whether it is ready"
+		if !errors.Is(err, context.DeadlineExceeded) || catalog.KindOf(err) != catalog.KindUnavailable || err.Error() != want {
+			t.Errorf("%v, want %s", err, want)
+		}
+	}
+}
+
 func TestEmptyNames(t *testing.T) {
 	c, seen := record(t, 200, "{}")
 	ctx := t.Context()

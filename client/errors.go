@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -77,6 +78,16 @@ func kindOfForeign(status int) catalog.Kind {
 		return catalog.KindUnavailable
 	}
 }
+
+// lateError is the error of a call that was not answered before the deadline of its context. The server may have carried
+// it out. It is context.DeadlineExceeded too.
+type lateError struct{ known *catalog.Error }
+
+func (e *lateError) Error() string { return e.known.Error() }
+
+func (e *lateError) Unwrap() error { return e.known }
+
+func (e *lateError) Is(target error) bool { return target == context.DeadlineExceeded }
 
 // noName is the error of a call that names nothing.
 func noName(noun string) error {
