@@ -56,12 +56,15 @@ func (k *keeper) stop() <-chan struct{} {
 	return k.done
 }
 
-// writeTimeout bounds one write, and so the delay of the command's end by a server that hangs.
+// writeTimeout bounds one write, and all that is left to write after stop: a server that hangs delays a signal for the
+// command, or the end of koine, by no more.
 const writeTimeout = 2 * time.Second
 
 // keep registers an instance, renews it before its TTL ends, and deregisters it when the context ends.
 func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 	defer close(done)
+	leaving, cancel := outlasting(ctx, writeTimeout)
+	defer cancel()
 	period, failures := time.Duration(k.registration.Instance.Owner.TTL)/3, 0
 	for !k.replaced {
 		next := time.Now().Add(period)
@@ -72,11 +75,20 @@ func (k *keeper) keep(ctx context.Context, done chan<- struct{}) {
 			next = time.Now().Add(min(period, pauseAfter(failures)))
 		}
 		if ctx.Err() != nil || !pause.For(ctx, time.Until(next)) {
-			k.deregister(ctx)
+			k.deregister(leaving)
 			return
 		}
 	}
 	<-ctx.Done()
+}
+
+// outlasting returns a context that ends a time after another one, as by its deadline.
+func outlasting(ctx context.Context, by time.Duration) (context.Context, context.CancelFunc) {
+	longer, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() {
+		time.AfterFunc(by, func() { cancel(context.DeadlineExceeded) })
+	})
+	return longer, func() { forget(); cancel(nil) }
 }
 
 // pauseAfter returns the pause before the next attempt after a number of failed ones in a row. It is at least the second
@@ -97,11 +109,15 @@ func (k *keeper) sign(ctx context.Context) error {
 	return k.register(ctx)
 }
 
-// renew returns an error of KindNotFound if the server has no registration.
+// renew returns an error of KindNotFound if the server has no registration. It ends with the context: a renewal does no
+// harm after the deregistration.
 func (k *keeper) renew(ctx context.Context) error {
 	err := k.call(ctx, func(ctx context.Context) error {
 		return k.client.Renew(ctx, k.registration.Instance.Node, k.registration.Instance.ID)
 	})
+	if ctx.Err() != nil { // it is not wanted any more
+		return err
+	}
 	switch catalog.KindOf(err) {
 	case catalog.KindNotFound: // its lease has ended, or it was never registered
 		return err
@@ -118,7 +134,11 @@ func (k *keeper) renew(ctx context.Context) error {
 	return err
 }
 
+// register finishes even if the context ends meanwhile, but leaves time for the deregistration: an abandoned registration
+// could reach the server after that.
 func (k *keeper) register(ctx context.Context) error {
+	ctx, cancel := outlasting(ctx, writeTimeout/2)
+	defer cancel()
 	var connected atomic.Bool
 	traced := httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
 		GotConn: func(httptrace.GotConnInfo) { connected.Store(true) },
@@ -150,10 +170,9 @@ func (k *keeper) deregister(ctx context.Context) {
 	}
 }
 
-// call makes one call under the keeper's name. A call under way is finished when the context ends: an abandoned
-// registration could reach the server after the deregistration.
+// call makes one call under the keeper's name.
 func (k *keeper) call(ctx context.Context, call func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), writeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return call(catalog.WithCaller(ctx, catalog.Caller{Registrant: k.registrant}))
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -262,5 +263,41 @@ func TestPauseAfter(t *testing.T) {
 		if got := pauseAfter(failures); got != want {
 			t.Errorf("%v after %d failures, want %v", got, failures, want)
 		}
+	}
+}
+
+// TestStopWithinOneDeadline holds that a server that hangs delays a signal for the command once, not once for each call.
+func TestStopWithinOneDeadline(t *testing.T) {
+	for _, hanging := range []string{"register", "renew", "none"} {
+		t.Run(hanging, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				server := newFakeServer()
+				k, said := server.keeper(t, "older", 3*time.Second)
+				server.intercept = func(r *http.Request, operation string) (*http.Response, error) {
+					if operation == "register" && hanging != "register" {
+						return nil, nil
+					}
+					<-r.Context().Done()
+					return nil, r.Context().Err()
+				}
+				k.start(t.Context())
+				if hanging == "renew" {
+					time.Sleep(1500 * time.Millisecond) // half a second after it began
+				}
+				synctest.Wait()
+				begin := time.Now()
+				done := k.stop()
+				<-done
+				if got := time.Since(begin); got != writeTimeout {
+					t.Errorf("it took %v, want %v; operations %q", got, writeTimeout, server.operations())
+				}
+				if strings.Contains(said.String(), context.Canceled.Error()) {
+					t.Errorf("said %q", said)
+				}
+				if got := server.operations(); !strings.HasPrefix(got[len(got)-1], "deregister") {
+					t.Errorf("operations %q", got)
+				}
+			})
+		})
 	}
 }
