@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"os/exec"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -88,11 +89,19 @@ func commandEnd(cmd *cobra.Command, err error) error {
 	switch {
 	case errors.Is(err, exec.ErrNotFound), errors.Is(err, os.ErrNotExist):
 		code = exitNotFound
-	case errors.Is(err, os.ErrPermission):
+	case isNotExecutable(err):
 		code = exitNotExecutable
 	default:
 		return err
 	}
 	say(cmd, "%v", err)
 	return code
+}
+
+// isNotExecutable reports whether a command is there and cannot be run: without the permission, of a format that the
+// kernel does not know, a directory, or below a file that is none.
+func isNotExecutable(err error) bool {
+	return slices.ContainsFunc([]error{
+		os.ErrPermission, syscall.ENOEXEC, syscall.EISDIR, syscall.ENOTDIR, syscall.ELOOP, syscall.ENAMETOOLONG, syscall.E2BIG, syscall.ETXTBSY,
+	}, func(reason error) bool { return errors.Is(err, reason) })
 }

@@ -131,9 +131,12 @@ func TestLines(t *testing.T) {
 }
 
 func TestCommandEnd(t *testing.T) {
-	plain := filepath.Join(t.TempDir(), "plain")
-	if err := os.WriteFile(plain, nil, 0o600); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	plain, garbage := filepath.Join(dir, "plain"), filepath.Join(dir, "garbage")
+	for path, mode := range map[string]os.FileMode{plain: 0o600, garbage: 0o700} {
+		if err := os.WriteFile(path, []byte("no program\n"), mode); err != nil {
+			t.Fatal(err)
+		}
 	}
 	for _, test := range []struct {
 		name    string
@@ -146,6 +149,10 @@ func TestCommandEnd(t *testing.T) {
 		{"not there", []string{"nosuchcommand"}, exitCode(127)},
 		{"no such path", []string{"./nosuchcommand"}, exitCode(127)},
 		{"no program", []string{plain}, exitCode(126)},
+		{"of no known format", []string{garbage}, exitCode(126)},
+		{"a directory", []string{dir}, exitCode(126)},
+		{"below a file", []string{plain + "/x"}, exitCode(126)},
+		{"too many arguments", []string{"true", strings.Repeat("x", 8<<20)}, exitCode(126)},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			root := newRoot()
