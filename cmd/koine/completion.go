@@ -87,9 +87,9 @@ func ask(cmd *cobra.Command, args []string, names nameSource) ([]cobra.Completio
 }
 
 // typeable reports whether a name needs no quotes in a shell. Others are not completed: an id may hold a command that
-// the shell would run.
+// the shell would run. Nor are those that read as a flag.
 func typeable(name string) bool {
-	return name != "" && !strings.ContainsFunc(name, func(r rune) bool {
+	return name != "" && name[0] != '-' && !strings.ContainsFunc(name, func(r rune) bool {
 		return !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("._-:@%+,=/[]", r)
 	})
 }

@@ -25,7 +25,7 @@ func TestTypeable(t *testing.T) {
 			t.Errorf("%q is not completed", name)
 		}
 	}
-	for _, name := range []string{"", "a b", "$(reboot)", "`reboot`", "a;b", "a|b", "a&b", "a>b", "'", `"`, `\`, "a\nb", "*", "~", "#", "!x", "\x1b[2J", "\u202e"} {
+	for _, name := range []string{"", "-h", "--http=h:1", "a b", "$(reboot)", "`reboot`", "a;b", "a|b", "a&b", "a>b", "'", `"`, `\`, "a\nb", "*", "~", "#", "!x", "\x1b[2J", "\u202e"} {
 		if typeable(name) {
 			t.Errorf("%q is completed", name)
 		}
