@@ -102,7 +102,8 @@ func (w *watcher) await(ctx context.Context, c *client.Client, q catalog.Query, 
 		return err
 	}
 	if ctx.Err() == nil {
-		say(w.cmd, "%s has not come to %s within %v: %s", q.Service, flags.condition, flags.timeout, w.unmet)
+		report(w.cmd, nil, catalog.Errorf(catalog.KindNotReady, "%s has not come to %s within %v: %s", q.Service, flags.condition,
+			flags.timeout, w.unmet))
 		printWhyNot(w.cmd.ErrOrStderr(), w.unhealthy)
 	}
 	return exitCode(exitUnmet)
