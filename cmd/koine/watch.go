@@ -8,6 +8,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"runtime"
 	"strings"
 	"syscall"
 
@@ -48,7 +49,7 @@ func watchCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		ctx, stop := signal.NotifyContext(cmd.Context(), os.Interrupt, syscall.SIGTERM)
+		ctx, stop := untilSignal(cmd.Context(), os.Interrupt, syscall.SIGTERM)
 		defer stop()
 		if len(command) > 0 { // then koine itself writes errors only; that nobody reads them is no reason to end
 			defer signal.Stop(listenFor(syscall.SIGPIPE))
@@ -156,12 +157,21 @@ func (w *watcher) text(event client.Event) (string, error) {
 	return string(raw) + "\n", err
 }
 
-// run runs the command with a state on its standard input. Its failure is printed, and the next change runs it again.
+// run runs the command with a state on its standard input. Its failure is printed, and the next change runs it again. A
+// signal that ends the watch is passed on to it, once.
 func (w *watcher) run(ctx context.Context, event client.Event, text string) error {
+	runtime.LockOSThread() // as for registerWhile
+	defer runtime.UnlockOSThread()
 	run := exec.CommandContext(ctx, w.command[0], w.command[1:]...)
 	run.Stdin, run.Stdout, run.Stderr = strings.NewReader(text), beneath(w.cmd.OutOrStdout()), beneath(w.cmd.ErrOrStderr())
 	run.Env = append(os.Environ(), "KOINE_SERVICE="+event.Service, fmt.Sprintf("KOINE_REVISION=%d", event.Revision))
-	run.Cancel = func() error { return run.Process.Signal(syscall.SIGTERM) }
+	terminal := openTerminal()
+	defer terminal.close()
+	shares := terminal.has(syscall.Getpgrp()) // it gets Ctrl-C from there itself, and may ask for a password
+	if !shares {
+		run.SysProcAttr = childAttributes()
+	}
+	run.Cancel = func() error { return passEnd(run.Process.Pid, endedBy(ctx), shares) }
 	run.WaitDelay = stopWithin
 	err := run.Run()
 	if ctx.Err() != nil {
@@ -173,4 +183,17 @@ func (w *watcher) run(ctx context.Context, event client.Event, text string) erro
 		return nil
 	}
 	return commandEnd(w.cmd, err)
+}
+
+// passEnd passes the signal that ended the watch on to its command: to all of its process group, or, if it shares koine's
+// and its terminal, to it alone, and none that the terminal has sent to both.
+func passEnd(pid int, sig syscall.Signal, shares bool) error {
+	switch {
+	case !shares:
+		return syscall.Kill(-pid, sig)
+	case sig == syscall.SIGINT:
+		return nil
+	default:
+		return syscall.Kill(pid, sig)
+	}
 }

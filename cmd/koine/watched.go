@@ -1,7 +1,12 @@
 package main
 
 import (
+	"context"
+	"errors"
+	"os"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -50,4 +55,32 @@ func (w *watcher) firstOfAll(event client.Event) bool {
 		wanted[strings.ToLower(service)] = true
 	}
 	return len(w.seen) >= len(wanted)
+}
+
+// signalled is the cause of the end of a context by a signal.
+type signalled syscall.Signal
+
+func (s signalled) Error() string { return syscall.Signal(s).String() }
+
+// untilSignal returns a context that ends with the first of some signals.
+func untilSignal(ctx context.Context, signals ...os.Signal) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	first, done := listenFor(signals...), make(chan struct{})
+	go func() {
+		defer close(done)
+		select {
+		case sig := <-first:
+			cancel(signalled(sig.(syscall.Signal)))
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, func() { cancel(nil); <-done; signal.Stop(first) }
+}
+
+// endedBy returns the signal that ended a context of untilSignal, or one derived from it; SIGTERM if there was none.
+func endedBy(ctx context.Context) syscall.Signal {
+	if sig, ok := errors.AsType[signalled](context.Cause(ctx)); ok {
+		return syscall.Signal(sig)
+	}
+	return syscall.SIGTERM
 }
