@@ -103,7 +103,7 @@ func TestNamesDependOnWhoAsks(t *testing.T) {
 	e.network("Back", "10.81.1.0/24")
 	e.Run(service("db", "db"))
 	e.Run(service("peer", "peer", func(c *dockertest.Container) { c.Config.Hostname = "peer-host" }))
-	id := e.Run(service("web", "shop", on("front", "www", "store.internal"), label("com.docker.compose.service", "webapp")))
+	id := e.Run(service("web", "shop", on("front", "www", "store.internal"), label("com.docker.compose.service", "webapp"), label("com.docker.compose.container-number", "1")))
 	e.Run(service("api", "api", on("Back", "www"), publish("80/tcp", "18081")))
 	e.Run(service("both", "both", on("front")))
 	e.connect("both", "Back")

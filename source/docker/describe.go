@@ -143,7 +143,7 @@ func (s *said) hintUnread(c *container.InspectResponse) {
 			strings.Join(s.unread[:min(len(s.unread), maxUnread)], ", "))
 	}
 	v, ok := s.service["name"]
-	if ok && !s.registrator && s.koine["name"].value == "" && c.Config.Labels[composeService] != "" {
+	if ok && !s.registrator && s.koine["name"].value == "" && composeLabel(c, composeService) != "" {
 		s.hint("%s %s is not used, because Compose names the service: set koine.name, or use --registrator", v.kind, v.label)
 	}
 }

@@ -126,7 +126,7 @@ func registered(t *testing.T, o options, edits ...edit) (catalog.Registration, [
 }
 
 func TestDescribeName(t *testing.T) {
-	compose := labels("com.docker.compose.service", "compose")
+	compose := labels(composeService, "compose", composeNumber, "1")
 	swarm := labels("com.docker.swarm.service.name", "swarm")
 	tests := []struct {
 		name  string

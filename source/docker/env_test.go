@@ -140,7 +140,7 @@ func TestLabelledOnly(t *testing.T) {
 		{"koine.enable=false, all exposed", []edit{labels("koine.enable", "no")}, true, false},
 		{"any koine label", []edit{labels("koine.meta.x", "y")}, false, true},
 		{"koine.ignore", []edit{labels("koine.ignore", "1", "koine.name", "x")}, false, false},
-		{"Compose", []edit{labels(composeService, "web")}, false, false},
+		{"Compose", []edit{labels(composeService, "web", composeNumber, "1")}, false, false},
 		{"SERVICE_NAME", []edit{env("SERVICE_NAME=x"), labels("SERVICE_NAME", "y")}, false, false},
 	} {
 		o := testOptions()

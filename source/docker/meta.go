@@ -115,7 +115,7 @@ func (s *said) projectMeta(c *container.InspectResponse, found map[string]settin
 			s.warn(v.label, "meta %s is reserved for the label %s", key, label)
 			delete(found, key)
 		}
-		if value := c.Config.Labels[label]; value != "" && len(value) <= catalog.MaxMetaValue && utf8.ValidString(value) {
+		if value := memberLabel(c, label); value != "" && len(value) <= catalog.MaxMetaValue && utf8.ValidString(value) {
 			meta[key] = value
 		}
 	}

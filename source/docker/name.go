@@ -15,6 +15,8 @@ const (
 	composeProject = "com.docker.compose.project"
 	composeService = "com.docker.compose.service"
 	composeOneOff  = "com.docker.compose.oneoff"
+	composeNumber  = "com.docker.compose.container-number"
+	composeHash    = "com.docker.compose.config-hash"
 	swarmService   = "com.docker.swarm.service.name"
 	swarmStack     = "com.docker.stack.namespace"
 )
@@ -65,9 +67,29 @@ func (s *said) chosenName(v setting) naming {
 	return naming{text: v.value, rule: v.kind + " " + v.label, chosen: true}
 }
 
+// composeLabel returns a label of a container that Compose has started; "" for any other. Compose labels the images that it
+// builds with the project and the service, and each container inherits the labels of its image. The labels that tell the two
+// apart are of containers alone; Podman's Compose sets the number.
+func composeLabel(c *container.InspectResponse, label string) string {
+	for _, own := range [...]string{composeNumber, composeHash, composeOneOff} {
+		if _, ok := c.Config.Labels[own]; ok {
+			return c.Config.Labels[label]
+		}
+	}
+	return ""
+}
+
+// memberLabel returns a label of Compose or Swarm that says what a container belongs to; "" if it was inherited.
+func memberLabel(c *container.InspectResponse, label string) string {
+	if label == composeProject || label == composeService {
+		return composeLabel(c, label)
+	}
+	return c.Config.Labels[label]
+}
+
 // composeName returns Compose's name of the service, with its project behind it if names are to tell projects apart.
 func composeName(c *container.InspectResponse, o options) naming {
-	service, project := c.Config.Labels[composeService], c.Config.Labels[composeProject]
+	service, project := composeLabel(c, composeService), composeLabel(c, composeProject)
 	if service == "" || project == "" || !o.projectNames {
 		return naming{text: service, rule: "label " + composeService}
 	}
@@ -94,7 +116,7 @@ func ascii(text string) bool {
 // project returns the Compose project or the Swarm stack that a container belongs to, and the label that says so.
 func project(c *container.InspectResponse) (name, label string) {
 	for _, label := range []string{composeProject, swarmStack} {
-		if name := c.Config.Labels[label]; name != "" {
+		if name := memberLabel(c, label); name != "" {
 			return name, label
 		}
 	}
@@ -109,7 +131,7 @@ func (s *said) oneOff(c *container.InspectResponse) string {
 		return ""
 	}
 	return fmt.Sprintf("docker compose run has started it for one command of %s: koine.name registers it all the same",
-		c.Config.Labels[composeService])
+		composeLabel(c, composeService))
 }
 
 func isOneOff(c *container.InspectResponse) bool { return truth(c.Config.Labels[composeOneOff]) }

@@ -39,7 +39,7 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 		add(endpoint.DNSNames...)
 	}
 	if !isOneOff(c) {
-		add(c.Config.Labels[composeService])
+		add(composeLabel(c, composeService))
 	}
 	if service := c.Config.Labels[swarmService]; service != "" {
 		add(service, "tasks."+service)

@@ -34,7 +34,7 @@ func TestNamesOn(t *testing.T) {
 		{"aliases", "front", inspected(), &network.EndpointSettings{
 			Aliases: []string{"www", short, "store.internal"}, DNSNames: []string{"WEB", "www", "extra"},
 		}, []string{"web", short, "www", "store.internal", "extra"}},
-		{"Compose", "front", inspected(labels("com.docker.compose.service", "shop")), &network.EndpointSettings{},
+		{"Compose", "front", inspected(labels(composeService, "shop", composeNumber, "1")), &network.EndpointSettings{},
 			[]string{"web", short, "shop"}},
 		{"Swarm", "over", inspected(labels("com.docker.swarm.service.name", "stack_shop")), &network.EndpointSettings{},
 			[]string{"web", short, "stack_shop", "tasks.stack_shop"}},

@@ -60,7 +60,7 @@ func TestPortNamesAreServices(t *testing.T) {
 // TestPortInstanceFollows: what is said of a port, and the container's health, hold for its instance.
 func TestPortInstanceFollows(t *testing.T) {
 	d, err := describe(inspected(expose("80", "81"), env("SERVICE_81_NAME=admin", "SERVICE_TAGS=a", "SERVICE_81_TAGS=b"),
-		labels("SERVICE_REGION", "eu", "SERVICE_81_REGION", "us", composeProject, "prod", "koine.check.http", "/", "koine.weight", "3"),
+		labels("SERVICE_REGION", "eu", "SERVICE_81_REGION", "us", composeProject, "prod", composeNumber, "1", "koine.check.http", "/", "koine.weight", "3"),
 		func(c *container.InspectResponse) { c.State.Health = &container.Health{Status: container.Healthy} }), testOptions())
 	if err != nil || len(d.members) != 2 {
 		t.Fatalf("%+v, %v", d, err)

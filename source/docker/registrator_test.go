@@ -356,7 +356,7 @@ func TestRegistratorBesideTheTable(t *testing.T) {
 	if len(services) != 1 || services[0].port != "8080" || services[0].address != "10.9.8.7" || len(warned) != 1 {
 		t.Errorf("published on IPv6 alone: %+v, warned of %v", services, warned)
 	}
-	services, warned = all(env("SERVICE_DB_PASSWORD=hunter2", "SERVICE_REGION=eu"), labels("koine.meta.team", "a", "com.docker.compose.project", "prod"))
+	services, warned = all(env("SERVICE_DB_PASSWORD=hunter2", "SERVICE_REGION=eu"), labels("koine.meta.team", "a", composeProject, "prod", composeNumber, "1"))
 	want := map[string]string{"region": "eu", "team": "a", "compose_project": "prod"}
 	if !maps.Equal(services[0].meta, want) || len(services[0].tags) != 0 || len(warned) != 1 || warned[0].Label != "SERVICE_DB_PASSWORD" {
 		t.Errorf("%+v, warned of %v; want meta %v and no tag", services, warned, want)

@@ -2,6 +2,7 @@ package docker
 
 import (
 	"encoding/json"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -13,7 +14,7 @@ import (
 
 // of makes a container one of a Compose project's service.
 func of(project, service string) edit {
-	return labels(composeProject, project, composeService, service)
+	return labels(composeProject, project, composeService, service, composeNumber, "1")
 }
 
 func TestProjectIsMetaAndTag(t *testing.T) {
@@ -35,6 +36,31 @@ func TestProjectIsMetaAndTag(t *testing.T) {
 	}
 }
 
+// TestImageOfCompose: a container of an image that Compose has built inherits the labels of the image, and is not of the
+// service for that.
+func TestImageOfCompose(t *testing.T) {
+	built := labels(composeProject, "prod", composeService, "web", "com.docker.compose.version", "2.40.0")
+	for _, o := range []options{testOptions(), {node: "n1", projectNames: true}} {
+		r, _ := registered(t, o, as("debug"), image("prod-shop"), built, attach("front", "10.1.1.1", ""))
+		if r.Instance.Service != "prod-shop" || len(r.Instance.Tags) != 0 || len(r.Instance.Meta) != 0 {
+			t.Errorf("docker run of the image is an instance of %s, with tags %v and meta %v", r.Instance.Service, r.Instance.Tags, r.Instance.Meta)
+		}
+		if slices.Contains(r.Instance.Addresses[0].Names, "web") {
+			t.Errorf("the service's bare name finds it: %v", r.Instance.Addresses)
+		}
+	}
+	r, _ := registered(t, testOptions(), image("prod-shop"), built, env("SERVICE_NAME=shop"))
+	if r.Instance.Service != "shop" {
+		t.Errorf("with SERVICE_NAME=shop the service is %s", r.Instance.Service)
+	}
+	for _, own := range []string{composeNumber, composeHash, composeOneOff} {
+		r, _ := registered(t, testOptions(), image("prod-shop"), built, labels(own, ""))
+		if r.Instance.Service != "web" || r.Instance.Meta["compose_project"] != "prod" {
+			t.Errorf("with %s the service is %s, with meta %v", own, r.Instance.Service, r.Instance.Meta)
+		}
+	}
+}
+
 func TestProjectNames(t *testing.T) {
 	o := testOptions()
 	o.projectNames = true
@@ -44,7 +70,7 @@ func TestProjectNames(t *testing.T) {
 	}{
 		{"web-prod", []edit{of("prod", "web")}},
 		{"mine", []edit{of("prod", "web"), labels("koine.name", "mine")}},
-		{"web", []edit{labels(composeService, "web")}},
+		{"web", []edit{labels(composeService, "web", composeNumber, "1")}},
 		{"shop_web", []edit{labels(swarmService, "shop_web", swarmStack, "shop")}},
 	} {
 		if r, _ := registered(t, o, test.edits...); r.Instance.Service != test.want {
@@ -80,10 +106,10 @@ func TestNamesThatLose(t *testing.T) {
 		{labels("koine.name", "Ünïcode App!!"), `label koine.name: "Ünïcode App!!" becomes n-code-App`},
 		{labels("koine.name", "my shop"), "becomes my-shop"},
 		{env("SERVICE_NAME=" + strings.Repeat("x", 70)), "becomes " + strings.Repeat("x", 63)},
-		{labels(composeService, "größe"), "becomes gr-e"},
+		{labels(composeService, "größe", composeNumber, "1"), "becomes gr-e"},
 		{labels("koine.name", "///"), "has no letter or digit"},
 		{image("team/api.v2:1"), ""},
-		{labels(composeService, "api.v1"), ""},
+		{labels(composeService, "api.v1", composeNumber, "1"), ""},
 		{labels("koine.name", "my-shop_1"), ""},
 	} {
 		d, err := describe(inspected(test.edit), testOptions())
