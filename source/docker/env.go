@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -28,8 +29,12 @@ var (
 	secretWords = [...]string{"auth", "oauth", "pw", "dsn"}
 )
 
-// secret reports whether meta may be a secret: by its name, lower-cased, or because its value is a URL with a user or
-// holds a PEM block.
+// secretText matches what introduces a secret within a text: a name with its value, the credentials of HTTP, and a user
+// with a password before a host.
+var secretText = regexp.MustCompile(`(?i)(pass\w*|pwd|secret|token|key)["']?\s*[=:]|\b(bearer|basic)\s+\S|[^\s:@]:[^\s@/]+@`)
+
+// secret reports whether meta may be a secret: by its name, lower-cased, or because its value is a URL with a user, holds
+// a PEM block, or matches secretText.
 func secret(key, value string) bool {
 	if slices.ContainsFunc(secretParts[:], func(part string) bool { return strings.Contains(key, part) }) {
 		return true
@@ -38,7 +43,7 @@ func secret(key, value string) bool {
 	if slices.ContainsFunc(words, func(word string) bool { return slices.Contains(secretWords[:], word) }) {
 		return true
 	}
-	return hasUser(value) || strings.Contains(value, "-----BEGIN ")
+	return hasUser(value) || strings.Contains(value, "-----BEGIN ") || secretText.MatchString(value)
 }
 
 // hasUser reports whether a text holds a URL with a user, and so perhaps a password, before its host.
@@ -62,7 +67,7 @@ func hasUser(text string) bool {
 // shown quotes a value for a message, which may be read by more people than the container's settings: not one with a user
 // in it, and so perhaps a password.
 func shown(value string) string {
-	if strings.Contains(value, "@") {
+	if strings.Contains(value, "@") || secretText.MatchString(value) {
 		return "what it says"
 	}
 	return strconv.Quote(value[:min(len(value), maxShownValue)])

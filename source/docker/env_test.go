@@ -72,7 +72,11 @@ func TestSecretsAreNotMeta(t *testing.T) {
 			}
 		}
 	}
-	for _, text := range []string{"postgres://me:hunter2@db/x", "see https://a/b and redis://:hunter2@c", "-----BEGIN RSA hunter2"} {
+	for _, text := range []string{
+		"me:hunter2@tcp(db:3306)/shop", "jdbc:postgresql://db/shop?user=me&password=hunter2", "Server=db;User=me;Password = hunter2",
+		"Authorization: Bearer hunter2", "basic hunter2", "https://hooks.example/x?access_token=hunter2", `{"pwd": "hunter2"}`,
+		"postgres://me:hunter2@db/x", "see https://a/b and redis://:hunter2@c", "-----BEGIN RSA hunter2",
+	} {
 		if told := everything(t, registratorOptions(), publish("80/tcp", "0.0.0.0:8080"), env("SERVICE_URL="+text)); strings.Contains(told, value) {
 			t.Errorf("value %q is told: %s", text, told)
 		}
