@@ -215,9 +215,18 @@ func (m *member) warn(warning string) {
 	m.pack()
 }
 
+// pack puts the extras into the instance, with as many of the warnings as there is room for: what explains an instance must
+// never make it invalid.
 func (m *member) pack() {
-	if raw, err := json.Marshal(m.kept); err == nil {
-		m.Instance.Extras = map[string]json.RawMessage{sourceName: raw}
+	for kept := m.kept; ; kept.Warnings = kept.Warnings[:len(kept.Warnings)-1] {
+		raw, err := json.Marshal(kept)
+		if err != nil {
+			return
+		}
+		if len(kept.Warnings) == 0 || len(raw) <= catalog.MaxExtras/2 {
+			m.Instance.Extras = map[string]json.RawMessage{sourceName: raw}
+			return
+		}
 	}
 }
 

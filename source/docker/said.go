@@ -149,7 +149,13 @@ func (s *said) doubt(label, format string, args ...any) {
 	s.note(Warning{Label: label, Reason: fmt.Sprintf(format, args...), Counts: true})
 }
 
+// maxWarning bounds each half of a warning, in bytes.
+const maxWarning = 255
+
+func shorten(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxWarning)], "") }
+
 func (s *said) note(w Warning) {
+	w.Label, w.Reason = shorten(w.Label), shorten(w.Reason)
 	if !slices.Contains(s.warnings, w) {
 		s.warnings = append(s.warnings, w)
 	}

@@ -20,8 +20,8 @@ func (g *sharers) add(m *member) {
 	if !slices.ContainsFunc(g.texts, same) && len(g.texts) < maxSharers {
 		g.texts = append(g.texts, m.text)
 	}
-	if !m.chosen && m.project != "" && !slices.Contains(g.projects, m.project) && len(g.projects) < maxSharers {
-		g.projects = append(g.projects, m.project)
+	if !m.chosen && m.project != "" && !slices.Contains(g.projects, shorten(m.project)) && len(g.projects) < maxSharers {
+		g.projects = append(g.projects, shorten(m.project))
 	}
 }
 
