@@ -250,6 +250,7 @@ func (l *loop) publish() {
 // tellShared logs each name that several share, once until the words for it change.
 func (l *loop) tellShared(warnings map[string]string) {
 	l.source.metrics.shared.Set(float64(len(warnings)))
+	maps.DeleteFunc(l.told, func(name, _ string) bool { _, shared := warnings[name]; return !shared })
 	for name, warning := range warnings {
 		if l.told[name] != warning {
 			l.source.log.Warn("services share a name", "service", name, "reason", warning)

@@ -42,7 +42,7 @@ func (t *tracker) outcomes() []outcome {
 		for i := range o.instances {
 			m := &o.instances[i]
 			if taken[m.Instance.ID] {
-				m.Registration = rename(m.Registration, extendID(m.Instance.ID, "-"+shortID(c.id)))
+				m.Registration = rename(m.Registration, freeID(taken, m.Instance.ID, shortID(c.id)))
 			}
 			taken[m.Instance.ID] = true
 			m.Instance.Drain = t.drainOf(c, m.Instance.Drain)
@@ -53,6 +53,15 @@ func (t *tracker) outcomes() []outcome {
 		followRenamed(outcomes[i])
 	}
 	return outcomes
+}
+
+// freeID puts a container's short id behind an ID that is taken, and a number if that is taken as well.
+func freeID(taken map[string]bool, id, short string) string {
+	free := extendID(id, "-"+short)
+	for n := 2; taken[free]; n++ {
+		free = extendID(id, fmt.Sprintf("-%s-%d", short, n))
+	}
+	return free
 }
 
 // members returns how many instances all containers have.

@@ -73,14 +73,14 @@ func (s *said) registratorMembers(c *container.InspectResponse, o options, where
 	default:
 		where.addresses = own
 	}
-	for i, p := range ports {
+	for _, p := range ports {
 		r := registratorPort{portOnHost: p, settings: maps.Clone(s.service), own: s.ports[p.Num()]}
 		maps.Copy(r.settings, r.own)
 		if skip = s.leavesOut(r, o); skip != "" {
 			s.hint("port %s: %s", p.Port, skip)
 			continue
 		}
-		if i > 0 {
+		if len(members) > 0 {
 			where.addresses = nameless(where.addresses)
 		}
 		s.warnOfBinding(c, o, p)

@@ -61,6 +61,92 @@ func TestImageOfCompose(t *testing.T) {
 	}
 }
 
+// TestWarningsAreBounded: what is wrong with a container's labels makes neither it nor its neighbour invalid.
+func TestWarningsAreBounded(t *testing.T) {
+	for _, fill := range []string{"x", "\x01", "é"} {
+		long := strings.Repeat(fill, 8000/len(fill))
+		tracker := newTracker(testOptions())
+		tracker.update(inspected(as("a"), of("prod", "web")), nil)
+		for _, name := range []string{"b", "c"} {
+			c := inspected(as(name), of(name+strings.Repeat(fill, 40_000), "web"), labels("koine.weight", long, "koine.min_healthy", long,
+				"koine.ports", long, "koine.check.http", "/", "koine.check.interval", long, "koine.check.timeout", long))
+			if _, err := describe(c, testOptions()); err != nil {
+				t.Errorf("labels that cannot be understood: %v", err)
+			}
+			tracker.update(c, nil)
+		}
+		outcomes := tracker.outcomes()
+		if len(tracker.shared(outcomes)) != 1 {
+			t.Error("the shared name is not warned of")
+		}
+		for _, o := range outcomes {
+			for i := range o.instances {
+				if err := o.instances[i].Validate(); err != nil {
+					t.Errorf("container %s: %v", o.name, err)
+				}
+			}
+		}
+	}
+}
+
+// TestRenamedIDIsFree: an ID that a rename makes is looked up again.
+func TestRenamedIDIsFree(t *testing.T) {
+	tracker := newTracker(testOptions())
+	third := inspected(as("third"), labels("koine.id", "web"))
+	tracker.update(inspected(as("first"), labels("koine.id", "web")), nil)
+	tracker.update(inspected(as("second"), labels("koine.id", "web-"+shortID(third.ID))), nil)
+	tracker.update(third, nil)
+	seen := make(map[string]bool)
+	for _, r := range registrations(tracker.outcomes()) {
+		if seen[r.Instance.ID] {
+			t.Errorf("two instances have the ID %s", r.Instance.ID)
+		}
+		seen[r.Instance.ID] = true
+	}
+}
+
+// TestNamesOfFirstRegisteredPort: the bare names find the first port that is registered.
+func TestNamesOfFirstRegisteredPort(t *testing.T) {
+	o := registratorOptions()
+	o.peer = inspected(as("peer"), attach("shop", "10.1.1.1", ""))
+	names := func(edits ...edit) (n int) {
+		r, _ := registered(t, o, append([]edit{mode("container:peer"), detached, expose("80", "81")}, edits...)...)
+		for _, a := range r.Instance.Addresses {
+			n += len(a.Names)
+		}
+		return n
+	}
+	if all, ignored := names(), names(env("SERVICE_80_IGNORE=1")); all == 0 || ignored != all {
+		t.Errorf("%d names, and %d when the first port is ignored", all, ignored)
+	}
+}
+
+// TestSharedNameIsWarnedOfAgain: a name that was shared, is not, and is shared again, is logged again.
+func TestSharedNameIsWarnedOfAgain(t *testing.T) {
+	log := newLogWatch(`msg="services share a name"`)
+	f, sink := newFake(), newSink()
+	f.put("prod-web-1", of("prod", "web"))
+	s, err := New(Config{Client: f, Node: "n1", Sink: sink, Logger: textLogger(log)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := &loop{source: s, tracker: newTracker(s.options())}
+	show := func(containers ...*container.InspectResponse) {
+		l.tracker = newTracker(s.options())
+		for _, c := range containers {
+			l.tracker.update(c, nil)
+		}
+		l.tellShared(l.tracker.shared(l.tracker.outcomes()))
+	}
+	prod, test := inspected(as("a"), of("prod", "web")), inspected(as("b"), of("test", "web"))
+	show(prod, test)
+	show(prod)
+	show(prod, test)
+	if log.count != 2 {
+		t.Errorf("warned %d times of two spells", log.count)
+	}
+}
+
 func TestProjectNames(t *testing.T) {
 	o := testOptions()
 	o.projectNames = true
