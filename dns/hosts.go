@@ -18,12 +18,12 @@ const (
 
 // withHosts resolves the host names of a service's instances and adds their addresses to those of the others. A CNAME
 // cannot stand next to addresses (RFC 1034 §3.6.2), and no instance may be missing. Names that cannot be resolved are
-// left out.
+// left out; if no address is known for that, the answer is SERVFAIL, because there may be one.
 func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 	if len(a.hosts) == 0 {
 		return a
 	}
-	hosts := a.hosts
+	hosts, total := a.hosts, len(a.hosts)
 	if len(hosts) > maxHosts {
 		chosen := make([]record, maxHosts)
 		for i, k := range rand.Perm(len(hosts))[:maxHosts] {
@@ -38,11 +38,17 @@ func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 		}
 	}
 	a.hosts, a.ttl = nil, s.ttl
-	for _, resolved := range s.resolveHosts(ctx, req, hosts) {
+	list := s.resolveHosts(ctx, req, hosts)
+	known := len(list) == total
+	for _, resolved := range list {
+		known = known && !resolved.unknown
 		for _, r := range resolved.records {
 			b.add(r)
 		}
 		a.ttl = min(a.ttl, max(resolved.ttl, 1)) // 0 would mean the server's own
+	}
+	if len(b.records) == 0 && !known {
+		return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNoReachableAuthority}
 	}
 	a.set = newRecordSet(req.qtype, b.records)
 	return a
@@ -52,6 +58,8 @@ func (s *Server) withHosts(ctx context.Context, req *request, a plan) plan {
 type resolved struct {
 	records []record
 	ttl     uint32
+	// unknown is set if no resolver could say which they are.
+	unknown bool
 }
 
 // resolveHosts returns the addresses of those host names that are resolved within hostWait.
@@ -94,9 +102,11 @@ func (s *Server) resolveHost(ctx context.Context, req *request, host record) (r 
 	if err == nil && reply != nil {
 		reply, err = s.follow(ctx, reply, &of, false)
 	}
-	if err != nil || reply == nil {
+	if err != nil || reply == nil { // no reply means that there is no resolver for the name
+		r.unknown = err != nil
 		return r
 	}
+	r.unknown = unhelpful(reply.Rcode)
 	for _, rr := range reply.Answer {
 		r.ttl = min(r.ttl, rr.Header().Ttl)
 		if rdata := addressIn(rr, req.qtype); rdata != nil {
