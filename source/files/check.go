@@ -71,6 +71,9 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 		s[name] = d.warn(name)
 	}
 	s["os_service"] = refuseOSService
+	for _, names := range [...][2]string{{"id", "check_id"}, {"args", "script_args"}, {"status", "initial_status"}, {"container", "docker_container_id"}} {
+		s.oneOf(names[0], names[1])
+	}
 	return s
 }
 

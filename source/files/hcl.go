@@ -108,8 +108,14 @@ func hclList(l *ast.ListType, depth int) (*node, error) {
 
 // hclObject fills a mapping. Blocks of one name become a list.
 func hclObject(n *node, items []*ast.ObjectItem, depth int) (*node, error) {
+	blocks := make(map[string]int)
 	for _, item := range items {
-		value, err := hclNode(item.Val, depth+1)
+		inner := depth + len(item.Keys) // each label is a level
+		if inner > maxDepth+1 {
+			at := item.Pos()
+			return nil, problemAt(at.Line, at.Column, "nested deeper than %d levels", maxDepth)
+		}
+		value, err := hclNode(item.Val, inner)
 		if err != nil {
 			return nil, err
 		}
@@ -124,7 +130,7 @@ func hclObject(n *node, items []*ast.ObjectItem, depth int) (*node, error) {
 			names = names[:len(names)-1]
 		}
 		names[0].value = value
-		n.addBlock(names[0])
+		n.addBlock(names[0], blocks)
 	}
 	return n, nil
 }
@@ -146,26 +152,25 @@ func hclNames(keys []*ast.ObjectKey) ([]field, error) {
 	return names, nil
 }
 
-// addBlock adds a field; if it is a mapping, to those of the same name that are.
-func (n *node) addBlock(f field) {
-	if f.value.kind == object {
-		for i := range n.fields {
-			other := &n.fields[i]
-			if other.name != f.name {
-				continue
-			}
-			if other.value.kind == object {
-				other.value = &node{
-					line: other.value.line, column: other.value.column, kind: list, blocks: true, items: []*node{other.value},
-				}
-			}
-			if other.value.blocks {
-				other.value.items = append(other.value.items, f.value)
-				return
-			}
+// addBlock adds a field; if it is a mapping, to those of the same name that are. The index of the first of them is in blocks.
+func (n *node) addBlock(f field, blocks map[string]int) {
+	if f.value.kind != object {
+		n.fields = append(n.fields, f)
+		return
+	}
+	i, ok := blocks[f.name]
+	if !ok {
+		blocks[f.name] = len(n.fields)
+		n.fields = append(n.fields, f)
+		return
+	}
+	other := &n.fields[i]
+	if other.value.kind == object {
+		other.value = &node{
+			line: other.value.line, column: other.value.column, kind: list, blocks: true, items: []*node{other.value},
 		}
 	}
-	n.fields = append(n.fields, f)
+	other.value.items = append(other.value.items, f.value)
 }
 
 func hclScalar(t token.Token) (*node, error) {

@@ -57,3 +57,38 @@ func TestHCLLimits(t *testing.T) {
 		}
 	}
 }
+
+// TestBlocksByName: blocks of many names are each put to those of their own name, in time that grows with their number.
+func TestBlocksByName(t *testing.T) {
+	n := &node{kind: object}
+	blocks := make(map[string]int)
+	for _, name := range []string{"a", "b", "a", "c", "b", "a"} {
+		n.addBlock(field{name: name, value: &node{kind: object}}, blocks)
+	}
+	if len(n.fields) != 3 || len(n.fields[0].value.items) != 3 || len(n.fields[1].value.items) != 2 || n.fields[2].value.kind != object {
+		t.Errorf("%d fields", len(n.fields))
+	}
+}
+
+// TestLabelsAreLevels: the labels of a block count as levels.
+func TestLabelsAreLevels(t *testing.T) {
+	text := func(labels int) []byte { return []byte("x " + strings.Repeat(`"a" `, labels) + "{}\n") }
+	if _, err := parseHCL(text(maxDepth - 1)); err != nil {
+		t.Error(err)
+	}
+	if _, err := parseHCL(text(maxDepth + 1)); err == nil || !strings.Contains(err.Error(), "nested deeper") {
+		t.Errorf("%d labels: %v", maxDepth+1, err)
+	}
+}
+
+// TestOneSpelling: two names of one field are refused.
+func TestOneSpelling(t *testing.T) {
+	for _, check := range []string{
+		`"id": "a", "check_id": "b", "ttl": "1s"`, `"args": ["a"], "script_args": ["b"]`, `"ttl": "1s", "status": "passing", "initial_status": "critical"`,
+	} {
+		c := (&decoder{node: "n", scripts: true}).decode("x.json", []byte(`{"service": {"name": "web", "check": {`+check+`}}}`))
+		if len(c.problems) == 0 {
+			t.Errorf("accepted: %s", check)
+		}
+	}
+}

@@ -55,6 +55,23 @@ func (s schema) read(what string, n *node) error {
 	return found.err()
 }
 
+// oneOf refuses the second of two names of one field if both are given.
+func (s schema) oneOf(a, b string) {
+	given := ""
+	for _, name := range [...]string{a, b} {
+		set := s[name]
+		s[name] = func(v *node) error {
+			if given != "" && !v.unset() {
+				return fmt.Errorf("is given as %s already", given)
+			}
+			if !v.unset() {
+				given = name
+			}
+			return set(v)
+		}
+	}
+}
+
 // put passes the field's value to a setter. An error without a place gets the value's, and the field's name.
 func (f *field) put(set setter) error {
 	err := set(f.value)
