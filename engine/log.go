@@ -39,8 +39,9 @@ func level(l zapcore.Level) slog.Level {
 	}
 }
 
+// Enabled leaves out what etcd writes to debug itself: that holds whole requests, and with them the header values of checks.
 func (b *bridge) Enabled(l zapcore.Level) bool {
-	return b.logger.Enabled(context.Background(), level(l))
+	return l >= zapcore.InfoLevel && b.logger.Enabled(context.Background(), level(l))
 }
 
 func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
