@@ -323,7 +323,7 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 		for i := range held {
 			held[i].Instance.Drain = source + " has not answered since the agent started"
 			for c := range held[i].Checks {
-				held[i].Checks[c].Status = "" // whoever runs it may know better by now
+				held[i].Checks[c].Status = "" // its runner may know better by now
 			}
 		}
 		declared[source] = declaration{registrations: held}

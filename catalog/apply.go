@@ -67,7 +67,7 @@ type writer struct {
 
 // nodeState is the raw records of one node, and what was built from them.
 type nodeState struct {
-	// name is as the node's record spells it, or whoever came first if there is none; key is the name to compare.
+	// name is as the node's record spells it, or as the first record does if there is none; key is the name to compare.
 	name, key string
 	record    *Node
 	create    uint64
@@ -102,7 +102,7 @@ type instanceState struct {
 	// node is where the instance stands, for good, and number that node's number.
 	node   *nodeState
 	number uint32
-	// dirty tells whether the batch has touched it.
+	// dirty reports whether the batch has touched it.
 	dirty bool
 }
 

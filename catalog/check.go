@@ -12,7 +12,7 @@ const (
 	Critical Status = "critical"
 )
 
-// Valid tells whether s is one of the three statuses.
+// Valid reports whether s is one of the three statuses.
 func (s Status) Valid() bool { return s == Passing || s == Warning || s == Critical }
 
 // Worse returns the worse of two statuses. What is not a status counts as critical.
@@ -93,7 +93,7 @@ type Check struct {
 	Definition
 
 	// Status is the last outcome. In a declaration a set Status is part of what is declared and written as it
-	// stands; an empty one leaves the outcome to whoever runs the check.
+	// stands; an empty one leaves the outcome to the runner of the check.
 	Status Status `json:"status,omitempty"`
 	// Output is what the check said when Status last changed, at most MaxOutput bytes.
 	Output string `json:"output,omitempty"`

@@ -25,7 +25,7 @@ func (n *Node) Equal(m *Node) bool {
 		slices.EqualFunc(n.Addresses, m.Addresses, Address.Equal) && maps.Equal(n.Meta, m.Meta)
 }
 
-// Equal tells whether two definitions run the same check.
+// Equal reports whether two definitions run the same check.
 func (d *Definition) Equal(e *Definition) bool {
 	return d.Type == e.Type && d.HTTP == e.HTTP && d.Method == e.Method && d.Body == e.Body &&
 		d.TLSServerName == e.TLSServerName && d.TLSSkipVerify == e.TLSSkipVerify && d.TCP == e.TCP && d.TCPUseTLS == e.TCPUseTLS && d.TTL == e.TTL &&
@@ -60,7 +60,7 @@ func (c *Check) SameDeclaration(d *Check) bool {
 		c.Definition.Equal(&d.Definition)
 }
 
-// looksLike tells whether watchers of an instance on the host see no difference.
+// looksLike reports whether watchers of an instance on the host see no difference.
 func (h *Host) looksLike(g *Host) bool {
 	if h.Alive != g.Alive || h.Status != g.Status || (h.Node == nil) != (g.Node == nil) {
 		return false
@@ -71,7 +71,7 @@ func (h *Host) looksLike(g *Host) bool {
 	return sameOutcomes(h.Checks, g.Checks)
 }
 
-// visible tells whether watchers of the service are told of the change.
+// visible reports whether watchers of the service are told of the change.
 func (c endpointChange) visible() bool {
 	if c.old == nil || c.new == nil {
 		return true
@@ -82,12 +82,12 @@ func (c endpointChange) visible() bool {
 		!sameOutcomes(c.old.Checks, c.new.Checks)
 }
 
-// listed tells whether the change shows in the list of services: in the tags or in how many are healthy.
+// listed reports whether the change shows in the list of services: in the tags or in how many are healthy.
 func (c endpointChange) listed() bool {
 	return c.old == nil || c.new == nil || c.old.Healthy() != c.new.Healthy() || !slices.Equal(c.old.Tags, c.new.Tags)
 }
 
-// sameOutcomes tells whether two lists hold the same checks with the same status; outputs and times do not count.
+// sameOutcomes reports whether two lists hold the same checks with the same status; outputs and times do not count.
 func sameOutcomes(a, b []*Check) bool {
 	return slices.EqualFunc(a, b, func(c, d *Check) bool {
 		return c == d || c.ID == d.ID && c.Name == d.Name && c.Status == d.Status

@@ -2,7 +2,7 @@ package catalog
 
 import "time"
 
-// Limits on what the catalog accepts. Each is told in the error of whoever exceeds it.
+// Limits on what the catalog accepts. The error for an excess names the limit.
 const (
 	MaxName         = 63      // bytes in the name of a service or a node: one DNS label
 	MaxID           = 255     // bytes in the ID of an instance or a check

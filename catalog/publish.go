@@ -54,7 +54,7 @@ func (n *nodeState) publish(b *batch) {
 	n.snapshot.Store(next)
 }
 
-// rebuildHost makes the node's Host anew. Every endpoint points at its host, so all are made anew too; those that look the
+// rebuildHost makes the node's Host again. Every endpoint points at its host, so all are made again too; those that look the
 // same wake nobody.
 func (n *nodeState) rebuildHost(b *batch) {
 	host := &Host{
@@ -80,7 +80,7 @@ func (n *nodeState) rebuildHost(b *batch) {
 	}
 }
 
-// rebuildInstance makes the endpoint of an instance anew, or drops it if its record is gone.
+// rebuildInstance makes the endpoint of an instance again, or drops it if its record is gone.
 func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	i := d.state
 	i.dirty = false

@@ -20,7 +20,7 @@ type Endpoint struct {
 	CreateRevision, ModRevision uint64
 }
 
-// Healthy tells whether the instance is given to askers: it is not critical and takes traffic.
+// Healthy reports whether the instance is given to askers: it is not critical and takes traffic.
 func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drained == "" }
 
 // Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none.
@@ -61,7 +61,7 @@ type Host struct {
 	Node *Node
 	// Session is the id of the session that keeps the node alive; empty if there is none.
 	Session string
-	// Alive tells whether the node's session lives, or the node needs none.
+	// Alive reports whether the node's session lives, or the node needs none.
 	Alive bool
 	// Checks are the node's own checks, by ID.
 	Checks []*Check

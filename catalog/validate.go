@@ -10,7 +10,7 @@ import (
 	"unicode/utf8"
 )
 
-// ValidateName tells whether a name can stand in DNS as one label: letters, digits, '-' and '_', at most MaxName bytes,
+// ValidateName reports whether a name can stand in DNS as one label: letters, digits, '-' and '_', at most MaxName bytes,
 // no '-' at either end. The noun is what is named, for the error.
 func ValidateName(noun, name string) error {
 	if name == "" {

@@ -230,7 +230,7 @@ func TestReloadRemovesWhatIsGone(t *testing.T) {
 		t.Error("node n2 is left")
 	}
 	if _, ok := v.ChangedSince(49); ok {
-		t.Error("the view claims to know what changed before it was loaded anew")
+		t.Error("the view claims to know what changed before it was loaded again")
 	}
 }
 
@@ -328,7 +328,7 @@ func TestWaitersForLists(t *testing.T) {
 }
 
 // TestStoreThatWentBack loads what a store holds that was restored to an older state: all indices go back with it, and
-// whoever waits above them is told.
+// a reader that waits above them is woken.
 func TestStoreThatWentBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		v := loaded(put("n1", "a", "web"))
@@ -461,7 +461,7 @@ func TestGoneServicesAreForgottenInTheEnd(t *testing.T) {
 		t.Error("the oldest is not forgotten, or the newest is")
 	}
 	if got := v.ServiceIndex("s0"); got < 12 {
-		t.Errorf("a forgotten service has index %d: whoever waits for it would miss that it went at 12", got)
+		t.Errorf("a forgotten service has index %d: a reader that waits for it would miss that it went at 12", got)
 	}
 	if v.services.len() > maxGone+1 || len(v.Services()) != 0 {
 		t.Errorf("%d services are remembered", v.services.len())

@@ -76,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 }
 
-// reconnect is how often a cluster that went away is tried again: whoever waits for it is serving old answers.
+// reconnect is how often a cluster that went away is tried again: until then the answers are old.
 var reconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
 // dial connects to a cluster that runs elsewhere.

@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// shownOutput is how many bytes of each run's output are kept in memory, for whoever asks. What changed a check's status
+// shownOutput is how many bytes of each run's output are kept in memory, for explanations. What changed a check's status
 // is kept longer, by the catalog.
 const shownOutput = 512
 

@@ -153,7 +153,7 @@ func (r *Runner) Run(ctx context.Context) error {
 // again; one that is missing stops. Docker's checks are ignored. The checks must not be changed afterwards.
 //
 // A check's stored Status is where it begins. If it differs from what a running check has come to, the outcome is
-// reported once more, so that a check whose record was made anew does not stay at its initial status.
+// reported once more, so that a check whose record was made again does not stay at its initial status.
 func (r *Runner) Set(checks []*catalog.Check) {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -164,7 +164,7 @@ func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Ch
 	return after, true
 }
 
-// firstOutput tells whether a declared check has been run for the first time.
+// firstOutput reports whether a declared check has been run for the first time.
 func firstOutput(before, declared *catalog.Check) bool {
 	return before.Output == catalog.OutputStarting && declared.Output != "" && declared.Output != catalog.OutputStarting
 }

@@ -49,7 +49,7 @@ func (r *Registry) feed(ctx context.Context) {
 			err = r.follow(ctx)
 		}
 		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
-			r.logger.Warn("catalog is loaded anew", "revision", r.view.Revision(), "reason", err)
+			r.logger.Warn("catalog is loaded again", "revision", r.view.Revision(), "reason", err)
 			loaded = false
 			continue
 		}

@@ -92,7 +92,7 @@ func encode(record any) []byte {
 	return raw
 }
 
-// sameAsKept tells whether an instance is as the store has it. What is kept reads back with its extras compact.
+// sameAsKept reports whether an instance is as the store has it. What is kept reads back with its extras compact.
 func sameAsKept(kept, i *catalog.Instance) bool {
 	if kept.Equal(i) || len(i.Extras) == 0 {
 		return kept.Equal(i)
@@ -177,7 +177,7 @@ func decode(key string, value []byte) (catalog.Change, error) {
 	return c, consistent(key, &c)
 }
 
-// consistent tells whether a value names what its key names: whoever writes the store by hand may err.
+// consistent reports whether a value names what its key names: a person who writes to the store by hand may err.
 func consistent(key string, c *catalog.Change) error {
 	ok := true
 	switch c.Type {

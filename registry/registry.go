@@ -101,7 +101,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	return nil
 }
 
-// maxAttempts bounds how often a write is made anew because the catalog changed under it.
+// maxAttempts bounds how often a write is planned again because the catalog changed under it.
 const maxAttempts = 20
 
 // errContended is what a writer gets who lost every race.

@@ -157,7 +157,7 @@ func (p *replay) instance(kv *mvccpb.KeyValue) (catalog.Change, bool) {
 	return change, true
 }
 
-// mayNameService tells whether an instance's value may be one of a service, at a glance: as Koine writes it. What is
+// mayNameService reports whether an instance's value may be one of a service, at a glance: as Koine writes it. What is
 // written otherwise has to be decoded.
 func mayNameService(value []byte, service string) bool {
 	_, rest, written := bytes.Cut(value, []byte(`"service":"`))
@@ -278,7 +278,7 @@ func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.E
 	return nil
 }
 
-// shown tells whether the View has an instance already.
+// shown reports whether the View has an instance already.
 func (p *replay) shown(change catalog.Change) bool {
 	return p.view.Instance(change.Name, change.ID) != nil
 }

@@ -3,7 +3,7 @@
 // It subscribes to the engine's events, then lists and inspects everything, then follows: each event leads to a new look
 // at the container that it names, and the whole set is declared again when something differs. What the engine does not
 // say is not concluded: while it cannot be reached the last known state stays, except that a container whose process has
-// ended is removed at once, whoever ended it.
+// ended is removed at once, whatever ended it.
 //
 // # What becomes of a container
 //
@@ -43,7 +43,7 @@
 // host and container reach each other, without names.
 //
 // Health: Docker's HEALTHCHECK is a check whose status is declared; starting and unhealthy are critical. Checks of
-// koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from whoever may start
+// koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from everybody who may start
 // a container and run on the host, so they are refused unless Config.EnableScripts is set.
 //
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one

@@ -51,7 +51,7 @@ type lasted struct {
 	killed bool
 }
 
-// short tells whether a container ended before those who still held its address could be done.
+// short reports whether a container ended before those who still held its address could be done.
 func (d *lasted) short() bool { return d.lived < d.wanted }
 
 func (d *lasted) String() string {

@@ -93,7 +93,7 @@ func (s *Source) seek(ctx context.Context, name string) ([]catalog.LeftOut, erro
 	})}, nil
 }
 
-// called tells whether a container is meant by a name.
+// called reports whether a container is meant by a name.
 func called(by, name, id string) bool {
 	return by == name || len(by) >= minPrefix && strings.HasPrefix(id, by)
 }

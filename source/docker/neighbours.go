@@ -47,7 +47,7 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 	return names
 }
 
-// isHostName tells whether a text can be asked for: labels as the catalog has them, joined by dots.
+// isHostName reports whether a text can be asked for: labels as the catalog has them, joined by dots.
 func isHostName(text string) bool {
 	if text == "" || len(text) > 253 {
 		return false

@@ -58,7 +58,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 	}
 }
 
-// follow subscribes to events, then lists, then hands on what comes until the stream ends. It tells whether the engine
+// follow subscribes to events, then lists, then hands on what comes until the stream ends. It reports whether the engine
 // answered, and notes in last the time of the last event, from which the next subscription goes on.
 func (s *Source) follow(ctx context.Context, in *inbox, last *time.Time) (answered bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -62,7 +62,7 @@ type Config struct {
 	// HostAddresses are the host's own addresses with Network catalog.NetworkHost, for published ports and for
 	// containers in the host's network.
 	HostAddresses []catalog.Address
-	// EnableScripts allows script checks in labels: whoever may start a container may then run commands on the host.
+	// EnableScripts allows script checks in labels: everybody who may start a container may then run commands on the host.
 	EnableScripts bool
 	// Registrator has containers registered as Registrator does: an instance for each published port, with the host's
 	// address, and the environment's meta.

@@ -237,7 +237,7 @@ func rename(r catalog.Registration, id string) catalog.Registration {
 	return r
 }
 
-// same tells whether two sets of registrations declare the same.
+// same reports whether two sets of registrations declare the same.
 func same(a, b []catalog.Registration) bool {
 	return slices.EqualFunc(a, b, func(r, q catalog.Registration) bool {
 		return r.Instance.Equal(&q.Instance) && slices.EqualFunc(r.Checks, q.Checks, func(c, d catalog.Check) bool {

@@ -9,78 +9,12 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 	"testing"
 )
 
 // root is the directory of the module.
 const root = "../.."
-
-// rules are the words to avoid, each with better ones. A space in old stands for any space between two words, the start of a
-// comment's next line included.
-var rules = []struct {
-	old, better string
-	// code reports that the word is avoided in identifiers, too, not only in prose.
-	code bool
-}{
-	{`askers?`, "client or caller (of HTTP), resolver or container (of DNS)", true},
-	{`whoever`, "the noun: every client, each process, the owner", true},
-	{`anew`, "again", true},
-	{`(tells|says) whether`, "reports whether", false},
-	{`tells that`, "reports whether, or reports that", false},
-	{`(is|are|was|were|been) told`, "the verb: gets, is shown, is asked to stop, is logged", false},
-	{`(of|to|for) who`, "the noun: of the client, to the caller", false},
-	{`doors?`, "listener (an address where clients come in) or protocol (what is spoken there)", false},
-	{`but for`, "except, or except for", false},
-}
-
-// excepted are the files that still have such words. No file may be added.
-var excepted = strings.Fields(`
-agent/agent.go
-agent/agent_test.go
-catalog/apply.go
-catalog/check.go
-catalog/equal.go
-catalog/limits.go
-catalog/publish.go
-catalog/snapshot.go
-catalog/validate.go
-catalog/view.go
-catalog/view_test.go
-engine/engine.go
-engine/purge_test.go
-health/deregister.go
-health/look.go
-health/runner.go
-health/runner_test.go
-health/state.go
-health/state_test.go
-health/timetable.go
-health/view_test.go
-internal/conns/conns.go
-internal/conns/conns_test.go
-registry/diff.go
-registry/feed.go
-registry/record.go
-registry/registry.go
-registry/replay.go
-source/docker/doc.go
-source/docker/drain.go
-source/docker/env_test.go
-source/docker/explain.go
-source/docker/neighbours.go
-source/docker/outcome.go
-source/docker/session.go
-source/docker/source.go
-source/docker/tracker.go
-test/descriptors_test.go
-test/script/testdata/docker/compose.txtar
-test/script/testdata/docker/secrets.txtar
-test/script/testdata/lookup.txtar
-test/script/testdata/register.txtar
-test/script/testdata/stop.txtar
-`)
 
 // word is a rule with its pattern.
 type word struct {
@@ -89,19 +23,31 @@ type word struct {
 	code    bool
 }
 
-// words compiles the rules.
-func words() (list []word) {
-	for _, r := range rules {
-		spaced := strings.ReplaceAll(r.old, " ", `\s+(?:(?://|#)\s*)?`)
-		list = append(list, word{regexp.MustCompile(`(?i)\b(?:` + spaced + `)\b`), r.better, r.code})
+// words reads the list.
+func words(t *testing.T) (list []word) {
+	t.Helper()
+	text, err := os.ReadFile("list.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(text)) {
+		if strings.HasPrefix(line, "#") {
+			continue
+		}
+		fields := strings.Split(strings.TrimSpace(line), "\t")
+		if len(fields) != 3 || fields[2] != "code" && fields[2] != "prose" {
+			t.Fatalf("list.txt: %q is not a rule", line)
+		}
+		spaced := strings.ReplaceAll(fields[0], " ", `\s+(?:(?://|#)\s*)?`)
+		list = append(list, word{regexp.MustCompile(`(?i)\b(?:` + spaced + `)\b`), fields[1], fields[2] == "code"})
 	}
 	return list
 }
 
-// TestWords reads all Go sources, pages and scripts of tests. The changelog, the decisions in docs/adr and this file, which
-// has the list, are left out.
+// TestWords reads all Go sources, pages and scripts of tests. The changelog and the decisions in docs/adr are
+// left out.
 func TestWords(t *testing.T) {
-	list, read := words(), 0
+	list, read := words(t), 0
 	err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
@@ -110,7 +56,7 @@ func TestWords(t *testing.T) {
 		switch {
 		case entry.IsDir() && (name == ".git" || name == "bin" || name == "docs/adr"):
 			return fs.SkipDir
-		case !entry.Type().IsRegular() || !people(name) || slices.Contains(excepted, name):
+		case !entry.Type().IsRegular() || !people(name):
 			return nil
 		}
 		text, err := os.ReadFile(path)
@@ -133,7 +79,7 @@ func TestWords(t *testing.T) {
 func people(name string) bool {
 	switch filepath.Ext(name) {
 	case ".go", ".md", ".txtar":
-		return name != "CHANGELOG.md" && name != "test/words/words_test.go"
+		return name != "CHANGELOG.md"
 	}
 	return name == "api/openapi.json"
 }
