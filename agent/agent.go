@@ -52,7 +52,7 @@ type Config struct {
 	// Orphans says that the agent takes its share of the checks of nodes that have no agent of their own, and of the other
 	// duties that one process has for all.
 	Orphans bool
-	// Logger is told what was left out and what failed; nil discards it.
+	// Logger gets what was left out and what failed; nil discards it.
 	Logger *slog.Logger
 	// Metrics is where the agent's metrics are registered; nil means nowhere.
 	Metrics prometheus.Registerer
@@ -87,7 +87,7 @@ const (
 	retryMax = 2 * time.Second
 )
 
-// New returns an agent. From then on until its first sync its View is held, so that no door answers with records that
+// New returns an agent. From then on until its first sync its View is held, so that no protocol answers with records that
 // the host's sources have not confirmed.
 func New(cfg Config) (*Agent, error) {
 	if cfg.Registry == nil || cfg.View == nil {

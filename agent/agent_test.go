@@ -151,7 +151,7 @@ func TestSilentSourceKeepsItsRecordsDrained(t *testing.T) {
 			t.Fatalf("declared %+v, want the old instance drained", state.Registrations)
 		}
 		if got := state.Registrations[0].Checks; len(got) != 1 || got[0].ID != "c" || got[0].Status != "" {
-			t.Errorf("checks %+v, want those it had, their outcomes left to who runs them", got)
+			t.Errorf("checks %+v, want those it had, their outcomes left to their runner", got)
 		}
 		a.Declare("docker", nil)
 		synctest.Wait()

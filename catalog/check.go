@@ -67,7 +67,7 @@ const MinDeregisterAfter = time.Second
 type CheckRun struct {
 	// FlapScore is how much the check flaps: in percent of the changes that its last runs could have made.
 	FlapScore float64 `json:"flap_score"`
-	// Damped tells that the check is held critical because it flaps.
+	// Damped is set while the check is held critical because it flaps.
 	Damped bool `json:"damped,omitempty"`
 	// Status and Output are those of the last run, whatever thresholds have made of it; Last is when that ended, or when
 	// a status was pushed. All are empty before the first run here.

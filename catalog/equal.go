@@ -71,7 +71,7 @@ func (h *Host) looksLike(g *Host) bool {
 	return sameOutcomes(h.Checks, g.Checks)
 }
 
-// visible reports whether watchers of the service are told of the change.
+// visible reports whether watchers of the service are woken by the change.
 func (c endpointChange) visible() bool {
 	if c.old == nil || c.new == nil {
 		return true

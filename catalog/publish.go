@@ -107,7 +107,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 }
 
 // publishServices makes the snapshots of the services that a batch touched, and notes those that changed in what watchers
-// are told of.
+// are woken by.
 func (v *View) publishServices(b *batch) {
 	// An endpoint changes once in a service at most, so their order within one does not matter.
 	slices.SortFunc(b.services, func(a, c endpointChange) int { return strings.Compare(a.service, c.service) })

@@ -20,7 +20,7 @@ type Endpoint struct {
 	CreateRevision, ModRevision uint64
 }
 
-// Healthy reports whether the instance is given to askers: it is not critical and takes traffic.
+// Healthy reports whether the instance is given to clients: it is not critical and takes traffic.
 func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drained == "" }
 
 // Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none.
@@ -31,7 +31,7 @@ func (e *Endpoint) Reach() []Address {
 	return e.Host.Node.Addresses
 }
 
-// WhyNot says why the endpoint is not given to askers; it is empty if it is.
+// WhyNot says why the endpoint is not given to clients; it is empty if it is.
 func (e *Endpoint) WhyNot() string {
 	if e.Drained != "" {
 		return "draining: " + e.Drained
@@ -87,31 +87,31 @@ type NodeSnapshot struct {
 	places *chunked[checkPlace]
 }
 
-// slots is how many doors can hang derived values on a snapshot.
+// slots is how many protocols can hang derived values on a snapshot.
 const slots = 8
 
-// Service is a service as it stood at one revision. It is immutable, but for what doors derive from it.
+// Service is a service as it stood at one revision. It is immutable, except for what protocols derive from it.
 type Service struct {
 	// Name is the service's name in lower case.
 	Name string
-	// Index is the last revision at which the service changed in a way that watchers are told of: who is in it, what
-	// they are, and their status. Outputs of checks do not count.
+	// Index is the last revision at which the service changed in a way that watchers see: its members, their
+	// registration or their status. The output of a check never moves it.
 	Index uint64
 	// Endpoints are all of its instances, by node and ID.
 	Endpoints []*Endpoint
-	// Healthy are those of Endpoints that are given to askers, in the same order. Below the floor they are all that take
+	// Healthy are those of Endpoints that are given to clients, in the same order. Below the floor they are all that take
 	// traffic.
 	Healthy []*Endpoint
-	// BelowFloor tells that fewer instances are healthy than the service's floor asks for.
+	// BelowFloor is set if fewer instances are healthy than the service's floor asks for.
 	BelowFloor bool
 
 	derived [slots]atomic.Pointer[any]
 }
 
-// Slot is a place on every Service for the values that one door derives from it; View.Slot hands them out.
+// Slot is a place on every Service for the values that one protocol derives from it; View.Slot hands them out.
 type Slot int
 
-// Derived returns the value that a door derived from the snapshot before, or makes it. The value dies with the
+// Derived returns the value that a protocol derived from the snapshot before, or makes it. The value dies with the
 // snapshot, so it needs no expiry. Two callers at once may both make it; all get the same one.
 func (s *Service) Derived(slot Slot, derive func(*Service) any) any {
 	place := &s.derived[slot]

@@ -81,12 +81,12 @@ func (v *View) ListIndex() uint64 { return v.listIndex.Load() }
 // NodesIndex returns the last revision at which the list of nodes changed.
 func (v *View) NodesIndex() uint64 { return v.nodesIndex.Load() }
 
-// Slot hands out a place for derived values. A door asks once, when it is made; it panics when there are none left,
+// Slot hands out a place for derived values. A protocol asks once, when it is made; it panics when there are none left,
 // which is a mistake in the wiring.
 func (v *View) Slot() Slot {
 	slot := v.slots.Add(1) - 1
 	if slot >= slots {
-		panic("catalog: more doors than slots for derived values")
+		panic("catalog: more protocols than slots for derived values")
 	}
 	return Slot(slot)
 }

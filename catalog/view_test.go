@@ -354,7 +354,7 @@ func TestStoreThatWentBack(t *testing.T) {
 		v.Load(20, []Change{putNode("n1"), session("n1", "s1"), put("n1", "b", "web")})
 		for range 3 {
 			if got := <-told; got.index != 20 {
-				t.Errorf("who waited for the %s was told %d, want 20", got.who, got.index)
+				t.Errorf("the reader that waited for the %s got %d, want 20", got.who, got.index)
 			}
 		}
 		want(t, v, Query{Service: "web"}, "n1/b")

@@ -39,7 +39,7 @@ type Config struct {
 type Engine struct {
 	// Client reaches the store, in process or over the network. It is closed by Close.
 	Client *clientv3.Client
-	// KV reaches the same store for who speaks etcd's own messages.
+	// KV is the same store at the level of etcd's messages, for hot paths.
 	KV etcdserverpb.KVClient
 	// MaxOps is how many operations the store accepts at one level of a transaction.
 	MaxOps int

@@ -58,7 +58,7 @@ func TestPurge(t *testing.T) {
 	}
 }
 
-// TestErrorsOfAnOpenStore holds that nobody is told to throw away a store that is intact.
+// TestErrorsOfAnOpenStore holds that no message advises to throw away a store that is intact.
 func TestErrorsOfAnOpenStore(t *testing.T) {
 	const dir = "/var/lib/koine"
 	for name, test := range map[string]struct {

@@ -25,7 +25,7 @@ const (
 	jitterShare = 1.0 / 32
 )
 
-// Reporter is told of changes of status. A Runner calls it for many checks at once, for one check never twice at once,
+// Reporter takes changes of status. A Runner calls it for many checks at once, for one check never twice at once,
 // and again with a growing delay after an error, until it succeeds or the check has a newer outcome. An error of
 // catalog.KindConflict says that another process runs the check: the outcome is dropped, and the check begins again from
 // what the View holds of it.
@@ -42,7 +42,7 @@ type prober interface {
 type Config struct {
 	Reporter Reporter
 	// EnableScripts lets script checks run, and commands in any container; without it they are critical with an output
-	// that says so, but for commands in the very container that the check's instance is.
+	// that says so, except for commands in the very container that the check's instance is.
 	EnableScripts bool
 	// View is what alias checks look at, and tells who owns an instance; with nil, aliases stay as they begin, no
 	// instance is deregistered, and commands run in containers only with EnableScripts.
@@ -54,7 +54,7 @@ type Config struct {
 	// MaxConcurrent is how many probes may be under way at a time; 0 means 256. Checks that fall due beyond that wait
 	// for a free place, and leave out the runs that they missed.
 	MaxConcurrent int
-	// Logger is told of changes of status and of reports that fail; nil means nobody.
+	// Logger gets changes of status and reports that fail; nil discards them.
 	Logger *slog.Logger
 	// Metrics is where the Runner's metrics are registered; nil means nowhere.
 	Metrics prometheus.Registerer
@@ -93,12 +93,12 @@ type entry struct {
 	// pending is the newest outcome that the Reporter has not taken; attempts is how often it has refused it.
 	pending  *outcome
 	attempts int
-	// removing tells that the instance's deregistration is planned; refused is how often it has failed.
+	// removing is set while the instance's deregistration is planned; refused is how often it has failed.
 	removing bool
 	refused  int
 	// last is the last result, its output cut to shownOutput.
 	last Result
-	// counted tells that the entry is counted among the damped checks.
+	// counted is set while the entry is counted among the damped checks.
 	counted bool
 }
 

@@ -17,7 +17,7 @@ import (
 
 func TestMain(m *testing.M) { leak.Main(m) }
 
-// recorder is a Reporter that remembers what it was told.
+// recorder is a Reporter that remembers what was reported.
 type recorder struct {
 	mu      sync.Mutex
 	reports []string

@@ -26,12 +26,12 @@ type State struct {
 	Begun, Ran time.Time
 	// Successes counts the results in a row that were not critical, Failures those that were. One of them is 0.
 	Successes, Failures int
-	// Settled tells that an outcome is stored for the check. The first outcome of a check that is not settled counts
+	// Settled is set once an outcome is stored for the check. The first outcome of a check that is not settled counts
 	// as a change.
 	Settled bool
 	// Flaps is where the flap score comes from.
 	Flaps Flaps
-	// Damped tells that the check is held critical because it flaps; Beneath is its status but for that.
+	// Damped is set while the check is held critical because it flaps; Beneath is its status without that.
 	Damped  bool
 	Beneath catalog.Status
 }

@@ -112,7 +112,7 @@ func TestFirstOutcomeIsAChange(t *testing.T) {
 	s := Begin(&catalog.Check{Definition: catalog.Definition{InitialStatus: catalog.Passing}}, time.Unix(0, 0))
 	s, changed := s.Step(def, Result{catalog.Critical, "refused"}, time.Unix(1, 0))
 	if changed || s.Output != "" {
-		t.Fatalf("a failure below the threshold was told with a passing status: %+v", s)
+		t.Fatalf("a failure below the threshold was reported with a passing status: %+v", s)
 	}
 	s, changed = s.Step(def, Result{catalog.Passing, "ok"}, time.Unix(2, 0))
 	if !changed || s.Output != "ok" || !s.Since.Equal(time.Unix(0, 0)) {

@@ -22,7 +22,7 @@ type job struct {
 	cancel context.CancelFunc
 	// next is when the job runs after this run, if that was said while it ran; it wins over what the run says.
 	next time.Time
-	// dropped tells that the job was removed while it ran.
+	// dropped is set if the job was removed while it ran.
 	dropped bool
 }
 

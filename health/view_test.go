@@ -160,7 +160,7 @@ func TestExecIsAllowed(t *testing.T) {
 	}
 }
 
-// remover is a Deregisterer that remembers what it was told.
+// remover is a Deregisterer that remembers its calls.
 type remover struct {
 	mu     sync.Mutex
 	gone   []string

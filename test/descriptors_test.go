@@ -38,7 +38,7 @@ func TestFewDescriptors(t *testing.T) {
 	if watches, refused := codes[http.StatusOK], codes[http.StatusServiceUnavailable]; watches < 20 || refused == 0 || watches+refused+codes[0] != 150 {
 		t.Errorf("150 watches: %v; want some open, and the others refused with 503 or closed", codes)
 	}
-	k.await("one client more is told why it is not served", func() bool {
+	k.await("one client more gets the reason why it is not served", func() bool {
 		_, err := k.client.Health(t.Context())
 		return catalog.KindOf(err) == catalog.KindUnavailable && strings.Contains(err.Error(), "too many connections")
 	})
@@ -71,7 +71,7 @@ func TestFewDescriptors(t *testing.T) {
 	}
 	said := k.stderr.String()
 	if n := strings.Count(said, "http has all connections that it may have"); n != 1 {
-		t.Errorf("the limit is told %d times", n)
+		t.Errorf("the limit is logged %d times", n)
 	}
 	if strings.Contains(said, "too many open files") || strings.Contains(said, "level=ERROR") {
 		t.Error("descriptors ran out")

@@ -16,7 +16,7 @@ import (
 const (
 	// silent is how long a connection may carry no request before it counts as idle.
 	silent = time.Second
-	// Refusals are told to so many clients at a time, each within a time; beyond that connections are closed at once.
+	// So many clients at a time get a refusal, each within a time; beyond that connections are closed at once.
 	tellers  = 8
 	tellTime = time.Second
 	// lastChance is how long connections without a request have to send one once the server stops.
@@ -57,10 +57,10 @@ type Config struct {
 	Exempt func(netip.Addr) bool
 	// Refusal returns what a refused client is sent.
 	Refusal func() []byte
-	// Met is told of each connection that is closed or refused because of a bound, and of the client for which it is; begins is
+	// Met is called for each connection that is closed or refused because of a bound, with the client for which it is; begins is
 	// set if that has not happened for a minute.
 	Met func(limit Limit, client netip.Addr, begins bool)
-	// Failed is told of an error of accept, if there has been none for a minute; accepting is tried again.
+	// Failed is called with an error of accept, if there has been none for a minute; accepting is tried again.
 	Failed func(error)
 }
 

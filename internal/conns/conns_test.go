@@ -229,7 +229,7 @@ func TestManyRefusals(t *testing.T) {
 			c.Close()
 		}
 		if told != tellers {
-			t.Errorf("%d are told", told)
+			t.Errorf("%d are refused in words", told)
 		}
 		b.Listener.Close()
 		b.Wait()

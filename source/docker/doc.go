@@ -17,7 +17,7 @@
 //
 // Settings: labels koine.*, and Registrator's SERVICE_* as labels and in the environment. Of the environment only those are
 // read that have a meaning of their own (see known), because it holds passwords; with Config.Registrator the others are
-// meta, but for those that may be secrets (see secret).
+// meta, except those that may be secrets (see secret).
 //
 // Name, the first of: label koine.name; Compose's label com.docker.compose.service, with Config.ProjectNames followed by
 // its project; Swarm's label com.docker.swarm.service.name; SERVICE_NAME; the image's name without registry, path, tag and

@@ -32,8 +32,8 @@ func (s *said) drain() time.Duration {
 	return d
 }
 
-// stopTimeout returns how long the engine waits for a container after its stop signal before it kills it, unless it is
-// told otherwise with the stop; negative means for ever.
+// stopTimeout returns how long the engine waits for a container after its stop signal before it kills it, unless the
+// stop says otherwise; negative means for ever.
 func stopTimeout(c *container.InspectResponse) time.Duration {
 	if c.Config.StopTimeout == nil {
 		return engineStopTimeout
@@ -41,13 +41,13 @@ func stopTimeout(c *container.InspectResponse) time.Duration {
 	return time.Duration(*c.Config.StopTimeout) * time.Second
 }
 
-// lasted is how long a container lived after it was told to stop.
+// lasted is how long a container lived after its stop signal.
 type lasted struct {
 	signal string
 	lived  time.Duration
 	// wanted is what its label asks for; 0 if it has none.
 	wanted time.Duration
-	// killed tells that it did not end by itself.
+	// killed is set if it did not end by itself.
 	killed bool
 }
 

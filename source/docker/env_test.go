@@ -38,7 +38,7 @@ func TestEnvironmentIsNotPublished(t *testing.T) {
 		"koine.name", "koine.meta.x", "KOINE_NAME", "SERVICE_NAMES", "SERVICE_TAGS_X", "SERVICE_PORTS_X",
 	} {
 		if text := everything(t, testOptions(), expose("80"), env(name+"="+value)); strings.Contains(text, value) {
-			t.Errorf("%s is told: %s", name, text)
+			t.Errorf("%s is shown: %s", name, text)
 		}
 	}
 	many := make([]string, 0, 2000)
@@ -78,7 +78,7 @@ func TestSecretsAreNotMeta(t *testing.T) {
 		"postgres://me:hunter2@db/x", "see https://a/b and redis://:hunter2@c", "-----BEGIN RSA hunter2",
 	} {
 		if told := everything(t, registratorOptions(), publish("80/tcp", "0.0.0.0:8080"), env("SERVICE_URL="+text)); strings.Contains(told, value) {
-			t.Errorf("value %q is told: %s", text, told)
+			t.Errorf("value %q is shown: %s", text, told)
 		}
 	}
 	kept := map[string]string{"region": "eu", "author": "me", "mail": "me@example.org", "url": "http://a/b?c=d@e", "owner_pwx": "x"}
@@ -93,7 +93,7 @@ func TestSecretsAreNotMeta(t *testing.T) {
 	}
 }
 
-// TestMessagesHideSecrets: what is wrong with a check is told without the password in it.
+// TestMessagesHideSecrets: what is wrong with a check is shown without the password in it.
 func TestMessagesHideSecrets(t *testing.T) {
 	const value = "hunter2"
 	for _, e := range []edit{
@@ -125,7 +125,7 @@ func FuzzEnvironment(f *testing.F) {
 			return
 		}
 		if text := everything(t, testOptions(), expose("80"), env(name+"="+value)); strings.Contains(text, value) {
-			t.Errorf("%q is told: %s", name, text)
+			t.Errorf("%q is shown: %s", name, text)
 		}
 	})
 }

@@ -16,7 +16,7 @@ import (
 const (
 	// maxGone is how many containers are remembered after their end; the eldest are forgotten.
 	maxGone = 256
-	// maxShown is how many of them are told at once.
+	// maxShown is how many of them are shown at once.
 	maxShown = 8
 	// explainTimeout bounds how long who asks why waits for the engine.
 	explainTimeout = 2 * time.Second
@@ -161,7 +161,7 @@ func (t *tracker) exhume(id string) {
 	t.gone = slices.DeleteFunc(t.gone, func(l catalog.LeftOut) bool { return l.ID == id })
 }
 
-// removed forgets a container that is not there any more, but for that it was.
+// removed forgets a container that does not exist any more, except that it did.
 func (t *tracker) removed(id string, now time.Time) (told report) {
 	last := catalog.LeftOut{}
 	if c, ok := t.containers[id]; ok {

@@ -86,7 +86,7 @@ func (t *tracker) leftWhy(c *tracked, before int) string {
 	}
 }
 
-// drainOf says why a container's instances take no traffic: it was told to stop, its process has ended, or what the engine
+// drainOf says why a container's instances take no traffic: it got its stop signal, its process has ended, or what the engine
 // says.
 func (t *tracker) drainOf(c *tracked, said string) string {
 	if drain, ok := t.drains[c.id]; ok {

@@ -79,7 +79,7 @@ type Config struct {
 	// Sink takes what is declared.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is asked once, when Run starts, so that
-	// a container that was told to stop is not offered again after a restart of Koine. It may be nil.
+	// a container that got its stop signal is not offered again after a restart of Koine. It may be nil.
 	Adopt func() []catalog.Registration
 	// Logger is where warnings go; nil discards them.
 	Logger *slog.Logger

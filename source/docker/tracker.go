@@ -19,7 +19,7 @@ const drainPrefix = "stop signal "
 type tracker struct {
 	options    options
 	containers map[string]*tracked
-	// drains are the containers that were told to stop, until they have another start time.
+	// drains are the containers that got their stop signal, until they have another start time.
 	drains map[string]mark
 	// dead are the containers whose process has ended although the engine has not said so yet.
 	dead map[string]mark
