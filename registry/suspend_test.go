@@ -3,8 +3,6 @@ package registry
 import (
 	"testing"
 
-	clientv3 "go.etcd.io/etcd/client/v3"
-
 	"github.com/koine-sd/koine/engine/enginetest"
 	"github.com/koine-sd/koine/internal/eventually"
 )
@@ -26,7 +24,7 @@ func TestOwnSessionThatHasEnded(t *testing.T) {
 		wrong <- err != nil || r.view.Ready()
 	}()
 	eventually.True(t, "somebody waits", func() bool { return r.view.Node("h1") != nil })
-	if _, err := e.Client.Revoke(t.Context(), clientv3.LeaseID(leaseID(r.view.Node("h1").Session))); err != nil {
+	if _, err := e.Client.Revoke(t.Context(), leaseID(r.view.Node("h1").Session)); err != nil {
 		t.Fatal(err)
 	}
 	if eventually.Receive(t, "the end of the session", wrong) {
