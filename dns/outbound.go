@@ -86,6 +86,9 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 	reply, result, err := s.cache.get(ctx, key, func() (*dns.Msg, error) {
 		reply, err := s.upstream.exchange(ctx, query)
 		s.metrics.forwarded(err)
+		if err == nil {
+			scrub(reply, s.answersFor)
+		}
 		return reply, err
 	})
 	s.metrics.cache[result].Inc()
