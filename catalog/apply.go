@@ -48,7 +48,7 @@ func (c *Change) At(create, mod uint64) {
 	}
 }
 
-// maxGone is how many services without instances are remembered, for those who still watch them.
+// maxGone bounds the services without instances that are remembered for their watchers.
 const maxGone = 10_000
 
 // writer is the state that only the writing goroutine touches.

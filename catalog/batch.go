@@ -71,8 +71,8 @@ type endpointChange struct {
 	why string
 }
 
-// note sorts a change of an endpoint under its node, and under the services, keys and places that it concerns.
-func (b *batch) note(i *instanceState, c endpointChange) {
+// addChange files a change of an endpoint under its node, its services, its index keys and its place.
+func (b *batch) addChange(i *instanceState, c endpointChange) {
 	b.endpoints = append(b.endpoints, c.edit())
 	oldService, newService := "", ""
 	if c.old != nil {
@@ -95,12 +95,12 @@ func (b *batch) note(i *instanceState, c endpointChange) {
 			b.services = append(b.services, endpointChange{service: newService, new: c.new})
 		}
 	}
-	b.noteIndices(i, c)
-	b.notePlace(c)
+	b.addIndices(i, c)
+	b.addPlace(c)
 }
 
-// noteIndices sorts a change under the keys by which the instance is found.
-func (b *batch) noteIndices(i *instanceState, c endpointChange) {
+// addIndices files a change under the keys by which the instance is found.
+func (b *batch) addIndices(i *instanceState, c endpointChange) {
 	if c.old != nil && c.new != nil && slices.EqualFunc(c.old.Instance.Addresses, c.new.Instance.Addresses, Address.Equal) {
 		return // found by the same keys
 	}
@@ -111,7 +111,7 @@ func (b *batch) noteIndices(i *instanceState, c endpointChange) {
 	b.index(c.new, edit[*instanceState]{i, false})
 }
 
-// index sorts an edit under the addresses and names of an endpoint, if there is one.
+// index files an edit under the addresses and names of an endpoint, if there is one.
 func (b *batch) index(e *Endpoint, change edit[*instanceState]) {
 	if e == nil {
 		return
@@ -127,8 +127,8 @@ func (b *batch) index(e *Endpoint, change edit[*instanceState]) {
 	}
 }
 
-// noteHost sorts a change of a node under its addresses and its place. The host before is nil for a node that is new.
-func (b *batch) noteHost(n *nodeState, before, after *Host) {
+// addHost files a change of a node under its addresses and its place. The host before is nil for a node that is new.
+func (b *batch) addHost(n *nodeState, before, after *Host) {
 	var old, now Node
 	if before != nil && before.Node != nil {
 		old = *before.Node
@@ -152,8 +152,8 @@ func (b *batch) indexNode(addresses []Address, change edit[*nodeState]) {
 	}
 }
 
-// notePlace counts the places of instances that say themselves where they are.
-func (b *batch) notePlace(c endpointChange) {
+// addPlace counts the places of instances that say themselves where they are.
+func (b *batch) addPlace(c endpointChange) {
 	var from, to Locality
 	if c.old != nil && c.old.Instance.Locality != (Locality{}) {
 		from = c.old.Place()

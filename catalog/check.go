@@ -63,7 +63,7 @@ const OutputChanged = "not run since its definition changed"
 // MinDeregisterAfter is the shortest time after which a critical check deregisters its instance.
 const MinDeregisterAfter = time.Second
 
-// CheckRun is what the process that runs a check knows of it beside what the catalog keeps.
+// CheckRun is what the process that runs a check knows of it besides what the catalog keeps.
 type CheckRun struct {
 	// FlapScore is how much the check flaps: in percent of the changes that its last runs could have made.
 	FlapScore float64 `json:"flap_score"`

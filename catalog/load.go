@@ -2,7 +2,7 @@ package catalog
 
 // Load replaces the View's content with a whole catalog as it stood at a revision. After the first load the View is
 // ready, unless it is held. The revision may be lower than the View's, if the store was restored to an older state: then
-// all indices go back with it, and everybody who waits is woken.
+// all indices go back with it, and every waiter is woken.
 func (v *View) Load(revision uint64, records []Change) {
 	back := revision < v.revision.Load()
 	if back || !v.loaded.Load() {

@@ -17,7 +17,7 @@ type Node struct {
 	// Owner is OwnerSession for a node that lives while its session is renewed, with the session's TTL, or
 	// OwnerPermanent for a node that no agent looks after and that counts as alive until it is removed.
 	Owner Owner `json:"owner"`
-	// Origin is who declared it; nil for a node that declares itself in the process that keeps the catalog.
+	// Origin is the client that declared it; nil for a node that declares itself in the process that keeps the catalog.
 	Origin *Origin `json:"origin,omitempty"`
 	// PurgeAfter is how long the node's records are kept after its session has ended; 0 means DefaultPurgeAfter.
 	PurgeAfter Duration `json:"purge_after,omitzero"`

@@ -70,7 +70,7 @@ func (n *nodeState) rebuildHost(b *batch) {
 	}
 	before := n.host
 	n.host = host
-	b.noteHost(n, before, host)
+	b.addHost(n, before, host)
 	if before == nil || !before.looksLike(host) {
 		b.hosts = true
 		b.moved = append(b.moved, hostChange{n.name, before, host})
@@ -88,7 +88,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	if i.next == nil {
 		delete(n.instances, d.id)
 		if old != nil {
-			b.note(i, endpointChange{old: old, why: b.why[i]})
+			b.addChange(i, endpointChange{old: old, why: b.why[i]})
 			b.gone = append(b.gone, i)
 		}
 		return
@@ -103,7 +103,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	}
 	i.next = e
 	i.endpoint.Store(e)
-	b.note(i, endpointChange{old: old, new: e})
+	b.addChange(i, endpointChange{old: old, new: e})
 }
 
 // publishServices makes the snapshots of the services that a batch touched, and notes those that changed in what watchers

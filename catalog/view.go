@@ -43,7 +43,7 @@ type View struct {
 
 	loaded atomic.Bool
 	ready  atomic.Bool
-	// hold is what the View waits for beside its first load; problems are what is wrong though it is ready.
+	// hold is what the View waits for besides its first load; problems are what is wrong though it is ready.
 	hold, problems reasons
 	wake           waiters
 	log            changeLog

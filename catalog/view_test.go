@@ -366,7 +366,7 @@ func TestStoreThatWentBack(t *testing.T) {
 				t.Errorf("index of %s is %d, beyond the store's revision", what, index)
 			}
 		}
-		// Who comes with an index of the store as it was is answered, not kept waiting.
+		// A reader with an index of the store as it was is answered, not kept waiting.
 		if index, err := v.WaitService(t.Context(), "web", 50); err != nil || index != 20 {
 			t.Errorf("waited above what there is: %d, %v", index, err)
 		}

@@ -7,17 +7,17 @@ import (
 	"sync"
 )
 
-// waiters wakes those who wait for a change: of one service or node by its key, or of anything.
+// waiters wakes the goroutines that wait for a change: of one service or node by its key, or of anything.
 type waiters struct {
 	mu     sync.Mutex
 	byName map[waitKey]*waitGroup
-	// all is nil while nobody waits for it.
+	// all is nil while it has no waiters.
 	all chan struct{}
 	// members counts those of all groups, those that have been fired and not left yet among them.
 	members int
 }
 
-// waitGroup is those who wait for one key.
+// waitGroup is the waiters of one key.
 type waitGroup struct {
 	changed chan struct{}
 	members int
@@ -65,7 +65,7 @@ func (w *waiters) onAll() <-chan struct{} {
 	return w.all
 }
 
-// fire wakes the waiters of some keys, and those who wait for anything.
+// fire wakes the waiters of some keys, and those of any change.
 func (w *waiters) fire(keys []waitKey) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
