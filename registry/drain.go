@@ -14,11 +14,11 @@ import (
 func drainKey(d *catalog.Drain) string {
 	switch {
 	case d.Service != "":
-		return drainPrefix + "service/" + place(d.Service)
+		return drainPrefix + "service/" + nodeSegment(d.Service)
 	case d.Instance != "":
-		return drainPrefix + "instance/" + place(d.Node) + "/" + url.PathEscape(d.Instance)
+		return drainPrefix + "instance/" + nodeSegment(d.Node) + "/" + url.PathEscape(d.Instance)
 	default:
-		return drainPrefix + "node/" + place(d.Node)
+		return drainPrefix + "node/" + nodeSegment(d.Node)
 	}
 }
 

@@ -58,8 +58,8 @@ func (m *metrics) committed(group []*write, began time.Time) {
 	m.grouped.Observe(float64(len(group)))
 }
 
-// shown observes the time until the View shows a write; only the first write of a group is measured.
-func (m *metrics) shown(w *write, since time.Time) {
+// observeVisible observes the time until the View shows a write; only the first write of a group is measured.
+func (m *metrics) observeVisible(w *write, since time.Time) {
 	if w.answered.IsZero() {
 		return
 	}

@@ -28,18 +28,18 @@ const (
 // format is the version of the values written. A reader refuses what it does not know.
 const format = 1
 
-// place is a node's part of a key: names compare without regard to letter case, and so do keys.
-func place(node string) string { return url.PathEscape(strings.ToLower(node)) }
+// nodeSegment is a node's part of a key: names compare without regard to letter case, and so do keys.
+func nodeSegment(node string) string { return url.PathEscape(strings.ToLower(node)) }
 
-func nodeKey(node string) string         { return nodePrefix + place(node) }
-func aliveKey(node string) string        { return alivePrefix + place(node) }
-func syncKey(node string) string         { return syncPrefix + place(node) }
-func instancesOf(node string) string     { return instancePrefix + place(node) + "/" }
-func checksOf(node string) string        { return checkPrefix + place(node) + "/" }
+func nodeKey(node string) string         { return nodePrefix + nodeSegment(node) }
+func aliveKey(node string) string        { return alivePrefix + nodeSegment(node) }
+func syncKey(node string) string         { return syncPrefix + nodeSegment(node) }
+func instancesOf(node string) string     { return instancePrefix + nodeSegment(node) + "/" }
+func checksOf(node string) string        { return checkPrefix + nodeSegment(node) + "/" }
 func instanceKey(node, id string) string { return instancesOf(node) + url.PathEscape(id) }
 func checkKey(node, check string) string { return checksOf(node) + url.PathEscape(check) }
 func pushKey(node, check string) string {
-	return pushPrefix + place(node) + "/" + url.PathEscape(check)
+	return pushPrefix + nodeSegment(node) + "/" + url.PathEscape(check)
 }
 func sessionID(id clientv3.LeaseID) string { return strconv.FormatInt(int64(id), 16) }
 
@@ -177,7 +177,7 @@ func decode(key string, value []byte) (catalog.Change, error) {
 	return c, consistent(key, &c)
 }
 
-// consistent reports whether a value names what its key names: a person who writes to the store by hand may err.
+// consistent reports whether a value names what its key names: a value written to the store by hand may be wrong.
 func consistent(key string, c *catalog.Change) error {
 	ok := true
 	switch c.Type {

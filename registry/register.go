@@ -94,8 +94,8 @@ func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clie
 	return lease, err
 }
 
-// admit returns the node that an instance is to stand on, and who has its place there, or nil. It returns an error if there
-// is no node, or if the node's own declaration holds the place.
+// admit returns the node that a new instance is for, and the instance there that has its id, or nil. It returns an error if
+// there is no node, or if the node's own declaration holds the id.
 func (r *Registry) admit(i *catalog.Instance) (node *catalog.NodeSnapshot, existing *catalog.Endpoint, err error) {
 	node = r.view.Node(i.Node)
 	if node == nil || node.Node == nil {

@@ -104,7 +104,7 @@ func (r *Registry) Run(ctx context.Context) error {
 // maxAttempts bounds how often a write is planned again because the catalog changed under it.
 const maxAttempts = 20
 
-// errContended is what a writer gets who lost every race.
+// errContended is returned after maxAttempts lost races.
 var errContended = catalog.Errorf(catalog.KindUnavailable, "others keep changing the same records").
 	WithHint("try again")
 
@@ -138,7 +138,7 @@ func (r *Registry) attemptSince(
 				return 0, err
 			}
 			if held {
-				r.metrics.shown(w, since)
+				r.metrics.observeVisible(w, since)
 				return reached, nil
 			}
 		}

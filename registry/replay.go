@@ -25,7 +25,7 @@ type replay struct {
 	nodes     map[string]bool
 	instances map[placed]bool
 	history   catalog.History
-	// untimed is the first event that waits for a clock.
+	// untimed is the index of the first event without a time. All events before it have one.
 	untimed int
 }
 
@@ -64,7 +64,7 @@ func (p *replay) run(ctx context.Context, since time.Time) error {
 	return nil
 }
 
-// load takes the state at a revision, and tells who was there.
+// load loads the state at a revision, and begins the history with it.
 func (p *replay) load(ctx context.Context, revision int64) error {
 	var records []catalog.Change
 	_, err := p.registry.scan(ctx, instancePrefix, revision, eachKey(func(kv *mvccpb.KeyValue) {
@@ -97,7 +97,7 @@ func (p *replay) load(ctx context.Context, revision int64) error {
 	return nil
 }
 
-// present begins the history with who was there.
+// present begins the history with the instances that existed at a revision.
 func (p *replay) present(revision int64) {
 	for _, node := range p.view.Nodes() {
 		for e := range node.Endpoints.All() {
@@ -116,7 +116,7 @@ func (p *replay) present(revision int64) {
 func (p *replay) enter(ctx context.Context, node string, revision int64) (records []catalog.Change, err error) {
 	p.nodes[node] = true
 	take := func(kv *mvccpb.KeyValue) {
-		if change, ok := p.beside(kv); ok {
+		if change, ok := p.related(kv); ok {
 			records = append(records, change)
 		}
 	}
@@ -168,8 +168,8 @@ func mayNameService(value []byte, service string) bool {
 	return len(name) == len(service) && strings.EqualFold(string(name), service)
 }
 
-// beside decodes a record of a node that counts: of the node itself, or a check of it or of an instance that counts.
-func (p *replay) beside(kv *mvccpb.KeyValue) (catalog.Change, bool) {
+// related decodes a record of a node that counts: of the node itself, or a check of it or of an instance that counts.
+func (p *replay) related(kv *mvccpb.KeyValue) (catalog.Change, bool) {
 	change, err := keyOf(string(kv.Key))
 	if err != nil || change.Type != catalog.RecordDrain && !p.nodes[strings.ToLower(change.Name)] {
 		return change, false
@@ -201,7 +201,7 @@ func (p *replay) follow(ctx context.Context, s span) error {
 			if !ok {
 				return errors.Join(ctx.Err(), errors.New("watch ended"))
 			}
-			if ended, err := p.take(ctx, &resp, s.end); ended || err != nil {
+			if ended, err := p.playResponse(ctx, &resp, s.end); ended || err != nil {
 				return err
 			}
 		case <-ask.C: // the last revisions may be none of the catalog's
@@ -212,8 +212,8 @@ func (p *replay) follow(ctx context.Context, s span) error {
 	}
 }
 
-// take plays what the watch brought. It returns true once it has come to the end.
-func (p *replay) take(ctx context.Context, resp *clientv3.WatchResponse, end int64) (ended bool, err error) {
+// playResponse plays one watch response. It returns true once the end is reached.
+func (p *replay) playResponse(ctx context.Context, resp *clientv3.WatchResponse, end int64) (ended bool, err error) {
 	if resp.CompactRevision != 0 {
 		return false, errCompacted
 	}
@@ -262,7 +262,7 @@ func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.E
 		switch key := event.Kv.Key; {
 		case bytes.HasPrefix(key, []byte(instancePrefix)):
 		case remarkable(key):
-			if change, ok := p.beside(event.Kv); ok {
+			if change, ok := p.related(event.Kv); ok {
 				changes = append(changes, change)
 			}
 		}
