@@ -62,11 +62,11 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 	return m, nil
 }
 
-func (m *metrics) ran(t catalog.CheckType, took time.Duration) {
+func (m *metrics) observeDuration(t catalog.CheckType, took time.Duration) {
 	m.duration.WithLabelValues(string(t)).Observe(took.Seconds())
 }
 
-func (m *metrics) came(t catalog.CheckType, result catalog.Status) {
+func (m *metrics) countResult(t catalog.CheckType, result catalog.Status) {
 	m.runs.WithLabelValues(string(t), string(result)).Inc()
 }
 

@@ -16,9 +16,8 @@ const (
 	lastRetry  = 10 * time.Second
 )
 
-// tell makes a check's state the outcome to be reported, in place of an older one that was not. It is called with mu
-// held.
-func (r *Runner) tell(k key, e *entry) {
+// queueReport schedules a report of a check's current state, which replaces one not sent yet. It is called with mu held.
+func (r *Runner) queueReport(k key, e *entry) {
 	e.pending, e.attempts = &outcome{e.state.Status, e.state.Output}, 0
 	r.reports.schedule(k, time.Now())
 }
@@ -44,7 +43,7 @@ func (r *Runner) report(ctx context.Context, k key) time.Time {
 	return r.reported(k, e, sent, err)
 }
 
-// reported notes what came of a report. A newer outcome has scheduled its own report already.
+// reported records the result of a report. A newer outcome has scheduled its own report already.
 func (r *Runner) reported(k key, e *entry, sent *outcome, err error) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -67,8 +66,8 @@ func (r *Runner) reported(k key, e *entry, sent *outcome, err error) time.Time {
 	return time.Now().Add(delay)
 }
 
-// yield forgets what a check has come to here while another process ran it. It goes on from what that one stored, until
-// Set takes it away or this process is the one that runs it. It is called with mu held.
+// yield forgets the state of a check that another process runs. The check starts again from the stored state, until Set
+// removes it or this process is the one that runs it. It is called with mu held.
 func (r *Runner) yield(k key, e *entry) {
 	r.log.Debug("check is run by another process", "node", e.check.Node, "check", e.check.ID)
 	check := e.check

@@ -44,7 +44,7 @@ type Config struct {
 	// EnableScripts lets script checks run, and commands in any container; without it they are critical with an output
 	// that says so, except for commands in the very container that the check's instance is.
 	EnableScripts bool
-	// View is what alias checks look at, and tells who owns an instance; with nil, aliases stay as they begin, no
+	// View holds what alias checks look at, and the owners of instances; with nil, aliases stay as they begin, no
 	// instance is deregistered, and commands run in containers only with EnableScripts.
 	View View
 	// Execer runs commands in containers; with nil, checks that need one are critical.
@@ -257,7 +257,7 @@ func (r *Runner) repair(k key, e *entry, stored catalog.Status) {
 	if !stored.Valid() || stored == e.state.Status || !e.state.Settled || e.pending != nil {
 		return
 	}
-	r.tell(k, e)
+	r.queueReport(k, e)
 }
 
 // runProbe runs a check once and returns when it runs next.
@@ -278,7 +278,7 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	if ctx.Err() != nil || r.entries[k] != e {
 		return time.Time{} // stopped while it ran: the result is nobody's
 	}
-	r.metrics.ran(check.Type, now.Sub(started))
+	r.metrics.observeDuration(check.Type, now.Sub(started))
 	r.step(k, e, result, now)
 	var at time.Time
 	e.slot, at = nextRun(e.slot, interval(&check.Definition), now, 2*rand.Float64()-1)
@@ -298,7 +298,7 @@ func (r *Runner) probeOnce(ctx context.Context, check *catalog.Check) Result {
 func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	before := e.state
 	e.last = Result{result.Status, cut(result.Output, shownOutput)}
-	r.metrics.came(e.check.Type, result.Status)
+	r.metrics.countResult(e.check.Type, result.Status)
 	state, changed := e.state.Step(&e.check.Definition, result, now)
 	e.state = state
 	if before.Flaps != state.Flaps {
@@ -314,7 +314,7 @@ func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 	} else {
 		log.Info("check changed", "from", before.Status, "to", state.Status, "flapping", state.Damped)
 	}
-	r.tell(k, e)
+	r.queueReport(k, e)
 }
 
 // interval returns the time between two runs of a check, which is never 0.
