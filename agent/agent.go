@@ -29,25 +29,25 @@ type Actor interface {
 	ActFor(node catalog.Node)
 }
 
-// Checks runs checks. Set hands over all that are to run; those that ran before go on undisturbed.
+// Checks runs checks. Set hands over every check to run; checks that run already are not disturbed.
 type Checks interface {
 	Set(checks []*catalog.Check)
 }
 
-// Config is what an agent is made of.
+// Config configures an Agent.
 type Config struct {
 	// Node is the host, owned by a session.
 	Node catalog.Node
-	// Registry is where it is declared.
+	// Registry receives the node's declaration.
 	Registry Registry
-	// View shows what has become of it, and what checks to run.
+	// View shows the node as the catalog has it, and the checks to run.
 	View *catalog.View
 	// Checks runs the host's checks; nil runs none.
 	Checks Checks
-	// Sources are the names of those who will call Declare, in order of precedence.
+	// Sources are the names of the sources that will call Declare, in order of precedence.
 	Sources []string
 	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
-	// what the catalog holds of that source is kept but drained: nobody knows whether it is still true.
+	// what the catalog holds of that source is kept but drained, because it may no longer be true.
 	Grace time.Duration
 	// Orphans says that the agent takes its share of the checks of nodes that have no agent of their own, and of the other
 	// duties that one process has for all.
@@ -215,7 +215,7 @@ func (a *Agent) awaitSources(ctx context.Context) {
 		select {
 		case <-a.changed:
 		case <-grace.C:
-			a.cfg.Logger.Warn("host not fully known: what it held before is kept, but drained", "silent", a.silent())
+			a.cfg.Logger.Warn("sources have not reported: their instances stay registered, drained", "silent", a.silent())
 			return
 		case <-ctx.Done():
 			return
@@ -235,7 +235,7 @@ func (a *Agent) silent() []string {
 
 // keepSynced declares the node at once, and after every change. It returns an error if another host has its name.
 func (a *Agent) keepSynced(ctx context.Context) error {
-	last := &outcome{logger: a.cfg.Logger}
+	last := &syncReporter{logger: a.cfg.Logger}
 	for ctx.Err() == nil {
 		if err := a.syncUntilDone(ctx, last); err != nil {
 			return err
@@ -274,7 +274,7 @@ func (a *Agent) keepAlive(ctx context.Context) {
 }
 
 // syncUntilDone declares the node until the catalog has taken it. It returns an error if another host has its name.
-func (a *Agent) syncUntilDone(ctx context.Context, last *outcome) error {
+func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	var fresh news
 	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
 		fresh.join(a.takeNews())
@@ -349,14 +349,14 @@ func (a *Agent) followNode(ctx context.Context) {
 	}
 }
 
-// outcome reports how syncs went, each message once for as long as it lasts.
-type outcome struct {
+// syncReporter logs the results of syncs, each message once for as long as it lasts.
+type syncReporter struct {
 	logger *slog.Logger
 	told   []string
 	failed string
 }
 
-func (o *outcome) report(complaints []string, err error) {
+func (o *syncReporter) report(complaints []string, err error) {
 	for _, complaint := range complaints {
 		if !slices.Contains(o.told, complaint) {
 			o.logger.Warn("left out", "reason", complaint)

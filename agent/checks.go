@@ -11,7 +11,7 @@ import (
 const (
 	// feedPause spaces the hand-overs of checks, so that a storm of registrations costs a few and not one each.
 	feedPause = 10 * time.Millisecond
-	// orphanPause is how often the nodes without an agent are looked at.
+	// orphanPause is the interval at which agentless nodes are looked for.
 	orphanPause = time.Second
 )
 

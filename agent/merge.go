@@ -15,8 +15,8 @@ type declaration struct {
 	gone map[string]string
 }
 
-// merge gathers the declarations of several sources, in that order, into one state of a node. What cannot stand beside
-// what came before it, or is outside the limits, is left out and told in complaints; the rest is not affected.
+// merge gathers the declarations of several sources, in that order, into one state of a node. What conflicts with an
+// earlier declaration, or is outside the limits, is left out and named in complaints; the rest is not affected.
 func merge(node catalog.Node, order []string, declared map[string]declaration) (state catalog.NodeState, complaints []string) {
 	m := merger{
 		state: catalog.NodeState{Node: node}, instances: make(map[string]string), checks: make(map[string]bool),
@@ -60,7 +60,7 @@ func (m *merger) complain(format string, args ...any) {
 func (m *merger) addInstances(source string, registrations []catalog.Registration) {
 	tooMany := 0
 	for _, r := range registrations {
-		r = placed(r, m.state.Node.Name)
+		r = onNode(r, m.state.Node.Name)
 		if err := m.admit(&r, source); err != nil {
 			m.complain("%v", err)
 			continue
@@ -81,8 +81,8 @@ func (m *merger) addInstances(source string, registrations []catalog.Registratio
 	}
 }
 
-// placed returns a registration on a node. The source keeps its own as it is.
-func placed(r catalog.Registration, node string) catalog.Registration {
+// onNode returns a copy of a registration with its node set; the source's value is not changed.
+func onNode(r catalog.Registration, node string) catalog.Registration {
 	r.Instance.Node = node
 	r.Checks = slices.Clone(r.Checks)
 	for i := range r.Checks {
@@ -91,7 +91,7 @@ func placed(r catalog.Registration, node string) catalog.Registration {
 	return r
 }
 
-// admit tells why a registration has no place.
+// admit returns the reason why a registration is left out, or nil.
 func (m *merger) admit(r *catalog.Registration, source string) error {
 	if err := r.Validate(); err != nil {
 		return err

@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// rivalGrace is how much longer than its TTL a session may last that nobody renews.
+// rivalGrace is the longest time that a session without renewals may last beyond its TTL.
 const rivalGrace = 2 * time.Second
 
 // rivalry is what is known of a host that is alive under this node's name and another id. It may be this host itself: its
@@ -34,8 +34,8 @@ const (
 )
 
 // judge decides what to do after a sync, about a rival that has been met at each attempt for a time. A host that was ready
-// goes on serving and tries again until the rival is gone. One that was not is the newcomer: it gives up once the rival's
-// session has lasted for longer than one that nobody renews.
+// keeps serving and tries again until the rival is gone. One that was not is the newcomer: it gives up once the rival's
+// session has lasted longer than one without renewals can.
 func judge(err error, met, ttl time.Duration, ready bool) verdict {
 	switch {
 	case catalog.KindOf(err) != catalog.KindConflict:
