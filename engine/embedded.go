@@ -83,21 +83,21 @@ func startIn(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd,
 
 // start starts the server and waits until it is ready. etcd ends a goroutine that meets a fatal error by ending the
 // process, or panics; the logger turns the first into an entry in failures, and the recover the second, so that one
-// line can tell what happened.
+// line can report the cause.
 func start(ctx context.Context, cfg Config, failures chan error) (*embed.Etcd, error) {
-	type outcome struct {
+	type openResult struct {
 		server *embed.Etcd
 		err    error
 	}
-	started := make(chan outcome, 1)
+	started := make(chan openResult, 1)
 	go func() {
 		defer func() {
 			if r := recover(); r != nil {
-				started <- outcome{err: fmt.Errorf("%v", r)}
+				started <- openResult{err: fmt.Errorf("%v", r)}
 			}
 		}()
 		server, err := embed.StartEtcd(embedConfig(cfg, failures))
-		started <- outcome{server, err}
+		started <- openResult{server, err}
 	}()
 	select {
 	case o := <-started:

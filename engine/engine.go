@@ -50,7 +50,7 @@ type Engine struct {
 	logger   *slog.Logger
 }
 
-// What a cluster that nobody configured accepts: etcd's own defaults, with a margin for the envelope.
+// The limits of a cluster with its default configuration: etcd's own, with a margin for the envelope.
 const (
 	defaultMaxOps   = 128
 	defaultMaxBytes = 1 << 20
