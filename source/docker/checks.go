@@ -168,7 +168,7 @@ func checkSettings(from map[string]setting) map[string]setting {
 // registratorTargets are in the order in which Registrator looks for them.
 var registratorTargets = [...]string{"http", "https", "cmd", "script", "ttl", "tcp", "grpc"}
 
-// registratorProperties are those that mean the same in both, beside the targets.
+// registratorProperties are those that mean the same in both, besides the targets.
 var registratorProperties = [...]string{"interval", "timeout", "initial_status", "tls_skip_verify", "grpc_use_tls"}
 
 func registratorTarget(key string) bool { return slices.Contains(registratorTargets[:], key) }

@@ -17,7 +17,7 @@ import (
 // sourceName is the source that the registrations name, and the key of its extras.
 const sourceName = "docker"
 
-// options are what a description depends on beside the container.
+// options are what a description depends on besides the container.
 type options struct {
 	node          string
 	hostAddresses []catalog.Address
@@ -42,7 +42,7 @@ type description struct {
 	// skip says why the container is not registered; "" if it is.
 	skip     string
 	warnings []Warning
-	// hints are worth saying to somebody who asks what becomes of the container, and not worth a line in the log.
+	// hints are shown when the container is explained; they are not logged.
 	hints []string
 }
 

@@ -43,8 +43,8 @@
 // host and container reach each other, without names.
 //
 // Health: Docker's HEALTHCHECK is a check whose status is declared; starting and unhealthy are critical. Checks of
-// koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from everybody who may start
-// a container and run on the host, so they are refused unless Config.EnableScripts is set.
+// koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from
+// every user that may start a container, and run on the host, so they are refused unless Config.EnableScripts is set.
 //
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
 // until it is unpaused. One whose process has ended drains until the engine has said how, for a few seconds at most.

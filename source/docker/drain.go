@@ -14,7 +14,7 @@ import (
 const (
 	// maxDrain is the longest that a container can ask to be left running after its stop signal.
 	maxDrain = time.Hour
-	// engineStopTimeout is how long an engine waits after the stop signal where nobody says otherwise.
+	// engineStopTimeout is how long an engine waits after the stop signal by default.
 	engineStopTimeout = 10 * time.Second
 )
 
@@ -51,7 +51,7 @@ type lasted struct {
 	killed bool
 }
 
-// short reports whether a container ended before those who still held its address could be done.
+// short reports whether a container ended before clients that still held its address had the time to finish.
 func (d *lasted) short() bool { return d.lived < d.wanted }
 
 func (d *lasted) String() string {
@@ -92,8 +92,8 @@ func (t *tracker) lasted(c *container.InspectResponse) *lasted {
 	return t.lastedUntil(c.ID, end, c.State.ExitCode)
 }
 
-// tellLasted logs how long a container lived after its stop signal, if it has said how long it should.
-func (s *Source) tellLasted(name string, d *lasted) {
+// logLasted logs how long a container lived after its stop signal, if it has said how long it should.
+func (s *Source) logLasted(name string, d *lasted) {
 	s.metrics.drains.Observe(d.lived.Seconds())
 	message := "container stopped: " + d.String()
 	switch {

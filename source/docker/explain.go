@@ -18,9 +18,9 @@ const (
 	maxGone = 256
 	// maxShown is how many of them are shown at once.
 	maxShown = 8
-	// explainTimeout bounds how long who asks why waits for the engine.
+	// explainTimeout bounds how long Explain waits for the engine.
 	explainTimeout = 2 * time.Second
-	// minPrefix is how much of a container's id has to be said: as much as Docker shows.
+	// minPrefix is the shortest prefix of a container's id that names it: the length that Docker shows.
 	minPrefix = 12
 )
 
@@ -118,7 +118,7 @@ func (t *tracker) find(name string) (f found) {
 			}
 		}
 	}
-	if !there { // of what runs nobody asks what ran before it
+	if !there { // a running container hides the ones that ended under its name
 		f.left = t.findGone(name)
 	}
 	return f
@@ -147,17 +147,17 @@ func (t *tracker) leftOut(id, name string, d description) catalog.LeftOut {
 	}
 }
 
-// bury remembers a container that has ended, and forgets the eldest if there are too many.
-func (t *tracker) bury(l catalog.LeftOut) {
-	t.exhume(l.ID)
+// rememberGone remembers a container that has ended, and forgets the eldest if there are too many.
+func (t *tracker) rememberGone(l catalog.LeftOut) {
+	t.forgetGone(l.ID)
 	t.gone = append(t.gone, l)
 	if len(t.gone) > maxGone {
 		t.gone = slices.Delete(t.gone, 0, len(t.gone)-maxGone)
 	}
 }
 
-// exhume forgets that a container has ended.
-func (t *tracker) exhume(id string) {
+// forgetGone removes a container from those remembered.
+func (t *tracker) forgetGone(id string) {
 	t.gone = slices.DeleteFunc(t.gone, func(l catalog.LeftOut) bool { return l.ID == id })
 }
 
@@ -183,7 +183,7 @@ func (t *tracker) removed(id string, now time.Time) (told report) {
 	t.remove(id)
 	if last.ID != "" {
 		last.Why = "it was removed"
-		t.bury(last)
+		t.rememberGone(last)
 	}
 	return told
 }

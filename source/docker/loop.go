@@ -185,12 +185,12 @@ func (l *loop) apply(ctx context.Context, r look) {
 	_, before := l.tracker.containers[r.id]
 	switch {
 	case cerrdefs.IsNotFound(r.err):
-		l.source.tell(l.tracker.removed(r.id, time.Now()))
+		l.source.logReport(l.tracker.removed(r.id, time.Now()))
 	case r.err != nil:
 		l.failed(r)
 		return
 	default:
-		l.source.tell(l.tracker.update(r.c, r.peer))
+		l.source.logReport(l.tracker.update(r.c, r.peer))
 	}
 	l.answers++
 	delete(l.retry, r.id)

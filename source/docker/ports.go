@@ -182,7 +182,7 @@ func (s *said) explicitPorts(number func(network.Port) uint16) (ports []catalog.
 			return p.Number == port.Num() && p.Transport() == string(port.Proto())
 		})
 		if known {
-			s.warn(v.label, "port %s stands there twice", port)
+			s.warn(v.label, "port %s is listed twice", port)
 			continue
 		}
 		ports = append(ports, catalog.Port{

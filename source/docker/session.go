@@ -32,7 +32,7 @@ var (
 	errStreamUp = errors.New("the event stream ended")
 )
 
-// talk follows the engine until ctx ends, and comes back to it whenever it goes away.
+// talk follows the engine until ctx ends, and connects again whenever the engine goes away.
 func (s *Source) talk(ctx context.Context, in *inbox) {
 	last := time.Now().Add(-replay)
 	var wait time.Duration
@@ -45,7 +45,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		}
 		s.setAnswers(false)
 		if answered || !told {
-			s.log.Warn("docker engine is away, what is known of it stays", "host", s.engine.DaemonHost(), "error", err)
+			s.log.Warn("lost the docker engine: keeping its last known containers", "host", s.engine.DaemonHost(), "error", err)
 			told = true
 		}
 		if answered && time.Since(began) > retryMax {

@@ -62,7 +62,7 @@ type Config struct {
 	// HostAddresses are the host's own addresses with Network catalog.NetworkHost, for published ports and for
 	// containers in the host's network.
 	HostAddresses []catalog.Address
-	// EnableScripts allows script checks in labels: everybody who may start a container may then run commands on the host.
+	// EnableScripts allows script checks in labels: every user that may start a container may then run commands on the host.
 	EnableScripts bool
 	// Registrator has containers registered as Registrator does: an instance for each published port, with the host's
 	// address, and the environment's meta.
@@ -207,10 +207,10 @@ func (s *Source) options() options {
 	}
 }
 
-// tell logs what people should know of a container, once.
-func (s *Source) tell(r report) {
+// logReport logs each warning about a container once.
+func (s *Source) logReport(r report) {
 	if r.lasted != nil {
-		s.tellLasted(r.container, r.lasted)
+		s.logLasted(r.container, r.lasted)
 	}
 	for _, w := range r.warnings {
 		message := "label left out"

@@ -29,7 +29,7 @@ type tracker struct {
 	deaths map[string]death
 	// gone are the containers that ended last, the eldest first.
 	gone []catalog.LeftOut
-	// ended says how containers have ended, until somebody takes it.
+	// ended says how containers have ended, until takeEnded is called.
 	ended map[string]string
 }
 
@@ -113,7 +113,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	if !running(c) {
 		t.end(c.ID, t.endOf(c))
 		t.remove(c.ID)
-		t.bury(t.leftOut(c.ID, told.container, d))
+		t.rememberGone(t.leftOut(c.ID, told.container, d))
 		return report{container: told.container, lasted: told.lasted}
 	}
 	before := t.containers[c.ID]
@@ -139,7 +139,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	told.added = now.skip == "" && (before == nil || before.skip != "")
 	keepOutput(before, now)
 	t.containers[c.ID] = now
-	t.exhume(c.ID)
+	t.forgetGone(c.ID)
 	t.forgetMarks(now)
 	if k, ok := t.kills[c.ID]; ok {
 		t.kill(c.ID, k)
