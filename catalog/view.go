@@ -201,8 +201,8 @@ func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 // The reason names what is waited for.
 func (v *View) Hold(reason string) (release func()) { return v.hold.add(reason, v.settleReady) }
 
-// Suspend makes a View that is ready not ready until release is called: what it holds now is known to be wrong for this host.
-// A change that is applied afterwards is seen only by readers that look at Ready before.
+// Suspend makes a View that is ready not ready until release is called, because what it is about to show is known to be out
+// of date. It must be called before the change is applied, so that a reader that the change wakes finds the View not ready.
 func (v *View) Suspend(reason string) (release func()) {
 	release = v.hold.add(reason, v.settleReady)
 	v.hold.mu.Lock()
