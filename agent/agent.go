@@ -319,14 +319,7 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 	}
 	a.mu.Unlock()
 	for _, source := range silent {
-		held := a.Held(source)
-		for i := range held {
-			held[i].Instance.Drain = source + " has not answered since the agent started"
-			for c := range held[i].Checks {
-				held[i].Checks[c].Status = "" // its runner may know better by now
-			}
-		}
-		declared[source] = declaration{registrations: held}
+		declared[source] = declaration{kept: a.Held(source)}
 	}
 	return merge(a.cfg.Node, a.cfg.Sources, declared)
 }

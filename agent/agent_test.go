@@ -161,6 +161,31 @@ func TestSilentSourceKeepsItsRecordsDrained(t *testing.T) {
 	})
 }
 
+// TestSilentSourceKeepsWhatTheOlderVersionAccepted has a source silent at the start whose record is outside this version's limits.
+func TestSilentSourceKeepsWhatTheOlderVersionAccepted(t *testing.T) {
+	good, old := registration("good").Instance, registration("old").Instance
+	good.Node, old.Node = "n1", "n1"
+	old.Tags = []string{"a", "a"}
+	records := []catalog.Change{
+		{Type: catalog.RecordNode, Name: "n1", Node: &node},
+		{Type: catalog.RecordInstance, Name: "n1", ID: "good", Instance: &good},
+		{Type: catalog.RecordInstance, Name: "n1", ID: "old", Instance: &old},
+	}
+	run(t, Config{Sources: []string{"docker"}}, records, func(t *testing.T, a *Agent, r *registry) {
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		state, _ := r.last()
+		if diff := cmp.Diff([]string{"good"}, ids(state)); diff != "" || !state.Keep["old"] {
+			t.Errorf("keeps %v, declares %s", state.Keep, diff)
+		}
+		a.Declare("docker", nil)
+		synctest.Wait()
+		if state, _ := r.last(); len(state.Registrations) != 0 || len(state.Keep) != 0 {
+			t.Errorf("declared %v and kept %v once the source has reported, want nothing", ids(state), state.Keep)
+		}
+	})
+}
+
 func TestSessionIsRenewedAndOpenedAgain(t *testing.T) {
 	run(t, Config{}, nil, func(t *testing.T, _ *Agent, r *registry) {
 		time.Sleep(10 * time.Second)

@@ -13,6 +13,8 @@ type declaration struct {
 	nodeChecks    []catalog.Check
 	// gone says why instances are declared no longer.
 	gone map[string]string
+	// kept are registrations that the catalog holds, and the source has not declared since the agent started.
+	kept []catalog.Registration
 }
 
 // merge gathers the declarations of several sources, in that order, into one state of a node. What conflicts with an
@@ -24,6 +26,7 @@ func merge(node catalog.Node, order []string, declared map[string]declaration) (
 	for _, source := range order {
 		m.addInstances(source, declared[source].registrations)
 		m.addChecks(declared[source].nodeChecks)
+		m.keep(source, declared[source].kept)
 	}
 	for _, source := range order {
 		m.addGone(declared[source].gone)
@@ -79,6 +82,28 @@ func (m *merger) addInstances(source string, registrations []catalog.Registratio
 		m.complain("%d instances of %s left out: node %s has %d, as many as are allowed",
 			tooMany, source, m.state.Node.Name, catalog.MaxRegistration)
 	}
+}
+
+// keep declares what a silent source had registered, drained. What an older version accepted, and this one's limits do not, cannot be
+// declared: it stays as it is.
+func (m *merger) keep(source string, held []catalog.Registration) {
+	drained := make([]catalog.Registration, 0, len(held))
+	for _, r := range held {
+		r.Instance.Drain = source + " has not answered since the agent started"
+		for i := range r.Checks {
+			r.Checks[i].Status = "" // its runner may know better by now
+		}
+		if err := r.Validate(); err != nil {
+			m.complain("instance %s stays as it is until %s answers, and is not drained: %v", r.Instance.ID, source, err)
+			if m.state.Keep == nil {
+				m.state.Keep = make(map[string]bool)
+			}
+			m.state.Keep[r.Instance.ID] = true
+			continue
+		}
+		drained = append(drained, r)
+	}
+	m.addInstances(source, drained)
 }
 
 // onNode returns a copy of a registration with its node set; the source's value is not changed.

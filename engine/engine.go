@@ -95,6 +95,7 @@ func dial(ctx context.Context, cfg Config) (*Engine, error) {
 	if timeout == 0 {
 		timeout = 5 * time.Second
 	}
+	cfg.Logger.Info("connecting to the store", "at", cfg.Endpoints, "timeout", timeout)
 	client, err := clientv3.New(clientv3.Config{
 		Endpoints: endpoints, DialTimeout: timeout, Logger: zapLogger(cfg.Logger, nil),
 		DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,

@@ -63,7 +63,7 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 		d.compareInstance(registration, now)
 	}
 	for e := range current.Endpoints.All() {
-		if e.Owner.Declared() && !declared[e.ID] {
+		if e.Owner.Declared() && !declared[e.ID] && !state.Keep[e.ID] {
 			key := instanceKey(d.node, e.ID)
 			d.remove(key)
 			d.why[key] = whyUndeclared(&state, e.Instance)

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"testing"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
@@ -55,6 +56,22 @@ func TestDrain(t *testing.T) {
 			t.Errorf("orders %v are left", got)
 		}
 	})
+}
+
+// TestSyncKeeps has a state that names instances to keep: they stay with their checks, although nothing declares them.
+func TestSyncKeeps(t *testing.T) {
+	r, _ := start(t, enginetest.Open(t))
+	state := permanentNode("n1")
+	kept, other := permanent("n1", "kept", "web"), permanent("n1", "other", "web")
+	kept.Checks = []catalog.Check{{ID: "c", Status: catalog.Passing, Definition: catalog.Definition{TTL: catalog.Duration(time.Hour)}}}
+	state.Registrations = []catalog.Registration{kept, other}
+	r.mustSync(t, state)
+	state.Registrations, state.Keep = nil, map[string]bool{"kept": true}
+	r.mustSync(t, state)
+	got := r.View().Node("n1").Endpoints
+	if e := r.View().Instance("n1", "kept"); got.Len() != 1 || e == nil || len(e.Checks) != 1 {
+		t.Errorf("%d instances, kept %+v; want the one that is kept, with its check", got.Len(), e)
+	}
 }
 
 func wantDrained(t *testing.T, r *Registry, id, want string) {
