@@ -43,9 +43,9 @@ type httpServer struct {
 
 // Deadlines of requests that are answered at once; waits, watches and long answers have their own.
 const (
-	headerTimeout  = 10 * time.Second
-	requestTimeout = 30 * time.Second // of a request with its body
-	answerTimeout  = time.Minute      // from the end of a request's headers to that of its answer
+	// requestTimeout is for the headers of a request and its body. Two bounds would cost each request another timer.
+	requestTimeout = 20 * time.Second
+	answerTimeout  = time.Minute // from the end of a request's headers to that of its answer
 	idleTimeout    = 2 * time.Minute
 	maxHeader      = 32 << 10
 )
@@ -67,7 +67,7 @@ func newHTTPServer(cfg httpConfig) (*httpServer, error) {
 	meter.Queue(cfg.metrics, "http_connections", cfg.most, s.conns.Len)
 	s.http = http.Server{
 		Handler: cfg.handler, ConnState: s.conns.State,
-		ReadHeaderTimeout: headerTimeout, ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
+		ReadTimeout: requestTimeout, WriteTimeout: answerTimeout, IdleTimeout: idleTimeout,
 		MaxHeaderBytes: maxHeader, ErrorLog: slog.NewLogLogger(cfg.logger.Handler(), slog.LevelDebug),
 	}
 	return s, nil

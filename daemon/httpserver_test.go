@@ -123,8 +123,8 @@ func TestSlowRequests(t *testing.T) {
 		pause   time.Duration
 		want    time.Duration
 	}{
-		"nothing":               {"", 0, headerTimeout},
-		"headers, slowly":       {"GET /api/v1/services HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 1000), time.Second, headerTimeout},
+		"nothing":               {"", 0, requestTimeout},
+		"headers, slowly":       {"GET /api/v1/services HTTP/1.1\r\nHost: x\r\nX: " + strings.Repeat("x", 1000), time.Second, requestTimeout},
 		"a part of a body":      {put + strings.Repeat(" ", 1000), 0, requestTimeout},
 		"a body, byte by byte":  {put + strings.Repeat(" ", 5000), 10 * time.Millisecond, requestTimeout},
 		"nothing after a whole": {"GET /api/v1/health HTTP/1.1\r\nHost: x\r\n\r\n", 0, idleTimeout},
