@@ -266,6 +266,9 @@ func TestStopWithSlowClients(t *testing.T) {
 				t.Fatal(err)
 			}
 			synctest.Wait()
+			if name == "half a request" {
+				go io.Copy(io.Discard, conn) // a pipe does not even hold the short answer that it gets
+			}
 			begun := time.Now()
 			if err := stop(); err != nil {
 				t.Error(err)

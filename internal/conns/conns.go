@@ -21,6 +21,9 @@ const (
 	tellTime = time.Second
 	// lastChance is how long connections without a request have to send one once the server stops.
 	lastChance = 200 * time.Millisecond
+	// lastAccepts bounds the time to accept the connections that wait for it then, and glance is the time between two looks.
+	lastAccepts = time.Second
+	glance      = time.Millisecond
 	// calm is how long an event must not have happened before it counts as one that begins.
 	calm = time.Minute
 	// The first and the longest pause after an error of accept.
@@ -69,10 +72,12 @@ type Listener struct {
 	net.Listener
 	cfg Config
 	// closed is closed by Close, to end a pause.
-	closed  chan struct{}
-	close   func() error
-	telling chan struct{}
-	tellers sync.WaitGroup
+	closed chan struct{}
+	// stopping is set by Stop.
+	stopping atomic.Bool
+	close    func() error
+	telling  chan struct{}
+	tellers  sync.WaitGroup
 	// failing and met belong to the goroutine that accepts.
 	failing spell
 	met     [limits]spell
@@ -115,6 +120,18 @@ func (c *conn) Close() error {
 	c.listener.mu.Unlock()
 	return c.Conn.Close()
 }
+
+// SetReadDeadline sets the deadline of reads. After Stop, a connection without a request has no later one than that allows.
+func (c *conn) SetReadDeadline(t time.Time) error {
+	if c.listener.stopping.Load() && c.is(http.StateNew) {
+		if last := time.Now().Add(lastChance); t.IsZero() || t.After(last) {
+			t = last
+		}
+	}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *conn) is(state http.ConnState) bool { return http.ConnState(c.state.Load()) == state }
 
 // CloseWrite ends what is sent. net/http does so before it closes a connection whose client may still be sending.
 func (c *conn) CloseWrite() error {
@@ -277,15 +294,34 @@ func (l *Listener) State(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// Stop gives the connections that have not carried a request little time to do so. Without it a server that shuts down
-// would wait for them.
+// Stop waits until no connection waits to be accepted, and none that was accepted for its first request: at a shutdown the server
+// closes these without an answer, and the system resets those. A connection gets little time to send its request.
 func (l *Listener) Stop() {
+	l.stopping.Store(true)
+	within(lastAccepts, func() bool { return !queued(l.Listener) })
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	for c := range l.open {
-		if http.ConnState(c.state.Load()) == http.StateNew {
+		if c.is(http.StateNew) {
 			_ = c.SetReadDeadline(time.Now().Add(lastChance))
 		}
+	}
+	l.mu.Unlock()
+	within(lastChance+lastAccepts, func() bool {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for c := range l.open {
+			if c.is(http.StateNew) {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// within waits until something holds, at most so long.
+func within(most time.Duration, holds func() bool) {
+	for begun := time.Now(); !holds() && time.Since(begun) < most; {
+		time.Sleep(glance)
 	}
 }
 

@@ -1,13 +1,16 @@
 package conns
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/netip"
+	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"testing/synctest"
@@ -287,16 +290,76 @@ func TestStopEndsTheSilent(t *testing.T) {
 		_, quiet := b.connect(t, "127.0.0.1")
 		_, busy := b.connect(t, "127.0.0.1")
 		b.State(busy, http.StateActive)
-		b.Stop()
 		begun := time.Now()
+		var stopping sync.WaitGroup
+		stopping.Go(b.Stop)
+		synctest.Wait()
 		var timeout net.Error
 		if _, err := quiet.Read(make([]byte, 1)); !errors.As(err, &timeout) || !timeout.Timeout() || time.Since(begun) != lastChance {
 			t.Errorf("%v after %v", err, time.Since(begun))
 		}
+		quiet.Close()
+		stopping.Wait()
 	})
 }
 
 // TestServer bounds a real http.Server.
+// held is a listener that accepts nothing before it is let go.
+type held struct {
+	*net.TCPListener
+	letGo chan struct{}
+}
+
+func (h *held) Accept() (net.Conn, error) {
+	<-h.letGo
+	return h.TCPListener.Accept()
+}
+
+// TestStopAnswersWhatIsQueued has connections that wait to be accepted when the server stops.
+func TestStopAnswersWhatIsQueued(t *testing.T) {
+	tcp, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw := &held{tcp.(*net.TCPListener), make(chan struct{})}
+	l := New(raw, Config{Most: 100, PerClient: 100, Exempt: func(netip.Addr) bool { return true }})
+	server := http.Server{ConnState: l.State, Handler: http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusServiceUnavailable)
+	})}
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(l) }()
+	var clients []net.Conn
+	for range 30 {
+		client, err := net.Dial("tcp", tcp.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer client.Close()
+		if _, err := io.WriteString(client, "GET / HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
+		}
+		clients = append(clients, client)
+	}
+	go func() {
+		for !l.stopping.Load() {
+			runtime.Gosched()
+		}
+		close(raw.letGo)
+	}()
+	l.Stop()
+	if err := server.Shutdown(t.Context()); err != nil {
+		t.Error(err)
+	}
+	for i, client := range clients {
+		if line, err := bufio.NewReader(client).ReadString('\n'); !strings.Contains(line, " 503 ") {
+			t.Errorf("client %d read %q, %v", i, line, err)
+		}
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		t.Error(err)
+	}
+}
+
 func TestServer(t *testing.T) {
 	inner, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
