@@ -39,6 +39,14 @@ func readBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return body, badBody(err, limit)
 }
 
+// noBody refuses a request that has a body, on a route that takes none.
+func noBody(r *http.Request) error {
+	if n, _ := io.ReadFull(r.Body, make([]byte, 1)); n == 0 { // chunked, and empty
+		return nil
+	}
+	return catalog.Errorf(catalog.KindInvalid, "a %s of this path has no body", r.Method).WithHint("leave the body out")
+}
+
 // badBody gives an error of reading a body its code.
 func badBody(err error, limit int64) error {
 	switch _, beyond := errors.AsType[*http.MaxBytesError](err); {

@@ -13,8 +13,11 @@ import (
 func fromCaller(r *http.Request) (*http.Request, error) {
 	caller := catalog.CallerOf(r.Context())
 	caller.Registrant = r.Header.Get(client.HeaderRegistrant)
+	if len(r.Header.Values(client.HeaderRegistrant)) > 1 {
+		return r, catalog.Errorf(catalog.KindInvalid, "header %s is given twice", client.HeaderRegistrant).WithHint("send one")
+	}
 	if err := catalog.ValidateWord("header "+client.HeaderRegistrant, caller.Registrant); err != nil {
-		return nil, err
+		return r, err
 	}
 	if from, err := netip.ParseAddrPort(r.RemoteAddr); err == nil {
 		caller.From = from.Addr().Unmap()

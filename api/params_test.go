@@ -1,6 +1,7 @@
 package api
 
 import (
+	"io"
 	"net/http/httptest"
 	"net/url"
 	"slices"
@@ -8,17 +9,27 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/koine-sd/koine/client"
 )
 
 // pathOf returns a path that a route matches.
 func (rt *route) pathOf() string { return strings.NewReplacer("{", "", "}", "").Replace(rt.path) }
+
+// bodyFor returns a body for the routes that take one.
+func (rt *route) bodyFor() string {
+	if !rt.body {
+		return ""
+	}
+	return `{"service":"web","permanent":true}`
+}
 
 // TestEveryRouteRefusesUnknownParameters asks every route for something that it does not know; nothing may be done then.
 func TestEveryRouteRefusesUnknownParameters(t *testing.T) {
 	b := newBed(t)
 	for _, rt := range routes() {
 		for _, name := range []string{"dry_run", "ttl", "x"} {
-			got := b.do(t, rt.method, rt.pathOf()+"?"+name+"=1", `{"service":"web","permanent":true}`)
+			got := b.do(t, rt.method, rt.pathOf()+"?"+name+"=1", rt.bodyFor())
 			problem := got.problem(t)
 			if got.code != 400 || problem.Code != "invalid" || problem.Message != `unknown parameter "`+name+`"` || problem.Hint == "" {
 				t.Errorf("%s %s?%s: %d %+v", rt.method, rt.path, name, got.code, problem)
@@ -54,7 +65,7 @@ func TestNodeInTheQuery(t *testing.T) {
 			continue
 		}
 		found++
-		got := b.do(t, rt.method, rt.pathOf()+"?node=db-host", `{"service":"web","permanent":true}`)
+		got := b.do(t, rt.method, rt.pathOf()+"?node=db-host", rt.bodyFor())
 		want := "name the node in the path: /api/v1/nodes/db-host" + rt.pathOf()
 		if problem := got.problem(t); got.code != 400 || problem.Hint != want {
 			t.Errorf("%s %s: %d %+v, want the hint %s", rt.method, rt.path, got.code, problem, want)
@@ -148,4 +159,36 @@ func FuzzParameters(f *testing.F) {
 			}
 		}
 	})
+}
+
+// TestBodiesWithoutEffect sends a body to every changing route that takes none; nothing may be done then.
+func TestBodiesWithoutEffect(t *testing.T) {
+	b := newBed(t)
+	for _, rt := range routes() {
+		if !changes(rt.method) || rt.body {
+			continue
+		}
+		got := b.do(t, rt.method, rt.pathOf(), `{"ttl":"1h"}`)
+		if problem := got.problem(t); got.code != 400 || !strings.HasSuffix(problem.Message, "of this path has no body") {
+			t.Errorf("%s %s: %d %+v", rt.method, rt.path, got.code, problem)
+		}
+	}
+	if len(b.calls) > 0 {
+		t.Errorf("calls %v", b.calls)
+	}
+	empty := httptest.NewRequest("DELETE", root+"/instances/a", io.MultiReader()) // of unknown length
+	w := httptest.NewRecorder()
+	if b.server.Handler().ServeHTTP(w, empty); w.Code != 200 {
+		t.Errorf("an empty body of unknown length: %d %s", w.Code, w.Body)
+	}
+}
+
+func TestRegistrantGivenTwice(t *testing.T) {
+	b := newBed(t)
+	request := httptest.NewRequest("DELETE", root+"/instances/a", nil)
+	request.Header[client.HeaderRegistrant] = []string{"one", "two"}
+	w := httptest.NewRecorder()
+	if b.server.Handler().ServeHTTP(w, request); w.Code != 400 || !strings.Contains(w.Body.String(), "given twice") || len(b.calls) > 0 {
+		t.Errorf("%d %s, calls %v", w.Code, w.Body, b.calls)
+	}
 }

@@ -24,6 +24,9 @@ type route struct {
 	unready bool
 	// ofNode is set where the path names something on the server's own node, and the same path below a node any other.
 	ofNode bool
+	// body is set where the request has a body. Other requests that change something are refused if they have one: it would have no
+	// effect.
+	body bool
 	// stream is set where the answer may go on for as long as the client wants.
 	stream bool
 }
@@ -37,26 +40,26 @@ func routes() []route {
 
 		{method: "GET", path: "/instances", operation: with((*Server).listInstances)},
 		{method: "GET", path: "/instances/{id}", operation: with((*Server).getInstance), ofNode: true},
-		{method: "PUT", path: "/instances/{id}", operation: bare((*Server).putInstance), unready: true, ofNode: true},
+		{method: "PUT", path: "/instances/{id}", operation: bare((*Server).putInstance), unready: true, body: true, ofNode: true},
 		{method: "DELETE", path: "/instances/{id}", operation: bare((*Server).deleteInstance), unready: true, ofNode: true},
 		{method: "PUT", path: "/instances/{id}/renew", operation: bare((*Server).renewInstance), unready: true, ofNode: true},
 		{method: "GET", path: "/nodes/{node}/instances/{id}", operation: with((*Server).getInstance)},
-		{method: "PUT", path: "/nodes/{node}/instances/{id}", operation: bare((*Server).putInstance), unready: true},
+		{method: "PUT", path: "/nodes/{node}/instances/{id}", operation: bare((*Server).putInstance), unready: true, body: true},
 		{method: "DELETE", path: "/nodes/{node}/instances/{id}", operation: bare((*Server).deleteInstance), unready: true},
 		{method: "PUT", path: "/nodes/{node}/instances/{id}/renew", operation: bare((*Server).renewInstance), unready: true},
 
 		{method: "GET", path: "/nodes", operation: with((*Server).listNodes)},
 		{method: "GET", path: "/nodes/{node}", operation: with((*Server).getNode)},
-		{method: "PUT", path: "/nodes/{node}", operation: bare((*Server).putNode), unready: true},
+		{method: "PUT", path: "/nodes/{node}", operation: bare((*Server).putNode), unready: true, body: true},
 		{method: "DELETE", path: "/nodes/{node}", operation: bare((*Server).deleteNode), unready: true},
 		{method: "PUT", path: "/nodes/{node}/renew", operation: bare((*Server).renewNode), unready: true},
 
 		{method: "GET", path: "/checks", operation: with((*Server).listChecks)},
-		{method: "PUT", path: "/checks/{check}", operation: bare((*Server).putCheck), unready: true, ofNode: true},
-		{method: "PUT", path: "/nodes/{node}/checks/{check}", operation: bare((*Server).putCheck), unready: true},
+		{method: "PUT", path: "/checks/{check}", operation: bare((*Server).putCheck), unready: true, body: true, ofNode: true},
+		{method: "PUT", path: "/nodes/{node}/checks/{check}", operation: bare((*Server).putCheck), unready: true, body: true},
 
 		{method: "GET", path: "/drains", operation: with((*Server).listDrains)},
-		{method: "PUT", path: "/drains", operation: bare((*Server).putDrain), unready: true},
+		{method: "PUT", path: "/drains", operation: bare((*Server).putDrain), unready: true, body: true},
 		{method: "DELETE", path: "/drains", operation: with((*Server).deleteDrain), unready: true},
 		{method: "GET", path: "/explain", operation: with((*Server).explain)},
 		{method: "GET", path: "/events", operation: with((*Server).events), stream: true},
@@ -80,7 +83,7 @@ func (s *Server) newMux() (*http.ServeMux, error) {
 		mux.Handle(route.method+" "+root+route.path, handler)
 	}
 	// A path that no route matches is refused whatever its parameters are.
-	noRoute := s.serve(&route{path: "/", unready: true, operation: operation{handle: (*Server).noRoute}})
+	noRoute := s.serve(&route{path: "/", unready: true, body: true, operation: operation{handle: (*Server).noRoute}})
 	mux.Handle(root, noRoute)
 	mux.Handle(root+"/", noRoute)
 	return mux, nil
@@ -96,8 +99,10 @@ func (s *Server) serve(route *route) http.Handler {
 			w.Header().Set(client.HeaderAge, strconv.Itoa(int(age.Seconds())))
 		}
 		err := s.admit(route)
-		if err == nil && r.Method != http.MethodGet && r.Method != http.MethodHead {
-			r, err = fromCaller(r)
+		if err == nil && changes(r.Method) {
+			if r, err = fromCaller(r); err == nil && r.ContentLength != 0 && !route.body {
+				err = noBody(r)
+			}
 		}
 		if err == nil {
 			err = route.handle(s, route, w, r)

@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -137,13 +138,31 @@ func (d *Definition) validateRequest(noun string) error {
 	if d.Method != "" && !isToken(d.Method) {
 		return Errorf(KindInvalid, "%s has the method %.30q, which HTTP does not allow", noun, d.Method).WithHint("use GET, or another word")
 	}
-	for name, values := range d.Header {
+	for _, name := range slices.Sorted(maps.Keys(d.Header)) {
+		values := d.Header[name]
 		if !isToken(name) {
 			return Errorf(KindInvalid, "%s has the header %.60q, a name that HTTP does not allow", noun, name).
 				WithHint("use letters, digits and '-'")
 		}
 		if slices.ContainsFunc(values, hasControl) {
 			return Errorf(KindInvalid, "%s has header %s with a control character in its value", noun, name)
+		}
+		if err := validateHeader(noun, strings.ToLower(name), values); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// validateHeader checks a header that the request gives a meaning of its own. Its name is in lower case.
+func validateHeader(noun, name string, values []string) error {
+	switch name {
+	case "content-length", "transfer-encoding", "trailer":
+		return Errorf(KindInvalid, "%s has the header %s, which follows from its body", noun, name).WithHint("leave it out")
+	case "host":
+		if len(values) != 1 || !validURL("http://"+values[0]) || strings.ContainsAny(values[0], "/?#@") {
+			return Errorf(KindInvalid, "%s has the header host with %.300q, which is not one host", noun, values).
+				WithHint("give it one name or address, with a port if it needs one")
 		}
 	}
 	return nil

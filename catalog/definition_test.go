@@ -53,6 +53,11 @@ func TestDefinitionTargets(t *testing.T) {
 	}
 }
 
+// requested returns a check by HTTP with a header.
+func requested(name string, values ...string) Definition {
+	return Definition{Type: CheckHTTP, HTTP: "http://web/", Header: map[string][]string{name: values}}
+}
+
 func TestDefinitionIsRefused(t *testing.T) {
 	tests := []struct {
 		d    Definition
@@ -79,6 +84,9 @@ func TestDefinitionIsRefused(t *testing.T) {
 		{Definition{Type: CheckUDP, UDP: "web:65536"}, "udp"}, {Definition{Type: CheckH2Ping, H2Ping: "::1"}, "h2ping"},
 		{Definition{Type: CheckGRPC, GRPC: "web/shop.Cart"}, `grpc: "web" is not an address`},
 		{Definition{Type: CheckGRPC, GRPC: "/shop.Cart"}, "grpc"},
+		{requested("Content-Length", "3"), "follows from its body"}, {requested("transfer-encoding", "chunked"), "follows from its body"},
+		{requested("Host", "a", "b"), "not one host"}, {requested("host", "a/b"), "not one host"}, {requested("Host", ""), "not one host"},
+		{requested("Host", "me@a"), "not one host"}, {requested("Host"), "not one host"},
 		{Definition{Type: "h3"}, "set one of http, tcp, udp, grpc, h2ping"},
 	}
 	for _, test := range tests {
@@ -92,6 +100,7 @@ func TestDefinitionIsRefused(t *testing.T) {
 		{Type: CheckTCP, TCP: ":22"}, {Type: CheckUDP, UDP: "[::1]:53"}, {Type: CheckTCP, TCP: "web:http"},
 		{Type: CheckHTTP, HTTP: "https://me:secret@web.example/health?full"}, {Type: CheckHTTP, HTTP: "http://[::1]:8080"},
 		{Type: CheckGRPC, GRPC: "web:1/shop.Cart"},
+		requested("Host", "web.example:8080"), requested("HOST", "[::1]:80"), requested("host", "10.0.0.1"), requested("X-Token", "a", "b"),
 	} {
 		if err := fine.validate("check c"); err != nil {
 			t.Error(err)

@@ -87,6 +87,6 @@ func (i *Instance) OwnedBy(ctx context.Context) error {
 	if registrant == "" || unknown || i.Registrant() == registrant {
 		return nil
 	}
-	return Errorf(KindConflict, "instance %s is no longer that of %s: it was registered again %s", i.ID, registrant,
+	return Errorf(KindConflict, "instance %s is not that of %s: it was last registered %s", i.ID, registrant,
 		cmp.Or(i.Origin.String(), "through "+i.Source)).WithHint("leave it to its new owner, or choose another id")
 }

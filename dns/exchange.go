@@ -25,6 +25,10 @@ const (
 // errNoAnswer is returned if no upstream has answered in time. The client gets SERVFAIL.
 var errNoAnswer = errors.New("no upstream resolver answers")
 
+// errCut is returned if no upstream gives the whole answer. A client that asks by UDP gets the part, marked as such; to one that
+// asks by TCP, for the whole, it would look like an empty answer.
+var errCut = errors.New("the upstream resolver gives only a part of the answer")
+
 // turns decides which server a question is sent to next. exchange carries it out.
 type turns struct {
 	// first is the index of the server that is asked first.
@@ -180,17 +184,15 @@ func (a *asking) send(ctx context.Context, k int) {
 	a.readers.Go(func() { a.read(ctx, k) })
 }
 
-// read waits for a server's reply, and asks for the whole by TCP if the reply is truncated. If that fails, the
-// truncated reply counts.
+// read waits for a server's reply, and asks for the whole by TCP if the reply is truncated. If that fails the server has failed,
+// and its truncated reply is left for the case that all do.
 func (a *asking) read(ctx context.Context, k int) {
 	l := a.lines[k]
 	defer l.close()
 	reply, err := l.receive()
 	if err == nil && reply.Truncated {
 		a.results <- result{server: k, reply: reply, cut: true}
-		if whole, err := a.forwarder.askByTCP(ctx, a.servers[k], a.query); err == nil {
-			reply = whole
-		}
+		reply, err = a.forwarder.askByTCP(ctx, a.servers[k], a.query)
 	}
 	a.results <- result{server: k, reply: reply, err: err}
 }
@@ -288,6 +290,9 @@ func (f *forwarder) askByTCP(ctx context.Context, server netip.AddrPort, query *
 	}
 	if !answers(reply, &sent) {
 		return nil, errors.New("an answer to another question came")
+	}
+	if reply.Truncated {
+		return nil, errCut
 	}
 	return reply, passable(reply)
 }

@@ -141,6 +141,11 @@ func TestResend(t *testing.T) {
 			return m, err
 		}
 	}
+	partly := func(_ int, q *dns.Msg, _ string) (*dns.Msg, error) {
+		m := reply(q)
+		m.Truncated = true
+		return m, nil
+	}
 	for _, test := range []struct {
 		name    string
 		servers []server
@@ -162,6 +167,9 @@ func TestResend(t *testing.T) {
 		{"the first cannot, the other is silent", []server{fails, lost}, "SERVFAIL 0", 3 * time.Second, "a udp 0s, b udp 0s, b udp 400ms, b udp 800ms"},
 		{"cut", []server{cut(good)}, "NOERROR 1", 0, "a udp 0s, a tcp 0s"},
 		{"cut, and TCP is gone", []server{cut(gone)}, "NOERROR 0 TC", 0, "a udp 0s, a tcp 0s"},
+		{"cut, TCP is gone, and another has the whole", []server{cut(gone), good}, "NOERROR 1", 0, "a udp 0s, a tcp 0s, b udp 0s"},
+		{"cut, and by TCP it fails", []server{cut(fails)}, "NOERROR 0 TC", 0, "a udp 0s, a tcp 0s"},
+		{"cut, even by TCP", []server{partly}, "NOERROR 0 TC", 0, "a udp 0s, a tcp 0s"},
 		{"cut, and TCP is silent", []server{cut(lost)}, "NOERROR 0 TC", 1500 * time.Millisecond, ""},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -441,3 +441,23 @@ func TestForwardingLoop(t *testing.T) {
 		t.Errorf("%d queries went out", n)
 	}
 }
+
+// TestOnlyAPartByTCP has an upstream that gives a part by UDP, and fails by TCP. A client that asks for the whole must not get the
+// part: without records it says that there are none.
+func TestOnlyAPartByTCP(t *testing.T) {
+	u := newUpstream(t, func(q *dns.Msg, network string) []*dns.Msg {
+		m := reply(q)
+		if network == "tcp" {
+			m.Rcode = dns.RcodeServerFailure
+		}
+		m.Truncated = network == "udp"
+		return one(m)
+	})
+	w := forwarding(t, u.addr)
+	if m := ask(t, w, query("big.example.com.", dns.TypeA), false); m.Rcode != dns.RcodeSuccess || !m.Truncated {
+		t.Errorf("by UDP: %v", m)
+	}
+	if m := ask(t, w, query("big.example.com.", dns.TypeA), true); m.Rcode != dns.RcodeServerFailure || m.Truncated {
+		t.Errorf("by TCP: %v", m)
+	}
+}

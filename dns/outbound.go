@@ -96,6 +96,9 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 		s.log.Debug("forward dns query", "name", question.Name, "error", err)
 		return nil, err
 	}
+	if req.tcp && reply.Truncated {
+		return nil, errCut
+	}
 	reply.Authoritative = false
 	return reply, nil
 }
