@@ -32,6 +32,11 @@ type pusher struct {
 
 // Push implements api.Pusher.
 func (p *pusher) Push(ctx context.Context, node, check string, status catalog.Status, output string) error {
+	if catalog.CallerOf(ctx).Registrant != "" { // another process may have registered the instance for another registrant
+		if _, err := p.barrier.Barrier(ctx); err != nil {
+			return err
+		}
+	}
 	if err := p.owned(ctx, node, check); err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -103,4 +104,23 @@ func TestPushThatIsCutShort(t *testing.T) {
 			t.Errorf("Push = %v", err)
 		}
 	})
+}
+
+// TestPushByAReplacedRegistrant has a View that does not know yet that the instance has been registered for another registrant.
+func TestPushByAReplacedRegistrant(t *testing.T) {
+	late := lateViewOf(catalog.Node{Name: "here", Owner: catalog.Owner{Kind: catalog.OwnerSession}}, "web:1")
+	late.changes[1].Check.Instance = "web"
+	instance := func(registrant string) catalog.Change {
+		return catalog.Change{Type: catalog.RecordInstance, Name: "here", ID: "web", Instance: &catalog.Instance{
+			ID: "web", Node: "here", Service: "web", Owner: catalog.Owner{Kind: catalog.OwnerPermanent},
+			Origin: &catalog.Origin{Registrant: registrant},
+		}}
+	}
+	late.view.Apply(1, append(slices.Clone(late.changes), instance("former")))
+	late.changes = append(late.changes, instance("new"))
+	p := &pusher{checks: runner{}, barrier: late, view: late.view, node: "here"}
+	ctx := catalog.WithCaller(t.Context(), catalog.Caller{Registrant: "former"})
+	if err := p.Push(ctx, "here", "web:1", catalog.Passing, ""); catalog.KindOf(err) != catalog.KindConflict {
+		t.Errorf("pushed as %v", err)
+	}
 }
