@@ -39,9 +39,11 @@ var (
 // revision, or is not the store that the View was loaded from.
 func (r *Registry) feed(ctx context.Context) {
 	loaded := false
+	var begun time.Time // of the last load
 	for ctx.Err() == nil {
 		err := error(nil)
 		if !loaded {
+			begun = time.Now()
 			err = r.load(ctx)
 		}
 		if err == nil {
@@ -51,6 +53,9 @@ func (r *Registry) feed(ctx context.Context) {
 		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
 			r.logger.Warn("catalog is loaded again", "revision", r.view.Revision(), "reason", err)
 			loaded = false
+			if time.Since(begun) < retryDelay { // an address behind which there are two stores
+				pause.For(ctx, retryDelay)
+			}
 			continue
 		}
 		if ctx.Err() == nil {
