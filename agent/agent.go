@@ -132,10 +132,11 @@ func (a *Agent) Declare(source string, registrations []catalog.Registration) {
 // DeclareSince is Declare for a source that knows when the oldest of the changes came about that it declares for the
 // first time; the zero time means now.
 func (a *Agent) DeclareSince(source string, since time.Time, registrations []catalog.Registration) {
-	a.declare(source, since, func(d *declaration) { d.registrations = registrations })
+	a.declare(source, since, func(d *declaration) { d.registrations, d.reported = registrations, true })
 }
 
-// DeclareNodeChecks replaces the checks of the node itself that a source has found. It never blocks.
+// DeclareNodeChecks replaces the checks of the node itself that a source has found. A source calls it before it first declares
+// registrations: from then on it has reported, and what it has not declared is removed. It never blocks.
 func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
 	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
 }
@@ -199,15 +200,15 @@ func (a *Agent) Run(ctx context.Context) error {
 	if a.cfg.Checks != nil {
 		wg.Go(func() { a.feedChecks(ctx) })
 	}
-	a.awaitSources(ctx)
 	wg.Go(func() { a.keepAlive(ctx) })
+	a.awaitSources(ctx)
 	err := a.keepSynced(ctx)
 	cancel()
 	wg.Wait()
 	return err
 }
 
-// awaitSources waits until every source has declared something, or the grace is over.
+// awaitSources waits until every source has reported, or the grace is over.
 func (a *Agent) awaitSources(ctx context.Context) {
 	grace := time.NewTimer(a.cfg.Grace)
 	defer grace.Stop()
@@ -223,13 +224,12 @@ func (a *Agent) awaitSources(ctx context.Context) {
 	}
 }
 
-// silent returns the sources that have declared nothing yet.
+// silent returns the sources that have not reported yet.
 func (a *Agent) silent() []string {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return slices.DeleteFunc(slices.Clone(a.cfg.Sources), func(source string) bool {
-		_, ok := a.declared[source]
-		return ok
+		return a.declared[source].reported
 	})
 }
 
@@ -248,28 +248,36 @@ func (a *Agent) keepSynced(ctx context.Context) error {
 	return nil
 }
 
-// keepAlive renews the node's session, however long a sync takes. Where that fails the node is declared, which opens a
-// session if there is none.
+// keepAlive renews the node's session, however long the first reports of the sources and each sync take. A session that a former
+// process has left is renewed at once: little of it may be left. Where renewing fails the node is declared, which opens a session
+// if there is none.
 func (a *Agent) keepAlive(ctx context.Context) {
 	interval := time.Duration(a.cfg.Node.Owner.TTL) / 3
 	ticker := time.NewTicker(interval)
 	defer ticker.Stop()
+	if node := a.cfg.View.Node(a.cfg.Node.Name); node != nil && node.Session != "" {
+		a.renew(ctx, interval)
+	}
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			a.renew(ctx, interval)
 		}
-		if a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)) != nil { // the session under this name is another host's
-			a.wake()
-			continue
-		}
-		renewal, cancel := context.WithTimeout(ctx, interval)
-		err := a.cfg.Registry.RenewNode(renewal, a.cfg.Node.Name)
-		cancel()
-		if err != nil {
-			a.wake()
-		}
+	}
+}
+
+// renew renews the node's session, or wakes what declares the node.
+func (a *Agent) renew(ctx context.Context, within time.Duration) {
+	if a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)) != nil { // the session under this name is another host's
+		a.wake()
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if err := a.cfg.Registry.RenewNode(ctx, a.cfg.Node.Name); err != nil {
+		a.wake()
 	}
 }
 
@@ -308,7 +316,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 }
 
 // state returns what the node is declared to be now.
-func (a *Agent) state() (catalog.NodeState, []string) {
+func (a *Agent) state() (state catalog.NodeState, complaints []string) {
 	silent := a.silent()
 	a.mu.Lock()
 	declared := maps.Clone(a.declared)
@@ -319,9 +327,13 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 	}
 	a.mu.Unlock()
 	for _, source := range silent {
-		declared[source] = declaration{kept: a.Held(source)}
+		d := declared[source]
+		d.kept = a.Held(source)
+		declared[source] = d
 	}
-	return merge(a.cfg.Node, a.cfg.Sources, declared)
+	state, complaints = merge(a.cfg.Node, a.cfg.Sources, declared)
+	state.KeepChecks = len(silent) > 0
+	return state, complaints
 }
 
 // followNode has the node compared again when anything of it changes in the catalog: what somebody else changed there

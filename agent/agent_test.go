@@ -186,6 +186,64 @@ func TestSilentSourceKeepsWhatTheOlderVersionAccepted(t *testing.T) {
 	})
 }
 
+// TestSilentSourceKeepsItsDrains has an instance that its source had drained. The source takes that up after the next restart.
+func TestSilentSourceKeepsItsDrains(t *testing.T) {
+	held := registration("old").Instance
+	held.Node, held.Drain = "n1", "stop signal SIGTERM"
+	records := []catalog.Change{
+		{Type: catalog.RecordNode, Name: "n1", Node: &node},
+		{Type: catalog.RecordInstance, Name: "n1", ID: "old", Instance: &held},
+	}
+	run(t, Config{Sources: []string{"docker"}}, records, func(t *testing.T, a *Agent, r *registry) {
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		if state, _ := r.last(); state.Registrations[0].Instance.Drain != held.Drain {
+			t.Errorf("drained because %q, want %q still", state.Registrations[0].Instance.Drain, held.Drain)
+		}
+	})
+}
+
+// TestSilentSourceKeepsTheChecksOfTheNode holds that the checks of the node stay while a source may still declare them, and that
+// declaring them is no report of the instances.
+func TestSilentSourceKeepsTheChecksOfTheNode(t *testing.T) {
+	check := catalog.Check{ID: "disk", Node: "n1", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
+	records := []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}}
+	run(t, Config{Sources: []string{"docker", "file"}}, records, func(t *testing.T, a *Agent, r *registry) {
+		a.Declare("docker", nil)
+		a.DeclareNodeChecks("file", []catalog.Check{check})
+		synctest.Wait()
+		if _, n := r.last(); n > 0 {
+			t.Error("synced before the file source has reported its instances")
+		}
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		if state, n := r.last(); n != 1 || !state.KeepChecks || len(state.Checks) != 1 {
+			t.Errorf("%d syncs, keeps checks %t, declares %v", n, state.KeepChecks, state.Checks)
+		}
+		a.Declare("file", nil)
+		synctest.Wait()
+		if state, n := r.last(); n != 2 || state.KeepChecks || len(state.Checks) != 1 {
+			t.Errorf("%d syncs, keeps checks %t once all sources have reported, declares %v", n, state.KeepChecks, state.Checks)
+		}
+	})
+}
+
+// TestSessionLeftByAFormerProcessIsRenewed holds that it does not run out while the sources are silent.
+func TestSessionLeftByAFormerProcessIsRenewed(t *testing.T) {
+	records := []catalog.Change{
+		{Type: catalog.RecordNode, Name: "n1", Node: &node},
+		{Type: catalog.RecordSession, Name: "n1", Session: "7b"},
+	}
+	run(t, Config{Sources: []string{"docker"}}, records, func(t *testing.T, _ *Agent, r *registry) {
+		synctest.Wait()
+		r.set(func(r *registry) {
+			if r.renewals != 1 || len(r.syncs) != 0 {
+				t.Errorf("%d renewals, %d syncs at the start, want 1 and none", r.renewals, len(r.syncs))
+			}
+		})
+	})
+}
+
 func TestSessionIsRenewedAndOpenedAgain(t *testing.T) {
 	run(t, Config{}, nil, func(t *testing.T, _ *Agent, r *registry) {
 		time.Sleep(10 * time.Second)

@@ -10,7 +10,9 @@ import (
 // declaration is what one source found.
 type declaration struct {
 	registrations []catalog.Registration
-	nodeChecks    []catalog.Check
+	// reported is set once the source has declared registrations.
+	reported   bool
+	nodeChecks []catalog.Check
 	// gone says why instances are declared no longer.
 	gone map[string]string
 	// kept are registrations that the catalog holds, and the source has not declared since the agent started.
@@ -89,7 +91,9 @@ func (m *merger) addInstances(source string, registrations []catalog.Registratio
 func (m *merger) keep(source string, held []catalog.Registration) {
 	drained := make([]catalog.Registration, 0, len(held))
 	for _, r := range held {
-		r.Instance.Drain = source + " has not answered since the agent started"
+		if r.Instance.Drain == "" { // else the source's own reason, which it takes up after the next restart, would be lost
+			r.Instance.Drain = source + " has not answered since the agent started"
+		}
 		for i := range r.Checks {
 			r.Checks[i].Status = "" // its runner may know better by now
 		}

@@ -37,6 +37,8 @@ type NodeState struct {
 	Gone map[string]string `json:"-"`
 	// Keep holds the ids of instances that stay as they are, with their checks, although they are not among Registrations.
 	Keep map[string]bool `json:"-"`
+	// KeepChecks says that checks of the node that are not among Checks stay, too.
+	KeepChecks bool `json:"-"`
 	// Since is when the oldest of the changes came about that are declared for the first time: from then on it is measured
 	// how long they take to show. The zero time means when the state is handed in.
 	Since time.Time `json:"-"`

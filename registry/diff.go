@@ -70,7 +70,11 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 			d.compareChecks(e.Checks, nil, now)
 		}
 	}
-	d.compareChecks(current.Checks, state.Checks, now)
+	existing := current.Checks
+	if state.KeepChecks {
+		existing = nil
+	}
+	d.compareChecks(existing, state.Checks, now)
 	return d
 }
 

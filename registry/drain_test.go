@@ -72,6 +72,18 @@ func TestSyncKeeps(t *testing.T) {
 	if e := r.View().Instance("n1", "kept"); got.Len() != 1 || e == nil || len(e.Checks) != 1 {
 		t.Errorf("%d instances, kept %+v; want the one that is kept, with its check", got.Len(), e)
 	}
+	state.Checks = []catalog.Check{{ID: "disk", Definition: catalog.Definition{TTL: catalog.Duration(time.Hour)}}}
+	r.mustSync(t, state)
+	state.Checks, state.KeepChecks = nil, true
+	r.mustSync(t, state)
+	if n := r.View().Node("n1"); n.Check("disk") == nil {
+		t.Error("a check of the node is removed that was to be kept")
+	}
+	state.KeepChecks = false
+	r.mustSync(t, state)
+	if n := r.View().Node("n1"); n.Check("disk") != nil {
+		t.Error("a check of the node stays that nothing declares")
+	}
 }
 
 func wantDrained(t *testing.T, r *Registry, id, want string) {

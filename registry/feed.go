@@ -68,6 +68,7 @@ func (r *Registry) feed(ctx context.Context) {
 // load reads the whole catalog, page by page at one revision.
 func (r *Registry) load(ctx context.Context) error {
 	r.clocked.Store(0) // the store may be an older one
+	r.unreadable.clear()
 	var records []catalog.Change
 	header, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
 		records = r.decodePage(slices.Grow(records, int(left)), page)
@@ -78,7 +79,12 @@ func (r *Registry) load(ctx context.Context) error {
 	r.memo.clear()
 	r.metrics.reloads.Inc()
 	r.store.Store(header.ClusterId)
-	r.watchOwnSession(records, func() { r.view.Load(uint64(header.Revision), records) })
+	for i := range records {
+		if records[i].Type == catalog.RecordSession {
+			r.lived.Store(strings.ToLower(records[i].Name), true)
+		}
+	}
+	r.watchOwnSession(records, true, func() { r.view.Load(uint64(header.Revision), records) })
 	select {
 	case <-r.replaced: // it was about what the View showed before
 	default:
@@ -165,6 +171,7 @@ func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
 	}
 	change, err := decode(string(key), value)
 	if err != nil {
+		r.unreadable.add(string(key))
 		r.metrics.damaged.Inc()
 		r.logger.Warn("record left out", "error", err)
 		return change, false
@@ -239,22 +246,31 @@ func (r *Registry) applyEvents(events []*clientv3.Event) {
 		}
 		var changes []catalog.Change
 		for _, event := range events[:n] {
-			if change, ok := r.decodeEvent(event); ok {
-				changes = append(changes, change)
+			change, ok := r.decodeEvent(event)
+			if !ok {
+				continue
+			}
+			changes = append(changes, change)
+			if change.Type == catalog.RecordSession && change.Session != "" {
+				r.lived.Store(strings.ToLower(change.Name), true)
 			}
 		}
 		explainGone(r.view, changes, events[:n])
 		r.noteClock(events[:n])
-		r.watchOwnSession(changes, func() { r.view.Apply(uint64(revision), changes) })
+		r.watchOwnSession(changes, false, func() { r.view.Apply(uint64(revision), changes) })
 		events = events[n:]
 	}
 }
 
-// watchOwnSession applies changes. If the session of the node that this process acts for ends with them, the process was
-// stopped for longer than its TTL, and its host is not dead: the View gives no answers until the session is there again.
-func (r *Registry) watchOwnSession(changes []catalog.Change, apply func()) {
+// watchOwnSession applies changes, or the whole catalog. If the session of the node that this process acts for ends with them, the
+// process was stopped for longer than its TTL, and its host is not dead: the View gives no answers until the session is there
+// again.
+func (r *Registry) watchOwnSession(changes []catalog.Change, whole bool, apply func()) {
 	ends, begins := false, false
 	if self := r.self.Load(); self != nil {
+		if node := r.view.Node(self.Name); whole && node != nil {
+			ends = node.Session != ""
+		}
 		for i := range changes {
 			if c := &changes[i]; c.Type == catalog.RecordSession && strings.EqualFold(c.Name, self.Name) {
 				ends, begins = c.Session == "", c.Session != ""
@@ -272,6 +288,7 @@ func (r *Registry) watchOwnSession(changes []catalog.Change, apply func()) {
 }
 
 func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
+	r.unreadable.remove(event.Kv.Key)
 	value := event.Kv.Value
 	if event.Type == clientv3.EventTypeDelete {
 		value = nil

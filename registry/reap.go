@@ -2,6 +2,8 @@ package registry
 
 import (
 	"context"
+	"maps"
+	"strings"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -32,11 +34,21 @@ func (r *Registry) reap(ctx context.Context) {
 			clear(deadSince) // nobody looked: a node may have lived meanwhile
 		}
 		last = now
+		r.forgetLived(deadSince)
 		for _, node := range overdue(r.view.Nodes(), deadSince, now) {
 			r.reapNode(ctx, node)
 		}
 		r.sweepPushes(ctx)
 	}
+}
+
+// forgetLived takes the nodes that have lived since the last look out of deadSince.
+func (r *Registry) forgetLived(deadSince map[string]time.Time) {
+	r.lived.Range(func(name, _ any) bool {
+		r.lived.Delete(name)
+		maps.DeleteFunc(deadSince, func(dead string, _ time.Time) bool { return strings.EqualFold(dead, name.(string)) })
+		return true
+	})
 }
 
 // overdue returns the names of the nodes to purge, and keeps deadSince.

@@ -105,6 +105,9 @@ func (r *Registry) admit(i *catalog.Instance) (node *catalog.NodeSnapshot, exist
 		return nil, nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
 			WithHint("choose another id")
 	}
+	if existing == nil && r.unreadable.has(instanceKey(i.Node, i.ID)) {
+		return nil, nil, errUnreadable(i.Node, i.ID)
+	}
 	return node, existing, nil
 }
 
@@ -187,6 +190,15 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 // planDeregister adds the removal of an instance to a write, for a reason.
 func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why string, revision uint64) (*write, error) {
 	e := r.view.Instance(node, id)
+	if key := instanceKey(node, id); e == nil && r.unreadable.has(key) {
+		if catalog.CallerOf(ctx).Registrant != "" { // whose it is cannot be read either
+			return nil, errUnreadable(node, id)
+		}
+		w.stillThere(key, revision)
+		w.delete(key)
+		w.because(key, why)
+		return w, nil
+	}
 	if e == nil {
 		return nil, noInstance(node, id)
 	}

@@ -46,8 +46,11 @@ type Registry struct {
 	resume func()
 	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token when the store was seen to
 	// be another one, or at a revision below the View's.
-	store    atomic.Uint64
-	replaced chan struct{}
+	store      atomic.Uint64
+	replaced   chan struct{}
+	unreadable unreadable
+	// lived holds the names, in lower case, of the nodes of which a session has begun since the last look for dead ones.
+	lived sync.Map
 	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
 	clocked   atomic.Int64
 	unclocked chan moment

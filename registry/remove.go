@@ -51,7 +51,8 @@ func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 // there was nothing to remove.
 func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
 	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
-		w := planPurge(r.view.Node(node), revision, r.writes.maxBytes)
+		others := r.unreadable.below(instancesOf(node), checksOf(node))
+		w := planPurge(r.view.Node(node), others, revision, r.writes.maxBytes)
 		if purged = w != nil && r.holds(catalog.PurgeDuty(node)); !purged {
 			return nil, nil
 		}
@@ -61,13 +62,13 @@ func (r *Registry) purge(ctx context.Context, node string) (purged bool, err err
 	return purged, err
 }
 
-// planPurge draws up the purge of a node, or as much of it as one request may carry; nil if there is nothing to remove.
-func planPurge(node *catalog.NodeSnapshot, revision uint64, maxBytes int) *write {
+// planPurge draws up the purge of a node, or as much of it as one request may carry; nil if there is nothing to remove. others says
+// that records on it are known to be of other owners, or may be.
+func planPurge(node *catalog.NodeSnapshot, others bool, revision uint64, maxBytes int) *write {
 	if node == nil || node.Alive {
 		return nil
 	}
 	w := onDeadNode(node, revision)
-	others := false
 	for e := range node.Endpoints.All() {
 		if !e.Owner.Declared() {
 			others = true

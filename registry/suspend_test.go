@@ -2,7 +2,9 @@ package registry
 
 import (
 	"testing"
+	"time"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine/enginetest"
 	"github.com/koine-sd/koine/internal/eventually"
 )
@@ -41,5 +43,30 @@ func TestOwnSessionThatHasEnded(t *testing.T) {
 	eventually.True(t, "it is ready again", r.view.Ready)
 	if r.view.Node("h1").Session == "" {
 		t.Error("it is ready without a session")
+	}
+}
+
+// TestOwnSessionThatHasEndedBeforeALoad has the end of the session come by a load, as after the store has compacted what the watch
+// would have brought.
+func TestOwnSessionThatHasEndedBeforeALoad(t *testing.T) {
+	e := enginetest.Open(t)
+	r, stop := start(t, e)
+	state := sessionNode("n1", time.Minute)
+	r.ActFor(state.Node)
+	state.Registrations = []catalog.Registration{permanent("n1", "web-1", "web")}
+	r.mustSync(t, state)
+	lease := leaseID(r.view.Node("n1").Session)
+	stop() // nothing follows the store any more
+	if _, err := e.Client.Revoke(t.Context(), lease); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.load(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if r.view.Node("n1").Alive || r.view.Ready() {
+		t.Errorf("alive %t, ready %t after the end of the own session", r.view.Node("n1").Alive, r.view.Ready())
+	}
+	if r.load(t.Context()) != nil || r.view.Ready() {
+		t.Error("ready after another load")
 	}
 }

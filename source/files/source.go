@@ -234,11 +234,12 @@ func (s *Source) apply() changes {
 	s.holders = m.holders
 	services, checks := registrations(m.units), nodeChecks(m.units)
 	c := difference(s.declared, services, s.nodeChecks, checks)
-	if !s.loaded || !sameRegistrations(s.declared, services) {
-		s.cfg.Sink.Declare(sourceName, services)
-	}
+	// The checks of the node come first: with the services the source has reported, and what it has not declared then is removed.
 	if sink, ok := s.cfg.Sink.(NodeCheckSink); ok && (!s.loaded || !sameChecks(s.nodeChecks, checks)) {
 		sink.DeclareNodeChecks(sourceName, checks)
+	}
+	if !s.loaded || !sameRegistrations(s.declared, services) {
+		s.cfg.Sink.Declare(sourceName, services)
 	}
 	s.declared, s.nodeChecks, s.loaded = services, checks, true
 	return c

@@ -165,6 +165,29 @@ func TestLoadOfNothingIsDeclared(t *testing.T) {
 	d.expect("-")
 }
 
+// orderly notes the order of the declarations.
+type orderly struct{ calls []string }
+
+func (o *orderly) Declare(string, []catalog.Registration) { o.calls = append(o.calls, "instances") }
+func (o *orderly) DeclareNodeChecks(string, []catalog.Check) {
+	o.calls = append(o.calls, "checks of the node")
+}
+
+// TestChecksOfTheNodeComeFirst holds that a source has reported only once it has declared all that it has.
+func TestChecksOfTheNodeComeFirst(t *testing.T) {
+	sink := &orderly{}
+	source, err := New(Config{Dir: t.TempDir(), Node: "n1", Sink: sink})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := source.Load(); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(sink.calls, ", "); got != "checks of the node, instances" {
+		t.Errorf("declared %s", got)
+	}
+}
+
 func TestLoadDeclaresChangesOnly(t *testing.T) {
 	d := newDirectory(t)
 	d.write("b.yaml", "service: {name: web, port: 80}")
