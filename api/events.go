@@ -141,21 +141,26 @@ func (l *eventLog) run(ctx context.Context) {
 	defer context.AfterFunc(ctx, l.out.hurry)()
 	heartbeat := time.NewTicker(l.server.cfg.Heartbeat)
 	defer heartbeat.Stop()
-	err := l.catchUp()
+	err := l.catchUp(ctx)
 	for err == nil {
 		select {
 		case <-ctx.Done():
 			return
 		case <-wake:
-			err = l.write(l.take())
+			if err = l.view.WaitReady(ctx); err == nil { // as watches do, while the View is suspended
+				err = l.write(l.take())
+			}
 		case <-heartbeat.C:
-			err = l.catchUp()
+			err = l.catchUp(ctx)
 		}
 	}
 }
 
 // catchUp writes the new events, and then the revision up to which nothing is missing.
-func (l *eventLog) catchUp() error {
+func (l *eventLog) catchUp(ctx context.Context) error {
+	if err := l.view.WaitReady(ctx); err != nil {
+		return err
+	}
 	revision := l.view.Revision()
 	if err := l.write(l.take()); err != nil {
 		return err

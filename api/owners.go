@@ -25,6 +25,8 @@ const (
 	maxAsked = 200
 	// askTimeout bounds each of these questions. The first that exceeds it is the last, so a store that is away costs it once.
 	askTimeout = time.Second
+	// askingTimeout bounds them all.
+	askingTimeout = 5 * time.Second
 )
 
 // owners explains what keeps the instances of one answer, asking the store about each lease once.
@@ -32,6 +34,8 @@ type owners struct {
 	server *Server
 	leases map[string]time.Duration
 	asked  int
+	// end is when no more questions are asked; the zero time before the first.
+	end time.Time
 }
 
 // explain fills in what the View does not know of an instance.
@@ -81,8 +85,16 @@ func (o *owners) ask(ctx context.Context, question func(context.Context, Keeper)
 	if o.server.cfg.Keeper == nil || o.asked == maxAsked {
 		return
 	}
+	if o.end.IsZero() {
+		o.end = time.Now().Add(askingTimeout)
+	}
+	ctx, cancel := context.WithDeadline(ctx, o.end)
+	defer cancel()
+	if ctx.Err() != nil {
+		return
+	}
 	o.asked++
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	ctx, cancel = context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	if err := question(ctx, o.server.cfg.Keeper); err != nil && ctx.Err() != nil {
 		o.asked = maxAsked

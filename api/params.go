@@ -55,6 +55,9 @@ func with[P any, PP interface {
 			if err := s.catchUp(r.Context()); err != nil {
 				return err
 			}
+			if err := s.admit(route); err != nil { // what it has caught up with may have suspended the View
+				return err
+			}
 		}
 		return handle(s, w, r, *p)
 	}}

@@ -90,14 +90,22 @@ func (s *stream) connection(ctx context.Context) error {
 		cancel(catalog.Errorf(catalog.KindUnavailable, "watch of %s fell silent", s.client.base))
 	})
 	defer alarm.Stop()
-	err := s.attempt(attempt, func() { alarm.Reset(silence) })
+	err := s.attempt(attempt, func(waits bool) {
+		if waits {
+			alarm.Reset(silence)
+		} else {
+			alarm.Stop()
+		}
+	})
 	if cause := context.Cause(attempt); cause != nil && ctx.Err() == nil && !errors.Is(err, errStopped) {
 		return cause
 	}
 	return err
 }
 
-func (s *stream) attempt(ctx context.Context, heard func()) error {
+// attempt calls listen with true before it waits for a line, and with false before it hands one over: however long the caller takes
+// for that, it is not the server that is silent.
+func (s *stream) attempt(ctx context.Context, listen func(waits bool)) error {
 	response, err := s.connect(ctx)
 	if err != nil {
 		return err
@@ -109,11 +117,12 @@ func (s *stream) attempt(ctx context.Context, heard func()) error {
 		if err != nil {
 			return err
 		}
-		heard()
+		listen(false)
 		s.pause = 0
 		if err := s.receive(line); err != nil {
 			return err
 		}
+		listen(true)
 	}
 }
 

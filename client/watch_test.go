@@ -193,6 +193,27 @@ func TestWatchNoticesSilence(t *testing.T) {
 	})
 }
 
+// TestBusyCallerIsNoSilentServer has a caller that takes longer over an event than a server may be silent.
+func TestBusyCallerIsNoSilentServer(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{streams: []string{strings.Repeat(`{"revision":5,"service":"web","instances":[]}`+"\n", 3) + "…"}}
+		c, err := New(Config{HTTPClient: &http.Client{Transport: s}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		n := 0
+		for _, err := range c.Watch(t.Context(), WatchOptions{}) {
+			if err != nil {
+				t.Fatalf("event %d: %v", n, err)
+			}
+			if n++; n == 3 {
+				break
+			}
+			time.Sleep(2 * defaultSilence)
+		}
+	})
+}
+
 func TestWatchEndsWithItsContext(t *testing.T) {
 	for _, stream := range []string{"…", "refused"} {
 		synctest.Test(t, func(t *testing.T) {
