@@ -50,6 +50,9 @@ func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	if state.idle(&check.Definition, now) { // the process stood still: the next run says how the instance is
 		return now.Add(interval(&check.Definition))
 	}
+	if resumed := r.pulse.beat(now); state.Begun.Before(resumed) { // nothing could be pushed meanwhile
+		state.Begun = resumed
+	}
 	if at, ok := state.DeregisterAt(&check.Definition); ok && now.Before(at) {
 		return at
 	}

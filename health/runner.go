@@ -78,6 +78,7 @@ type Runner struct {
 	followed map[key]*entry
 	// added is closed, and made again, when a check is entered.
 	added chan struct{}
+	pulse pulse
 }
 
 // entry is a check of the desired set.
@@ -144,6 +145,7 @@ func (r *Runner) Run(ctx context.Context) error {
 		loops.Go(func() { d.run(ctx) })
 	}
 	loops.Go(func() { r.followView(ctx) })
+	loops.Go(func() { r.pulse.run(ctx) })
 	loops.Wait()
 	return nil
 }

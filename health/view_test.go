@@ -218,6 +218,36 @@ func TestDeregister(t *testing.T) {
 	}, func() { *w = *newWorld() })
 }
 
+// TestDeregisterAfterAStandstill has the process stand still for ten minutes while the check is critical: everything that it knows of
+// is ten minutes older then. Neither a probe nor an application could end that meanwhile.
+func TestDeregisterAfterAStandstill(t *testing.T) {
+	const still = 10 * time.Minute
+	for _, def := range []catalog.Definition{
+		{Type: catalog.CheckTCP, TCP: "web", Interval: catalog.Duration(time.Second)},
+		{Type: catalog.CheckTTL, TTL: catalog.Duration(time.Second)},
+	} {
+		def.DeregisterAfter = catalog.Duration(5 * time.Minute)
+		w, rm := &world{}, &remover{}
+		bubble(t, Config{View: lateView{&w.View}, Deregisterer: rm}, func(t *testing.T, h *harness) {
+			w.apply(node("n1"), instance("n1", "web-1", "web", permanent))
+			h.Set([]*catalog.Check{{ID: "web", Node: "n1", Instance: "web-1", Definition: def}})
+			h.after(time.Minute)
+			h.pulse.mu.Lock()
+			h.mu.Lock()
+			k := keyOf("n1", "web")
+			s := &h.entries[k].state
+			s.Since, s.Begun, s.Ran, h.pulse.last = s.Since.Add(-still), s.Begun.Add(-still), s.Ran.Add(-still), h.pulse.last.Add(-still)
+			h.removals.schedule(k, time.Now())
+			h.mu.Unlock()
+			h.pulse.mu.Unlock()
+			h.after(4 * time.Minute)
+			rm.expect(t, 0, "")
+			h.after(2 * time.Minute)
+			rm.expect(t, 1, "n1/web")
+		}, func() { *w = *newWorld() })
+	}
+}
+
 func TestDeregisterIsTriedAgain(t *testing.T) {
 	w, rm := &world{}, &remover{refuse: errors.New("store is away")}
 	registry := prometheus.NewRegistry()
