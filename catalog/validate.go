@@ -77,15 +77,15 @@ func validateText(noun, word, text string, limit int) error {
 	if !utf8.ValidString(text) {
 		return Errorf(KindInvalid, "%s%s %q is not UTF-8", noun, word, text)
 	}
-	if i := strings.IndexFunc(text, control); i >= 0 {
+	if i := strings.IndexFunc(text, IsControl); i >= 0 {
 		return Errorf(KindInvalid, "%s%s %q has a control character at byte %d", noun, word, text, i)
 	}
 	return nil
 }
 
-// control reports whether a rune is a control character, ends a line, or changes the direction of the text around it, which
+// IsControl reports whether a rune is a control character, ends a line, or changes the direction of the text around it, which
 // makes people read something else than is there.
-func control(r rune) bool {
+func IsControl(r rune) bool {
 	return unicode.IsControl(r) || '\u2028' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
 
@@ -254,7 +254,7 @@ func validatePorts(noun string, ports []Port) error {
 				return err
 			}
 		}
-		if slices.ContainsFunc(ports[:i], p.sameName) {
+		if slices.ContainsFunc(ports[:i], p.SameName) {
 			return Errorf(KindInvalid, "%s has two ports named %s", noun, p.Name).WithHint("give each a name of its own")
 		}
 	}
@@ -270,9 +270,9 @@ func portWithoutNumber(noun, name string) error {
 	return Errorf(KindInvalid, "%s without a number", noun).WithHint("give one from 1 to 65535")
 }
 
-// sameName reports whether two ports cannot be told apart by their names: those of one name differ by protocol, as DNS over
+// SameName reports whether two ports cannot be told apart by their names: those of one name differ by protocol, as DNS over
 // TCP and UDP do.
-func (p Port) sameName(q Port) bool {
+func (p Port) SameName(q Port) bool {
 	return p.Name != "" && strings.EqualFold(p.Name, q.Name) && cmp.Or(p.Protocol, "tcp") == cmp.Or(q.Protocol, "tcp")
 }
 

@@ -97,6 +97,16 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	return d, nil
 }
 
+// word returns the value of a label koine.*, or nothing if the catalog does not take it.
+func (s *said) word(key string) string {
+	v := s.koine[key]
+	if err := catalog.ValidateWord("label "+v.label, v.value); err != nil {
+		s.warn(v.label, "%v", err)
+		return ""
+	}
+	return v.value
+}
+
 // notWanted says why a container is not registered whatever its ports and addresses; "" if it may be.
 func (s *said) notWanted(c *container.InspectResponse, o options) string {
 	if !running(c) {
@@ -190,7 +200,7 @@ func (s *said) instance(c *container.InspectResponse, o options, n naming) catal
 		Service:    n.service,
 		Weight:     s.number("weight", catalog.MaxWeight),
 		MinHealthy: s.number("min_healthy", 100),
-		Locality:   catalog.Locality{Region: s.koine["region"].value, Zone: s.koine["zone"].value},
+		Locality:   catalog.Locality{Region: s.word("region"), Zone: s.word("zone")},
 		Source:     sourceName,
 		Owner:      catalog.Owner{Kind: catalog.OwnerContainer, ID: c.ID},
 	}

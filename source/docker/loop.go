@@ -39,6 +39,8 @@ type loop struct {
 	awaited  map[string]bool
 	ready    bool
 	declared []catalog.Registration
+	// adopted are the instances, by container, that the catalog held at the start, until the engine has told of the container.
+	adopted map[string][]catalog.Registration
 	// endings are the instances that are declared no longer.
 	endings endings
 	// told are the warnings of names that several share, as they were logged last, by the name.
@@ -195,6 +197,7 @@ func (l *loop) apply(ctx context.Context, r look) {
 	l.answers++
 	delete(l.retry, r.id)
 	delete(l.awaited, r.id)
+	delete(l.adopted, r.id)
 	c, after := l.tracker.containers[r.id]
 	if after {
 		l.watch.add(c.id, c.startedAt, c.pid)
@@ -230,7 +233,7 @@ func (l *loop) publish() {
 	now := time.Now()
 	outcomes := l.tracker.outcomes()
 	l.tellShared(l.tracker.shared(outcomes))
-	set, ended := registrations(outcomes), l.tracker.takeEnded()
+	set, ended := append(registrations(outcomes), l.unseen()...), l.tracker.takeEnded()
 	learned := l.endings.learn(ended)
 	if first || !same(set, l.declared) {
 		l.endings.compare(l.declared, set, whyGone(outcomes, ended), now)
@@ -245,6 +248,38 @@ func (l *loop) publish() {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}
 	l.pending = l.pending[:0]
+}
+
+// byContainer returns registrations by the container that owns them.
+func byContainer(list []catalog.Registration) map[string][]catalog.Registration {
+	owned := make(map[string][]catalog.Registration)
+	for _, r := range list {
+		if r.Instance.Owner.Kind == catalog.OwnerContainer {
+			owned[r.Instance.Owner.ID] = append(owned[r.Instance.Owner.ID], r)
+		}
+	}
+	return owned
+}
+
+// unseen returns what the catalog held at the start of containers that the engine lists but cannot inspect, drained: they have not
+// ended, as far as is known.
+func (l *loop) unseen() (list []catalog.Registration) {
+	for _, id := range slices.Sorted(maps.Keys(l.adopted)) {
+		if _, failed := l.retry[id]; !failed {
+			continue
+		}
+		for _, r := range l.adopted[id] {
+			if r.Instance.Drain == "" {
+				r.Instance.Drain = "docker has not answered for the container since the agent started"
+			}
+			r.Checks = slices.Clone(r.Checks)
+			for i := range r.Checks {
+				r.Checks[i].Status = "" // its runner may know better by now
+			}
+			list = append(list, r)
+		}
+	}
+	return list
 }
 
 // tellShared logs each name that several share, once until the words for it change.

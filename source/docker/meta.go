@@ -49,7 +49,7 @@ func (s *said) tags(c *container.InspectResponse, ports []catalog.Port) []string
 	return tags
 }
 
-func unprintable(r rune) bool { return r < ' ' || r == 0x7f || r == '\uFFFD' }
+func unprintable(r rune) bool { return catalog.IsControl(r) || r == utf8.RuneError }
 
 // meta returns the free SERVICE_* settings, the main port's over the container's, those of other ports under
 // "<port>_<key>", and koine.meta.* over all of them.

@@ -104,6 +104,7 @@ func exposed(c *container.InspectResponse) map[network.Port]struct{} {
 // the last one away.
 func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(network.Port) uint16) (ports []catalog.Port, ignored bool) {
 	if ports = s.explicitPorts(number); len(ports) > 0 {
+		s.nameOnce(ports)
 		return ports, false
 	}
 	for _, port := range sortedPorts(candidates) { // so that the warnings have an order
@@ -123,7 +124,19 @@ func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(n
 		s.warn("EXPOSE", "%d ports: the first %d are registered", len(ports), catalog.MaxPorts)
 		ports = ports[:catalog.MaxPorts]
 	}
+	s.nameOnce(ports)
 	return ports, ignored && len(ports) == 0
+}
+
+// nameOnce takes the names of ports away that an earlier one has: a port is found by its name.
+func (s *said) nameOnce(ports []catalog.Port) {
+	for i := range ports {
+		if p := &ports[i]; slices.ContainsFunc(ports[:i], p.SameName) {
+			s.warn(cmp.Or(s.ports[p.Number]["name"].label, "koine.ports"), "port %d has the name %s of another one, and is found by its number only",
+				p.Number, p.Name)
+			p.Name = ""
+		}
+	}
 }
 
 // sortedPorts returns ports by number.

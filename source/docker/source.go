@@ -174,6 +174,7 @@ func (s *Source) Run(ctx context.Context) error {
 	if s.cfg.Adopt != nil {
 		l.declared = s.cfg.Adopt()
 		l.tracker.adopt(l.declared)
+		l.adopted = byContainer(l.declared)
 	}
 	var children sync.WaitGroup
 	children.Go(func() { s.talk(ctx, l.inbox) })
