@@ -46,6 +46,8 @@ type Config struct {
 	Checks Checks
 	// Sources are the names of the sources that will call Declare, in order of precedence.
 	Sources []string
+	// Optional are those of the Sources that may not exist on this host: one is waited for only if the catalog holds something of it.
+	Optional []string
 	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
 	// what the catalog holds of that source is kept but drained, because it may no longer be true.
 	Grace time.Duration
@@ -224,12 +226,13 @@ func (a *Agent) awaitSources(ctx context.Context) {
 	}
 }
 
-// silent returns the sources that have not reported yet.
+// silent returns the sources that have not reported yet, except for optional ones of which the catalog holds nothing.
 func (a *Agent) silent() []string {
 	a.mu.Lock()
-	defer a.mu.Unlock()
-	return slices.DeleteFunc(slices.Clone(a.cfg.Sources), func(source string) bool {
-		return a.declared[source].reported
+	silent := slices.DeleteFunc(slices.Clone(a.cfg.Sources), func(source string) bool { return a.declared[source].reported })
+	a.mu.Unlock()
+	return slices.DeleteFunc(silent, func(source string) bool {
+		return slices.Contains(a.cfg.Optional, source) && len(a.Held(source)) == 0
 	})
 }
 

@@ -186,6 +186,37 @@ func TestSilentSourceKeepsWhatTheOlderVersionAccepted(t *testing.T) {
 	})
 }
 
+// TestOptionalSource holds that a source that may not exist is waited for only if the catalog holds something of it.
+func TestOptionalSource(t *testing.T) {
+	held := registration("old").Instance
+	held.Node = "n1"
+	records := []catalog.Change{{Type: catalog.RecordNode, Name: "n1", Node: &node}}
+	optional := Config{Sources: []string{"docker"}, Optional: []string{"docker"}}
+	run(t, optional, records, func(t *testing.T, a *Agent, r *registry) {
+		synctest.Wait()
+		if state, n := r.last(); n == 0 || state.KeepChecks || !r.view.Ready() {
+			t.Errorf("%d syncs at the start, keeps checks %t, ready %t", n, state.KeepChecks, r.view.Ready())
+		}
+		a.Declare("docker", []catalog.Registration{registration("a")})
+		synctest.Wait()
+		if state, _ := r.last(); len(state.Registrations) != 1 {
+			t.Errorf("declared %v once it is there", ids(state))
+		}
+	})
+	records = append(records, catalog.Change{Type: catalog.RecordInstance, Name: "n1", ID: "old", Instance: &held})
+	run(t, optional, records, func(t *testing.T, _ *Agent, r *registry) {
+		synctest.Wait()
+		if _, n := r.last(); n != 0 {
+			t.Error("synced before the source, which has an instance in the catalog, has reported")
+		}
+		time.Sleep(defaultGrace)
+		synctest.Wait()
+		if state, _ := r.last(); len(state.Registrations) != 1 || state.Registrations[0].Instance.Drain == "" {
+			t.Errorf("declared %+v, want the instance drained", state.Registrations)
+		}
+	})
+}
+
 // TestSilentSourceKeepsItsDrains has an instance that its source had drained. The source takes that up after the next restart.
 func TestSilentSourceKeepsItsDrains(t *testing.T) {
 	held := registration("old").Instance

@@ -177,3 +177,24 @@ func BenchmarkHolder(b *testing.B) {
 		})
 	}
 }
+
+// TestRunnerOfDeclaredNodes holds that a node that a client declares over HTTP has its checks run by a node with an agent.
+func TestRunnerOfDeclaredNodes(t *testing.T) {
+	v := NewView()
+	session := Owner{Kind: OwnerSession, TTL: Duration(time.Minute)}
+	over := &Origin{Listener: "http 127.0.0.1:8500"}
+	v.Load(1, []Change{
+		{Type: RecordNode, Name: "koine", Node: &Node{Name: "koine", ID: "1", Owner: session, RunsChecks: true}},
+		{Type: RecordSession, Name: "koine", Session: "a"},
+		{Type: RecordNode, Name: "declared", Node: &Node{Name: "declared", Owner: session, Origin: over}},
+		{Type: RecordSession, Name: "declared", Session: "b"},
+		{Type: RecordNode, Name: "agent", Node: &Node{Name: "agent", ID: "2", Owner: session}},
+		{Type: RecordSession, Name: "agent", Session: "c"},
+		{Type: RecordNode, Name: "remote", Node: &Node{Name: "remote", ID: "3", Owner: session, RunsChecks: true, Origin: over}},
+	})
+	for node, want := range map[string]string{"koine": "koine", "declared": "koine", "agent": "agent", "remote": ""} {
+		if got := v.Runner(node); got != want {
+			t.Errorf("checks of %s are run by %q, want %q", node, got, want)
+		}
+	}
+}

@@ -71,8 +71,12 @@ type Host struct {
 	CreateRevision, ModRevision uint64
 }
 
-// Agentless reports whether no agent looks after the node, so that one of the living nodes runs its checks.
-func (h *Host) Agentless() bool { return h.Node != nil && h.Node.Owner.Kind == OwnerPermanent }
+// Agentless reports whether no agent looks after the node, so that one of the living nodes runs its checks: it is permanent, or a
+// client has declared it that runs no checks.
+func (h *Host) Agentless() bool {
+	n := h.Node
+	return n != nil && (n.Owner.Kind == OwnerPermanent || n.Origin != nil && !n.RunsChecks)
+}
 
 // NodeSnapshot is a node and everything on it as they stood at one revision. It is immutable.
 type NodeSnapshot struct {

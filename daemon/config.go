@@ -1,6 +1,7 @@
 package daemon
 
 import (
+	"cmp"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -156,25 +157,29 @@ func (c Config) node(id string) catalog.Node {
 	}
 }
 
-// defaultDockerSocket is the Docker engine's default address.
-const defaultDockerSocket = "/var/run/docker.sock"
+// defaultDockerSocket is the Docker engine's default address. Tests change it.
+var defaultDockerSocket = "/var/run/docker.sock"
 
-// dockerHost returns the address of the engine to follow, and false if there is none.
+// dockerHost returns the address of the engine to follow, and false if none is to be followed.
 func (c Config) dockerHost() (string, bool) {
 	switch c.Docker {
 	case Off:
 		return "", false
 	case Auto:
-		if host := os.Getenv("DOCKER_HOST"); host != "" {
-			return host, true
-		}
-		if info, err := os.Stat(defaultDockerSocket); err == nil && info.Mode().Type() == os.ModeSocket {
-			return "unix://" + defaultDockerSocket, true
-		}
-		return "", false
+		return cmp.Or(os.Getenv("DOCKER_HOST"), "unix://"+defaultDockerSocket), true
 	default:
 		return c.Docker, true
 	}
+}
+
+// dockerMissing reports whether this host does not seem to have a Docker engine: nobody has named one, and the socket of the default
+// one is not there. It is followed all the same, for it may come.
+func (c Config) dockerMissing() bool {
+	if c.Docker != Auto || os.Getenv("DOCKER_HOST") != "" {
+		return false
+	}
+	info, err := os.Stat(defaultDockerSocket)
+	return err != nil || info.Mode().Type() != os.ModeSocket
 }
 
 // checkDocker refuses an address that no engine can have, instead of waiting for an answer from it.

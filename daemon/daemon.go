@@ -93,8 +93,11 @@ func (d *Daemon) DNSAddr() netip.AddrPort {
 	return d.dns.Addr()
 }
 
-// DockerHost returns the address of the Docker engine to follow, and false if there is none.
-func (d *Daemon) DockerHost() (string, bool) { return d.cfg.dockerHost() }
+// DockerHost returns the address of the Docker engine that is followed, and false if there is none so far.
+func (d *Daemon) DockerHost() (string, bool) {
+	host, follows := d.cfg.dockerHost()
+	return host, follows && (d.DockerAnswers() || !d.cfg.dockerMissing())
+}
 
 // DockerAnswers reports whether the Docker engine answered the last request.
 func (d *Daemon) DockerAnswers() bool { return d.docker != nil && d.docker.Answers() }
@@ -230,7 +233,7 @@ func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []fu
 		return nil, nil, err
 	}
 	host, err := agent.New(agent.Config{
-		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Orphans: true,
+		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Optional: d.optional(), Orphans: true,
 		Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
 	})
 	if err != nil {
@@ -265,6 +268,14 @@ func (d *Daemon) sources() (names []string) {
 		names = append(names, sourceFile)
 	}
 	return names
+}
+
+// optional returns the sources that may not exist on this host.
+func (d *Daemon) optional() []string {
+	if d.cfg.dockerMissing() {
+		return []string{sourceDocker}
+	}
+	return nil
 }
 
 func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) error, err error) {
@@ -346,7 +357,7 @@ func (d *Daemon) announce(ctx context.Context) error {
 	if d.dns != nil {
 		attrs = append(attrs, "dns", d.dns.Addr().String())
 	}
-	if host, ok := d.cfg.dockerHost(); ok {
+	if host, ok := d.DockerHost(); ok {
 		attrs = append(attrs, "docker", host)
 	}
 	d.cfg.Logger.Info("koine is ready", attrs...)

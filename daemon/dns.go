@@ -43,7 +43,7 @@ func (d *Daemon) listenDNS() error {
 		}
 	}
 	_, follows := d.cfg.dockerHost()
-	if err := d.needBridges(follows); err != nil {
+	if err := d.needBridges(follows && !d.cfg.dockerMissing()); err != nil {
 		return err
 	}
 	if !server.Listens() {

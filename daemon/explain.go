@@ -11,7 +11,7 @@ import (
 type explainer struct{ d *Daemon }
 
 func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalog.LeftOut, error) {
-	if e.d.docker == nil {
+	if _, follows := e.d.DockerHost(); !follows || e.d.docker == nil {
 		return nil, nil, nil
 	}
 	return e.d.docker.Explain(ctx, name)
@@ -22,7 +22,7 @@ func (c Config) docker(address string) docker.Config {
 	return docker.Config{
 		Host: address, Node: c.Node, HostAddresses: c.node("").Addresses, EnableScripts: c.EnableScriptChecks,
 		Registrator: c.Registrator, Labelled: c.DockerExpose == ExposeLabelled, ProjectNames: c.ComposeNames == NamesProject,
-		Logger: c.Logger.With("part", "docker"),
+		Missing: c.dockerMissing(), Logger: c.Logger.With("part", "docker"),
 	}
 }
 
@@ -34,7 +34,7 @@ func PlanDocker(ctx context.Context, cfg Config) ([]docker.Plan, error) {
 		return nil, err
 	}
 	address, ok := cfg.dockerHost()
-	if !ok {
+	if !ok || cfg.dockerMissing() {
 		return nil, catalog.Errorf(catalog.KindInvalid, "no Docker engine: %s does not exist, and DOCKER_HOST is not set", defaultDockerSocket).
 			WithHint("name one with --docker=unix:///path")
 	}

@@ -79,7 +79,7 @@ func dockerLine(d *daemon.Daemon, cfg daemon.Config) string {
 	case cfg.Docker == daemon.Off:
 		return "off"
 	default:
-		return "no engine found: name it with --docker"
+		return "no engine found: it is followed once it is there; name another one with --docker"
 	}
 }
 

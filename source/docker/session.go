@@ -44,7 +44,11 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 			return
 		}
 		s.setAnswers(false)
-		if answered || !told {
+		switch {
+		case !answered && !told && s.cfg.Missing:
+			s.log.Info("no docker engine is found: it is followed once there is one", "host", s.engine.DaemonHost())
+			told = true
+		case answered || !told:
 			s.log.Warn("lost the docker engine: keeping its last known containers", "host", s.engine.DaemonHost(), "error", err)
 			told = true
 		}

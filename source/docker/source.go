@@ -76,6 +76,8 @@ type Config struct {
 	// Networks is given the engine's networks whenever they change, and before a container on a new one is declared. It
 	// must not block for long. It may be nil.
 	Networks func([]catalog.Network)
+	// Missing says that there may be no engine at all: until one answers that is not worth a warning.
+	Missing bool
 	// Sink takes what is declared.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is asked once, when Run starts, so that
