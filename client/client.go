@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"strconv"
@@ -214,7 +215,8 @@ func (c *Client) read(ctx context.Context, response *http.Response) ([]byte, err
 
 // unreachable is the error for a server that did not answer, or not to the end.
 func (c *Client) unreachable(ctx context.Context, err error) error {
-	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) {
+	late, slow := errors.AsType[net.Error](err)
+	if cause := context.Cause(ctx); errors.Is(cause, context.DeadlineExceeded) || cause == nil && slow && late.Timeout() {
 		return &lateError{catalog.Errorf(catalog.KindUnavailable, "no answer from %s in time", c.server()).
 			WithHint("koine status shows whether it is ready")}
 	} else if cause != nil {

@@ -3,9 +3,11 @@ package main
 import (
 	"cmp"
 	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -36,7 +38,17 @@ func newClient(cmd *cobra.Command) (*client.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return client.New(client.Config{Address: address})
+	return client.New(client.Config{Address: address, HTTPClient: &http.Client{Transport: patient(answerTimeout)}})
+}
+
+// answerTimeout bounds the wait for the beginning of an answer. A server that waits for its store answers within 30 s.
+const answerTimeout = 40 * time.Second
+
+// patient returns a transport that waits so long at most for the beginning of each answer.
+func patient(timeout time.Duration) *http.Transport {
+	transport := http.DefaultTransport.(*http.Transport).Clone()
+	transport.ResponseHeaderTimeout = timeout
+	return transport
 }
 
 // serverAddress returns the address to dial for the value of --http. A server and its clients may share one KOINE_HTTP,

@@ -1,11 +1,15 @@
 package main
 
 import (
+	"errors"
+	"net"
 	"net/http"
 	"runtime/debug"
 	"strings"
 	"testing"
+	"time"
 
+	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
 )
 
@@ -95,5 +99,29 @@ func TestAsksForJSON(t *testing.T) {
 		if got := asksForJSON(strings.Fields(line)); got != want {
 			t.Errorf("%s: %t", line, got)
 		}
+	}
+}
+
+// TestServerThatDoesNotAnswer has a server that accepts connections, and no more.
+func TestServerThatDoesNotAnswer(t *testing.T) {
+	silent, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	c, err := client.New(client.Config{Address: silent.Addr().String(), HTTPClient: &http.Client{Transport: patient(time.Millisecond)}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = c.Services(t.Context())
+	if catalog.KindOf(err) != catalog.KindUnavailable || !strings.Contains(err.Error(), "no answer from http://"+silent.Addr().String()+" in time") {
+		t.Errorf("%v", err)
+	}
+}
+
+func TestErrorsOfErrors(t *testing.T) {
+	a, b, c := errors.New("a"), errors.New("b"), errors.New("c")
+	if got := each(errors.Join(a, errors.Join(b, c))); len(got) != 3 {
+		t.Errorf("%q, want each error", got)
 	}
 }

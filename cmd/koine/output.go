@@ -61,12 +61,17 @@ func asksForJSON(args []string) bool {
 	return false
 }
 
-// each returns the errors that were joined into one.
+// each returns the errors that were joined into one, and those that were joined into these.
 func each(err error) []error {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		return joined.Unwrap()
+	joined, ok := err.(interface{ Unwrap() []error })
+	if !ok {
+		return []error{err}
 	}
-	return []error{err}
+	var list []error
+	for _, part := range joined.Unwrap() {
+		list = append(list, each(part)...)
+	}
+	return list
 }
 
 func errorBody(err error) client.ErrorBody {

@@ -153,6 +153,7 @@ func TestDecodeErrors(t *testing.T) {
 		{"yaml control character", "a.yaml", "service:\n  name: w\x01", "2:10: holds a control character"},
 		{"yaml latin-1", "a.yaml", "service:\n  name: \xe9t\xe9\n", "2:10: holds bytes that are not UTF-8"},
 		{"yaml version", "a.yaml", "%YAML 3.0\n---\nservices: []\n", "1:1: is not YAML: found incompatible YAML document"},
+		{"brackets", "a.yaml", strings.Repeat("[],", 60_000), "1:1: has 60000 opening brackets: 50000 are allowed"},
 		{"two documents", "a.yaml", "services: []\n---\nservices: []\n", "2:1: holds more than one YAML document"},
 		{"alias", "a.yaml", "services:\n- &a {name: web}\n- *a\n", "3:3: uses the alias *a"},
 		{"custom tag", "a.yaml", "service: !thing {name: web}\n", "1:10: has tag !thing"},

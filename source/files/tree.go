@@ -10,6 +10,8 @@ const (
 	maxFile   = 1 << 20 // bytes
 	maxDepth  = 32      // of nested lists and mappings
 	maxValues = 200_000
+	// maxBrackets bounds the lists and mappings in brackets of a YAML file: each takes the library half a kilobyte and more.
+	maxBrackets = 50_000
 )
 
 // kind is the kind of a node's value.

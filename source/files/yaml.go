@@ -12,6 +12,9 @@ import (
 
 // parseYAML returns the tree of a YAML document.
 func parseYAML(data []byte) (*node, error) {
+	if n := bytes.Count(data, []byte("[")) + bytes.Count(data, []byte("{")); n > maxBrackets { // the library builds them all first
+		return nil, problemAt(1, 1, "has %d opening brackets: %d are allowed", n, maxBrackets)
+	}
 	loader, err := yaml.NewLoader(bytes.NewReader(data))
 	if err != nil {
 		return nil, problemAt(1, 0, "%v", err)
