@@ -151,7 +151,8 @@ func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, err
 
 // unhelpful reports whether the code of a reply means that a server refuses to answer, or cannot.
 func unhelpful(rcode int) bool {
-	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused || rcode == dns.RcodeNotImplemented
+	return rcode == dns.RcodeServerFailure || rcode == dns.RcodeRefused || rcode == dns.RcodeNotImplemented ||
+		rcode == dns.RcodeFormatError
 }
 
 // asking is one question with its servers.
@@ -190,11 +191,31 @@ func (a *asking) read(ctx context.Context, k int) {
 	l := a.lines[k]
 	defer l.close()
 	reply, err := l.receive()
+	if err == nil && refusesEDNS(reply) {
+		reply, err = a.askPlainly(ctx, k)
+	}
 	if err == nil && reply.Truncated {
 		a.results <- result{server: k, reply: reply, cut: true}
 		reply, err = a.forwarder.askByTCP(ctx, a.servers[k], a.query)
 	}
 	a.results <- result{server: k, reply: reply, err: err}
+}
+
+// refusesEDNS reports whether a reply can mean that the server does not know EDNS (RFC 6891, section 7).
+func refusesEDNS(reply *dns.Msg) bool {
+	return reply.IsEdns0() == nil && (reply.Rcode == dns.RcodeFormatError || reply.Rcode == dns.RcodeNotImplemented)
+}
+
+// askPlainly asks a server once more, without EDNS.
+func (a *asking) askPlainly(ctx context.Context, k int) (*dns.Msg, error) {
+	plain := *a.query
+	plain.Extra = nil
+	l, err := a.forwarder.open(ctx, a.servers[k], &plain)
+	if err != nil {
+		return nil, err
+	}
+	defer l.close()
+	return l.receive()
 }
 
 // line is the socket for one question to one server. It has a port and an ID of its own.

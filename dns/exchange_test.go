@@ -146,6 +146,18 @@ func TestResend(t *testing.T) {
 		m.Truncated = true
 		return m, nil
 	}
+	old := func(code int) server { // a server that knows no EDNS
+		return func(n int, q *dns.Msg, network string) (*dns.Msg, error) {
+			if q.IsEdns0() == nil {
+				return good(n, q, network)
+			}
+			m := denial(q, code, "")
+			if code == dns.RcodeFormatError {
+				m.Question = nil
+			}
+			return m, nil
+		}
+	}
 	for _, test := range []struct {
 		name    string
 		servers []server
@@ -165,6 +177,8 @@ func TestResend(t *testing.T) {
 		{"all are gone", []server{gone, gone}, "ask ", 0, "a udp 0s, b udp 0s"},
 		{"the first cannot", []server{fails, from(2, good)}, "NOERROR 1", 400 * time.Millisecond, "a udp 0s, b udp 0s, b udp 400ms"},
 		{"the first cannot, the other is silent", []server{fails, lost}, "SERVFAIL 0", 3 * time.Second, "a udp 0s, b udp 0s, b udp 400ms, b udp 800ms"},
+		{"without EDNS", []server{old(dns.RcodeFormatError)}, "NOERROR 1", 0, "a udp 0s, a udp 0s"},
+		{"without EDNS, by another code", []server{old(dns.RcodeNotImplemented)}, "NOERROR 1", 0, "a udp 0s, a udp 0s"},
 		{"cut", []server{cut(good)}, "NOERROR 1", 0, "a udp 0s, a tcp 0s"},
 		{"cut, and TCP is gone", []server{cut(gone)}, "NOERROR 0 TC", 0, "a udp 0s, a tcp 0s"},
 		{"cut, TCP is gone, and another has the whole", []server{cut(gone), good}, "NOERROR 1", 0, "a udp 0s, a tcp 0s, b udp 0s"},
@@ -181,7 +195,9 @@ func TestResend(t *testing.T) {
 					f.servers = append(f.servers, netip.AddrPortFrom(ip, 53))
 					w.servers[ip.String()] = s
 				}
-				m, err := f.exchange(t.Context(), query("x.example.", dns.TypeA))
+				q := query("x.example.", dns.TypeA)
+				q.SetEdns0(offeredUDP, false)
+				m, err := f.exchange(t.Context(), q)
 				got := fmt.Sprint(err)
 				if err == nil {
 					got = fmt.Sprint(dns.RcodeToString[m.Rcode], " ", len(m.Answer))

@@ -223,7 +223,13 @@ func passable(reply *dns.Msg) error {
 
 // answers reports whether a message is the reply to a query: it must hold what a forger would have to guess.
 func answers(reply, query *dns.Msg) bool {
-	if !reply.Response || reply.Id != query.Id || len(reply.Question) != 1 {
+	if !reply.Response || reply.Id != query.Id {
+		return false
+	}
+	if len(reply.Question) == 0 && reply.Rcode == dns.RcodeFormatError { // a server that could not read the question
+		return true
+	}
+	if len(reply.Question) != 1 {
 		return false
 	}
 	got, want := reply.Question[0], query.Question[0]

@@ -87,6 +87,9 @@ func (s *Server) ask(ctx context.Context, question dns.Question, req *request) (
 		reply, err := s.upstream.exchange(ctx, query)
 		s.metrics.forwarded(err)
 		if err == nil {
+			if reply.Rcode == dns.RcodeFormatError { // the client's query was well formed
+				reply.Rcode = dns.RcodeServerFailure
+			}
 			scrub(reply, s.answersFor)
 		}
 		return reply, err
