@@ -11,7 +11,7 @@ type Drain struct {
 	Instance string `json:"instance,omitempty"`
 	// Reason is for people.
 	Reason string `json:"reason,omitempty"`
-	// Since is when it was ordered.
+	// Since is the time of the order.
 	Since time.Time `json:"since"`
 	// Origin is the author of the order.
 	Origin *Origin `json:"origin,omitempty"`

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// EventType is what happened to an instance, or to a node if the event names no instance.
+// EventType is the kind of an event, of an instance or, if the event names none, of a node.
 type EventType string
 
 // The types of event.
@@ -35,7 +35,7 @@ const (
 type Event struct {
 	// Revision is the revision at which it happened.
 	Revision uint64 `json:"revision"`
-	// Time is when it happened.
+	// Time is the time of the event.
 	Time time.Time `json:"time"`
 	Type EventType `json:"type"`
 	// Service is the name in lower case; empty for an event of a node.
@@ -45,9 +45,9 @@ type Event struct {
 	// From and To are the statuses before and after.
 	From Status `json:"from,omitempty"`
 	To   Status `json:"to,omitempty"`
-	// Reason is why it happened, for people.
+	// Reason is the cause of the event, for people.
 	Reason string `json:"reason,omitempty"`
-	// Missing is how many changes a gap stands for, each of one instance or node; 0 if the number is unknown.
+	// Missing is the number of changes that a gap stands for, each of one instance or node; 0 if unknown.
 	Missing uint64 `json:"missing,omitempty"`
 }
 
@@ -271,18 +271,18 @@ func HostEvents(name string, before, after *Host) []Event {
 	return events
 }
 
-// History is what happened in a service, or to an instance, as far as the store remembers.
+// History is the events of a service or an instance, as far back as the store remembers.
 type History struct {
 	Name string `json:"name"`
-	// Since is the time, and Revision the revision, from which on the history is whole. The events begin with the
+	// Since is the time, and Revision the revision, from which the history is whole. The events begin with the
 	// instances that existed then.
 	Since    time.Time `json:"since"`
 	Revision uint64    `json:"revision"`
 	// Until is the revision at which the history ends.
 	Until uint64 `json:"until"`
-	// Whole reports whether the history goes back as far as was asked for. If not, the store has forgotten the rest.
+	// Whole reports whether the history goes back as far as requested. If not, the store has forgotten the rest.
 	Whole bool `json:"whole"`
-	// Left is how many events, the oldest, were left out because of the bound on events.
+	// Left is the number of events, the oldest, that were left out because of the bound on events.
 	Left   int     `json:"left_out,omitempty"`
 	Events []Event `json:"events"`
 }

@@ -60,7 +60,7 @@ func (s *Scope) Reach(e *Endpoint) []Address {
 	return reached
 }
 
-// distance is how far an address is from a client.
+// distance ranks addresses by how far they are from a client.
 type distance uint8
 
 const (

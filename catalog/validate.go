@@ -84,7 +84,7 @@ func validateText(noun, word, text string, limit int) error {
 }
 
 // control reports whether a rune is a control character, ends a line, or changes the direction of the text around it, which
-// makes people read something else than is there.
+// makes people misread it.
 func control(r rune) bool {
 	return unicode.IsControl(r) || '\u2028' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
