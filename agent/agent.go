@@ -17,14 +17,14 @@ import (
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// Registry is where the agent declares its node. SyncNode brings the catalog to the declared state and opens or renews
+// Registry takes the agent's declarations. SyncNode brings the catalog to the declared state and opens or renews
 // the node's session; RenewNode only renews it, and returns an error of catalog.KindNotFound when there is none.
 type Registry interface {
 	SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error)
 	RenewNode(ctx context.Context, node string) error
 }
 
-// Actor is a Registry that does for all what only one process does (purging, say), and must know for which node.
+// Actor is a Registry that takes duties, which one process has for all (purging, say), and must know for which node.
 type Actor interface {
 	ActFor(node catalog.Node)
 }
@@ -46,32 +46,32 @@ type Config struct {
 	Checks Checks
 	// Sources are the names of the sources that will call Declare, in order of precedence.
 	Sources []string
-	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
-	// what the catalog holds of that source is kept but drained, because it may no longer be true.
+	// Grace bounds the wait of the first sync for a source that has not declared anything; 0 means 2 seconds. After it,
+	// the source's instances in the catalog are kept but drained, because they may no longer exist.
 	Grace time.Duration
-	// Orphans says that the agent takes its share of the checks of nodes that have no agent of their own, and of the other
+	// Orphans makes the agent take its share of the checks of nodes that have no agent of their own, and of the other
 	// duties that one process has for all.
 	Orphans bool
-	// Logger gets what was left out and what failed; nil discards it.
+	// Logger receives what was left out and what failed; nil discards it.
 	Logger *slog.Logger
-	// Metrics is where the agent's metrics are registered; nil means nowhere.
+	// Metrics registers the agent's metrics; nil registers none.
 	Metrics prometheus.Registerer
 }
 
 // Agent looks after one host.
 type Agent struct {
 	cfg Config
-	// release takes back what keeps the View from being ready; ready says that this was done. Only the goroutine that
-	// declares the node touches them, and rivalry.
+	// release ends the hold of the View; ready is set once that was done. Only the goroutine that declares the node
+	// touches them, and rivalry.
 	release func()
 	ready   bool
 	rivalry rivalry
-	// synced is the stage from a declaration to its handing over to the registry.
+	// synced is the stage from a declaration to its hand-over to the registry.
 	synced prometheus.Histogram
 
 	mu       sync.Mutex
 	declared map[string]declaration
-	// gone says by source why instances are declared no longer.
+	// gone has, by source, the reasons why instances are no longer declared.
 	gone    map[string]map[string]string
 	news    news
 	changed chan struct{} // holds one token after a change
@@ -80,7 +80,7 @@ type Agent struct {
 const (
 	defaultGrace = 2 * time.Second
 	// driftPause spaces the comparisons that changes of the node in the catalog cause: the first is made at once, so that
-	// drift is put right, and a storm of outcomes of checks costs a few comparisons of all that the node has.
+	// drift is corrected, and a storm of outcomes of checks costs a few comparisons of all that the node has.
 	driftPause = 500 * time.Millisecond
 	// retryMin and retryMax bound the pause after a sync that failed.
 	retryMin = 50 * time.Millisecond
@@ -129,8 +129,8 @@ func (a *Agent) Declare(source string, registrations []catalog.Registration) {
 	a.DeclareSince(source, time.Time{}, registrations)
 }
 
-// DeclareSince is Declare for a source that knows when the oldest of the changes came about that it declares for the
-// first time; the zero time means now.
+// DeclareSince is Declare for a source that knows the time of the oldest change that it declares for the first time; the
+// zero time means now.
 func (a *Agent) DeclareSince(source string, since time.Time, registrations []catalog.Registration) {
 	a.declare(source, since, func(d *declaration) { d.registrations = registrations })
 }
@@ -140,8 +140,8 @@ func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
 	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
 }
 
-// DeclareGone replaces what a source says of why it declares instances no longer, by their IDs. A source calls it before
-// it declares what is left: the reasons are handed to the registry with that. It never blocks.
+// DeclareGone replaces a source's reasons, by instance ID, why it no longer declares instances. A source must call it before
+// it declares what is left: the reasons go to the registry with that declaration. It never blocks.
 func (a *Agent) DeclareGone(source string, reasons map[string]string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -161,11 +161,11 @@ func (a *Agent) declare(source string, since time.Time, change func(*declaration
 func (a *Agent) wake() {
 	select {
 	case a.changed <- struct{}{}:
-	default: // a token is there already
+	default: // a token is waiting already
 	}
 }
 
-// Held returns what the catalog holds of a source on this node: where a source takes up after a restart.
+// Held returns what the catalog holds of a source on this node: where the source continues after a restart.
 func (a *Agent) Held(source string) []catalog.Registration {
 	node := a.cfg.View.Node(a.cfg.Node.Name)
 	if node == nil {
@@ -190,7 +190,7 @@ func (a *Agent) Held(source string) []catalog.Registration {
 // longer than a former session of this host could be.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.cfg.View.WaitLoaded(ctx); err != nil {
-		return nil // stopped before there was anything to look after
+		return nil // stopped before the View was loaded
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -307,7 +307,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	return nil
 }
 
-// state returns what the node is declared to be now.
+// state returns the node's present declared state.
 func (a *Agent) state() (catalog.NodeState, []string) {
 	silent := a.silent()
 	a.mu.Lock()
@@ -324,8 +324,8 @@ func (a *Agent) state() (catalog.NodeState, []string) {
 	return merge(a.cfg.Node, a.cfg.Sources, declared)
 }
 
-// followNode has the node compared again when anything of it changes in the catalog: what somebody else changed there
-// is put right, and a change of our own costs a comparison that finds nothing.
+// followNode has the node compared again when anything of it changes in the catalog: another writer's change is
+// corrected, and a change of our own costs a comparison that finds nothing.
 func (a *Agent) followNode(ctx context.Context) {
 	index := uint64(0)
 	if node, absent := a.cfg.View.NodeIndex(a.cfg.Node.Name); node == nil {
