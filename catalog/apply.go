@@ -162,7 +162,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	if b.hosts {
 		v.nodesIndex.Store(revision)
 	}
-	if v.loaded.Load() && revision >= v.revision.Load() { // what a first or an older store holds has not happened just now
+	if v.loaded.Load() && revision >= v.revision.Load() { // the records of a first or an older store are no news
 		v.recent.note(b)
 	}
 	v.revision.Store(revision)

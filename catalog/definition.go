@@ -34,7 +34,7 @@ type Definition struct {
 
 	// UDP is the host:port to send a datagram to: an answer passes, "port unreachable" is critical.
 	UDP string `json:"udp,omitempty"`
-	// UDPPayload is what the datagram holds; empty means one line feed.
+	// UDPPayload is the content of the datagram; empty means one line feed.
 	UDPPayload string `json:"udp_payload,omitempty"`
 	// UDPReply makes silence critical; without it, a datagram that is not refused passes.
 	UDPReply bool `json:"udp_reply,omitempty"`

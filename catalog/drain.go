@@ -105,7 +105,7 @@ func (w *writer) touch(b *batch, node, id string) {
 	}
 }
 
-// whyDrained returns why an instance takes no traffic: because its owner drained it, or because of an order for it, its
+// whyDrained returns the reason why an instance takes no traffic: its owner drained it, or there is an order for it, its
 // node or its service.
 func (w *writer) whyDrained(i *Instance) string {
 	if i.Drain != "" || len(w.drains) == 0 {

@@ -93,7 +93,7 @@ func (v *View) Holder(duty string) *Node {
 // duties assigns each duty to one of its candidates, and is replaced when these change.
 type duties struct {
 	candidates []candidate
-	// holders are those that were looked up, by duty; count is how many were stored since they were last cleared.
+	// holders are the nodes that were looked up, by duty; count is the number stored since they were last cleared.
 	holders sync.Map
 	count   atomic.Int32
 }

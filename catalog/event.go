@@ -56,7 +56,7 @@ func (e *Event) Concerns(name string) bool {
 	return e.Type == EventGap || strings.EqualFold(e.Service, name) || e.Instance == name || strings.EqualFold(e.Node, name)
 }
 
-// EndpointEvents returns what happened to an instance between two of its snapshots, either of which may be nil. The
+// EndpointEvents returns the events of an instance between two of its snapshots, either of which may be nil. The
 // reason is that of its deletion, if it was deleted. The caller sets Revision and Time. Outputs of checks are no event.
 func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	switch {
@@ -92,7 +92,7 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	return events
 }
 
-// movedTo returns why an instance has left a service that it was in.
+// movedTo returns the reason why an instance has left its former service.
 func movedTo(e *Endpoint) string { return "moved to service " + e.Service }
 
 // replaced reports whether another owner has taken an instance's place.
@@ -115,7 +115,7 @@ func (e *Endpoint) howItCame() string {
 	return who + why
 }
 
-// notWell returns why clients do not get an endpoint, or a warning.
+// notWell returns the reason why clients do not get an endpoint, or a warning.
 func (e *Endpoint) notWell() string {
 	if e.Drained != "" {
 		return e.WhyNot()
@@ -123,7 +123,7 @@ func (e *Endpoint) notWell() string {
 	return e.whyStatus()
 }
 
-// whyStatus returns what makes an endpoint's status worse than passing; it is empty if nothing does.
+// whyStatus returns the reason why an endpoint's status is worse than passing; it is empty if it is not.
 func (e *Endpoint) whyStatus() string {
 	if e.Status == Passing {
 		return ""
@@ -140,7 +140,7 @@ func (e *Endpoint) whyStatus() string {
 	return ""
 }
 
-// whyStatus returns what changed an endpoint's status.
+// whyStatus returns the reason why an endpoint's status changed.
 func whyStatus(before, after *Endpoint) string {
 	if why := after.whyStatus(); why != "" {
 		return why
@@ -239,7 +239,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 	return fields
 }
 
-// HostEvents returns what happened to a node between two of its snapshots, either of which may be nil.
+// HostEvents returns the events of a node between two of its snapshots, either of which may be nil.
 func HostEvents(name string, before, after *Host) []Event {
 	wasAlive, alive := before != nil && before.Alive, after != nil && after.Alive
 	event := Event{Node: name}

@@ -30,7 +30,7 @@ func (l Locality) TierOf(other Locality) Tier {
 	}
 }
 
-// Place returns where the instance runs: its own place or else its node's. An instance that gives a zone alone is in
+// Place returns the instance's own place or else its node's. An instance that gives a zone alone is in
 // its node's region.
 func (e *Endpoint) Place() Locality {
 	own := e.Instance.Locality
@@ -43,7 +43,7 @@ func (e *Endpoint) Place() Locality {
 	return Locality{Region: e.Host.Node.Locality.Region, Zone: own.Zone}
 }
 
-// Nearest sorts a query's endpoints by tier, in the snapshot's order within each, and returns how many of the first to
+// Nearest sorts a query's endpoints by tier, in the snapshot's order within each, and returns the number of the first to
 // use: the smallest tier that suffices of the client's zone, its region, and all. A tier suffices if, together with the
 // nearer ones, it has a healthy instance and at least the floor's share of healthy ones among those that take traffic.
 // Below the floor of the whole service all are used.

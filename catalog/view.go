@@ -22,7 +22,7 @@ type View struct {
 	nodesByIP index[ipKey, *nodeState]
 	// places are the places of nodes and instances.
 	places places
-	// pushes are what applications have pushed for checks of nodes without an agent.
+	// pushes are the statuses that applications have pushed for checks of nodes without an agent.
 	pushes *shardMap[pushKey, *Push]
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
@@ -43,7 +43,7 @@ type View struct {
 
 	loaded atomic.Bool
 	ready  atomic.Bool
-	// hold is what the View waits for besides its first load; problems are what is wrong though it is ready.
+	// hold has the reasons to wait besides the first load; problems are those of a process that still answers.
 	hold, problems reasons
 	wake           waiters
 	log            changeLog
@@ -198,7 +198,7 @@ func endpointsOf(states iter.Seq[*instanceState]) iter.Seq[*Endpoint] {
 func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 
 // Hold keeps the View from becoming ready until release is called: its answers are not yet known to be true.
-// The reason names what is waited for.
+// The reason names what the View waits for.
 func (v *View) Hold(reason string) (release func()) { return v.hold.add(reason, v.settleReady) }
 
 // Suspend makes a ready View not ready until release is called, because the state that it is about to show is known to be
@@ -222,13 +222,13 @@ func (v *View) settleReady() {
 // Ready reports whether the View may be answered from. Once it is, it stays so unless it is suspended.
 func (v *View) Ready() bool { return v.ready.Load() }
 
-// NotReady returns the error that a reader gets while the View is not ready; it says what is waited for.
+// NotReady returns the error that a reader gets while the View is not ready; it names the reasons to wait.
 func (v *View) NotReady() error {
 	waiting := strings.Join(v.WaitingFor(), ", ")
 	return Errorf(KindNotReady, "not ready: waiting for %s", waiting).WithHint("try again in a second")
 }
 
-// WaitingFor returns what keeps the View from being ready; nothing once it is.
+// WaitingFor returns the reasons why the View is not ready; none once it is.
 func (v *View) WaitingFor() []string {
 	v.hold.mu.Lock()
 	defer v.hold.mu.Unlock()

@@ -23,7 +23,7 @@ type waitGroup struct {
 	members int
 }
 
-// waitKey is what is waited for: a node or a service, by its name in lower case.
+// waitKey names the node or service that a waiter waits for, in lower case.
 type waitKey struct {
 	node bool
 	name string
