@@ -119,7 +119,7 @@ func New(cfg Config) (*Agent, error) {
 	}, nil
 }
 
-// firstLook is what the View waits for until the first sync.
+// firstLook names what the View waits for until the first sync.
 func (c *Config) firstLook() string {
 	return "the first look at this host (" + strings.Join(c.Sources, ", ") + ")"
 }

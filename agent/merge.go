@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// declaration is what one source found.
+// declaration is all that one source found.
 type declaration struct {
 	registrations []catalog.Registration
 	nodeChecks    []catalog.Check

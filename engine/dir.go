@@ -21,7 +21,7 @@ const (
 	// markerFile marks a directory as Koine's and holds its format. It is locked while a process uses the directory.
 	markerFile = "koine.format"
 	marker     = "koine data directory, format 1\n"
-	// storeDir is where etcd keeps its own files below the data directory.
+	// storeDir is the directory of etcd's own files below the data directory.
 	storeDir = "store"
 	// freshFile exists until the store has been ready once. A start that is broken off before that can leave files from
 	// which etcd never elects itself.

@@ -28,8 +28,8 @@ const (
 	commitTimeout = 10 * time.Second
 	// stopGrace bounds a transaction under way when the process stops.
 	stopGrace = time.Second
-	// A group that follows one of at least crowd writes waits for linger before it is closed: where so many write at a
-	// time, more are on their way, and the cost of a disk flush is shared by a larger group. A lone writer never waits.
+	// A group that follows one of at least crowd writes waits for linger before it is closed: under such a load more
+	// writes are on their way, and a larger group shares the cost of a disk flush. A lone writer never waits.
 	crowd  = 8
 	linger = 100 * time.Microsecond
 	// committedGroups bounds the groups that are committed and not yet visible.

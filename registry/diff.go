@@ -8,7 +8,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// difference is what a sync has to write.
+// difference is the set of records that a sync has to write.
 type difference struct {
 	node    string
 	current *catalog.NodeSnapshot

@@ -105,7 +105,7 @@ func sameAsKept(kept, i *catalog.Instance) bool {
 	return kept.Equal(&compact)
 }
 
-// keyOf returns the record that a key names. The error says what is wrong with a key that is not Koine's.
+// keyOf returns the record that a key names. The error names the fault of a key that is not Koine's.
 func keyOf(key string) (catalog.Change, error) {
 	var c catalog.Change
 	rest, ok := strings.CutPrefix(key, Root)

@@ -21,7 +21,7 @@ type Config struct {
 	// Client reaches the store, and KV the same one for transactions, without the client's copies.
 	Client *clientv3.Client
 	KV     pb.KVClient
-	// MaxOps and MaxBytes are what the store accepts in one transaction; 0 means etcd's defaults.
+	// MaxOps and MaxBytes are the store's limits on one transaction; 0 means etcd's defaults.
 	MaxOps, MaxBytes int
 	// View is fed from the store.
 	View *catalog.View
