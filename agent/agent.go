@@ -361,7 +361,7 @@ func (o *syncReporter) report(complaints []string, err error) {
 		now = err.Error()
 	}
 	if now != o.failed && err != nil && !errors.Is(err, context.Canceled) {
-		o.logger.Warn("sync of the node failed: it is tried again", "error", err)
+		o.logger.Warn("node sync failed: trying again", "error", err)
 	}
 	if now == "" && o.failed != "" {
 		o.logger.Info("node is in sync again")

@@ -28,7 +28,7 @@ func (r *Registry) asHolder(w *write, revision uint64) {
 func (r *Registry) others(duty string) error {
 	holder := r.view.Holder(duty)
 	if holder == nil {
-		return catalog.Errorf(catalog.KindConflict, "duty %s is no living node's", duty)
+		return catalog.Errorf(catalog.KindConflict, "no living node has duty %s", duty)
 	}
-	return catalog.Errorf(catalog.KindConflict, "duty %s is that of node %s", duty, holder.Name)
+	return catalog.Errorf(catalog.KindConflict, "node %s has duty %s", holder.Name, duty)
 }

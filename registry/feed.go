@@ -51,7 +51,7 @@ func (r *Registry) feed(ctx context.Context) {
 			err = r.follow(ctx)
 		}
 		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
-			r.logger.Warn("catalog is loaded again", "revision", r.view.Revision(), "reason", err)
+			r.logger.Warn("loading the catalog again", "revision", r.view.Revision(), "reason", err)
 			loaded = false
 			if time.Since(begun) < retryDelay { // two stores behind one address
 				pause.For(ctx, retryDelay)
@@ -166,7 +166,7 @@ func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
 	change, err := decode(string(key), value)
 	if err != nil {
 		r.metrics.damaged.Inc()
-		r.logger.Warn("record left out", "error", err)
+		r.logger.Warn("unreadable record left out", "error", err)
 		return change, false
 	}
 	return change, true

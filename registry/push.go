@@ -124,7 +124,7 @@ func (r *Registry) sweepPushes(ctx context.Context) {
 			return w, nil
 		})
 		if err != nil {
-			r.logger.Debug("remove what was pushed for a check that is gone", "node", push.Node, "check", push.Check, "error", err)
+			r.logger.Debug("remove a push whose check no longer exists", "node", push.Node, "check", push.Check, "error", err)
 			return
 		}
 	}

@@ -91,8 +91,8 @@ func (w *write) absent(key string) {
 	w.reads = append(w.reads, key)
 }
 
-// unchangedBelow adds the condition that no key below a prefix was written after a revision. The store looks at all of
-// them for it, and does not notice deletions.
+// unchangedBelow adds the condition that no key below a prefix was written after a revision. To check it, the store looks
+// at all of these keys; it does not notice deletions.
 func (w *write) unchangedBelow(prefix string, revision uint64) {
 	below := modRevision(prefix, pb.Compare_LESS, revision+1)
 	below.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(prefix))
