@@ -43,7 +43,7 @@ func (s *settings) memberChecks(
 	}
 	for _, w := range all {
 		if len(checks) == catalog.MaxChecks {
-			s.warn("check "+w.name, "one more than %d checks", catalog.MaxChecks)
+			s.warn("check "+w.name, "more than %d checks", catalog.MaxChecks)
 			break
 		}
 		check, ok := s.check(w, dial, o)
@@ -117,7 +117,7 @@ func (s *settings) koineChecks() (all []wanted) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		if name == dockerCheck {
-			s.warn("koine.check.docker", "the name is that of Docker's HEALTHCHECK")
+			s.warn("koine.check.docker", "the name is reserved for Docker's HEALTHCHECK")
 			continue
 		}
 		all = append(all, byName[name])
@@ -326,7 +326,7 @@ func command(value string) (args []string, err error) {
 	if !strings.HasPrefix(value, "[") {
 		args = []string{"/bin/sh", "-c", value}
 	} else if err := json.Unmarshal([]byte(value), &args); err != nil {
-		return nil, errors.New("begins like a JSON list and is no list of words")
+		return nil, errors.New("begins like a JSON list but is no list of strings")
 	}
 	if value == "" || len(args) == 0 || args[0] == "" {
 		return nil, errors.New("the command is empty")

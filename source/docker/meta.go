@@ -23,7 +23,7 @@ func (s *settings) addTags(tags *tagList, label string, more []string) {
 		case len(tag) > catalog.MaxTag || strings.ContainsFunc(tag, unprintable):
 			s.warn(label, "tag %.20q is longer than %d bytes or has control characters", tag, catalog.MaxTag)
 		case len(*tags) == catalog.MaxTags:
-			s.warn(label, "tag %.20q is one more than %d", tag, catalog.MaxTags)
+			s.warn(label, "tag %.20q exceeds the %d allowed", tag, catalog.MaxTags)
 		default:
 			*tags = append(*tags, tag)
 		}
@@ -95,7 +95,7 @@ func (s *settings) boundMeta(c *container.InspectResponse, found map[string]sett
 		case len(v.value) > catalog.MaxMetaValue || strings.ToValidUTF8(v.value, "") != v.value:
 			s.warn(v.label, "not UTF-8 of at most %d bytes", catalog.MaxMetaValue)
 		case len(meta) == catalog.MaxMeta:
-			s.warn(v.label, "one more than %d pairs of meta", catalog.MaxMeta)
+			s.warn(v.label, "more than %d pairs of meta", catalog.MaxMeta)
 		default:
 			meta[key] = v.value
 		}

@@ -164,7 +164,7 @@ func (s *Source) Run(ctx context.Context) error {
 	if s.watch == nil {
 		var err error
 		if s.watch, err = newPidWatch(s.processes()); err != nil {
-			s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
+			s.log.Warn("cannot watch container processes: their ends show only in the engine's events", "error", err)
 		}
 	}
 	l := &loop{
@@ -215,7 +215,7 @@ func (s *Source) logReport(r report) {
 	for _, w := range r.warnings {
 		message := "label left out"
 		if w.Counts {
-			message = "label counts in another way than it says"
+			message = "label not used as written"
 		}
 		s.log.Warn(message, "container", r.container, "label", w.Label, "reason", w.Reason)
 	}
