@@ -17,14 +17,14 @@ import (
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// Registry is where the agent declares its node. SyncNode brings the catalog to the declared state and opens or renews
+// Registry takes the agent's declarations. SyncNode brings the catalog to the declared state and opens or renews
 // the node's session; RenewNode only renews it, and returns an error of catalog.KindNotFound when there is none.
 type Registry interface {
 	SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error)
 	RenewNode(ctx context.Context, node string) error
 }
 
-// Actor is a Registry that does for all what only one process does (purging, say), and must know for which node.
+// Actor is a Registry that takes duties, which one process has for all (purging, say), and must know for which node.
 type Actor interface {
 	ActFor(node catalog.Node)
 }
@@ -48,32 +48,32 @@ type Config struct {
 	Sources []string
 	// Optional are those of the Sources that may not exist on this host: one is waited for only if the catalog holds something of it.
 	Optional []string
-	// Grace is how long the first sync waits for a source that has not declared anything; 0 means 2 seconds. After it,
-	// what the catalog holds of that source is kept but drained, because it may no longer be true.
+	// Grace bounds the wait of the first sync for a source that has not declared anything; 0 means 2 seconds. After it,
+	// the source's instances in the catalog are kept but drained, because they may no longer exist.
 	Grace time.Duration
-	// Orphans says that the agent takes its share of the checks of nodes that have no agent of their own, and of the other
+	// Orphans makes the agent take its share of the checks of nodes that have no agent of their own, and of the other
 	// duties that one process has for all.
 	Orphans bool
-	// Logger gets what was left out and what failed; nil discards it.
+	// Logger receives what was left out and what failed; nil discards it.
 	Logger *slog.Logger
-	// Metrics is where the agent's metrics are registered; nil means nowhere.
+	// Metrics registers the agent's metrics; nil registers none.
 	Metrics prometheus.Registerer
 }
 
 // Agent looks after one host.
 type Agent struct {
 	cfg Config
-	// release takes back what keeps the View from being ready; ready says that this was done. Only the goroutine that
-	// declares the node touches them, and rivalry.
+	// release ends the hold of the View; ready is set once that was done. Only the goroutine that declares the node
+	// touches them, and rivalry.
 	release func()
 	ready   bool
 	rivalry rivalry
-	// synced is the stage from a declaration to its handing over to the registry.
+	// synced is the stage from a declaration to its hand-over to the registry.
 	synced prometheus.Histogram
 
 	mu       sync.Mutex
 	declared map[string]declaration
-	// gone says by source why instances are declared no longer.
+	// gone has, by source, the reasons why instances are no longer declared.
 	gone    map[string]map[string]string
 	news    news
 	changed chan struct{} // holds one token after a change
@@ -82,7 +82,7 @@ type Agent struct {
 const (
 	defaultGrace = 2 * time.Second
 	// driftPause spaces the comparisons that changes of the node in the catalog cause: the first is made at once, so that
-	// drift is put right, and a storm of outcomes of checks costs a few comparisons of all that the node has.
+	// drift is corrected, and a storm of outcomes of checks costs a few comparisons of all that the node has.
 	driftPause = 500 * time.Millisecond
 	// retryMin and retryMax bound the pause after a sync that failed.
 	retryMin = 50 * time.Millisecond
@@ -121,7 +121,7 @@ func New(cfg Config) (*Agent, error) {
 	}, nil
 }
 
-// firstLook is what the View waits for until the first sync.
+// firstLook names what the View waits for until the first sync.
 func (c *Config) firstLook() string {
 	return "the first look at this host (" + strings.Join(c.Sources, ", ") + ")"
 }
@@ -131,8 +131,8 @@ func (a *Agent) Declare(source string, registrations []catalog.Registration) {
 	a.DeclareSince(source, time.Time{}, registrations)
 }
 
-// DeclareSince is Declare for a source that knows when the oldest of the changes came about that it declares for the
-// first time; the zero time means now.
+// DeclareSince is Declare for a source that knows the time of the oldest change that it declares for the first time; the
+// zero time means now.
 func (a *Agent) DeclareSince(source string, since time.Time, registrations []catalog.Registration) {
 	a.declare(source, since, func(d *declaration) { d.registrations, d.reported = registrations, true })
 }
@@ -143,8 +143,8 @@ func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
 	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
 }
 
-// DeclareGone replaces what a source says of why it declares instances no longer, by their IDs. A source calls it before
-// it declares what is left: the reasons are handed to the registry with that. It never blocks.
+// DeclareGone replaces a source's reasons, by instance ID, why it no longer declares instances. A source must call it before
+// it declares what is left: the reasons go to the registry with that declaration. It never blocks.
 func (a *Agent) DeclareGone(source string, reasons map[string]string) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -164,11 +164,11 @@ func (a *Agent) declare(source string, since time.Time, change func(*declaration
 func (a *Agent) wake() {
 	select {
 	case a.changed <- struct{}{}:
-	default: // a token is there already
+	default: // a token is waiting already
 	}
 }
 
-// Held returns what the catalog holds of a source on this node: where a source takes up after a restart.
+// Held returns what the catalog holds of a source on this node: where the source continues after a restart.
 func (a *Agent) Held(source string) []catalog.Registration {
 	node := a.cfg.View.Node(a.cfg.Node.Name)
 	if node == nil {
@@ -193,7 +193,7 @@ func (a *Agent) Held(source string) []catalog.Registration {
 // longer than a former session of this host could be.
 func (a *Agent) Run(ctx context.Context) error {
 	if err := a.cfg.View.WaitLoaded(ctx); err != nil {
-		return nil // stopped before there was anything to look after
+		return nil // stopped before the View was loaded
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -318,7 +318,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	return nil
 }
 
-// state returns what the node is declared to be now.
+// state returns the node's present declared state.
 func (a *Agent) state() (state catalog.NodeState, complaints []string) {
 	silent := a.silent()
 	a.mu.Lock()
@@ -339,8 +339,8 @@ func (a *Agent) state() (state catalog.NodeState, complaints []string) {
 	return state, complaints
 }
 
-// followNode has the node compared again when anything of it changes in the catalog: what somebody else changed there
-// is put right, and a change of our own costs a comparison that finds nothing.
+// followNode has the node compared again when anything of it changes in the catalog: another writer's change is
+// corrected, and a change of our own costs a comparison that finds nothing.
 func (a *Agent) followNode(ctx context.Context) {
 	index := uint64(0)
 	if node, absent := a.cfg.View.NodeIndex(a.cfg.Node.Name); node == nil {
@@ -376,7 +376,7 @@ func (o *syncReporter) report(complaints []string, err error) {
 		now = err.Error()
 	}
 	if now != o.failed && err != nil && !errors.Is(err, context.Canceled) {
-		o.logger.Warn("sync of the node failed: it is tried again", "error", err)
+		o.logger.Warn("node sync failed: trying again", "error", err)
 	}
 	if now == "" && o.failed != "" {
 		o.logger.Info("node is in sync again")

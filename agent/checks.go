@@ -41,8 +41,8 @@ func (a *Agent) awaitChecks(ctx context.Context, index, revision uint64) {
 	}
 }
 
-// checks returns the checks of the agent's own node, and with Orphans those of the nodes without an agent of which the
-// View gives it the duty.
+// checks returns the checks of the agent's own node, and with Orphans those of the agentless nodes for which the View
+// gives it the duty.
 func (a *Agent) checks(own *catalog.NodeSnapshot) []*catalog.Check {
 	var list []*catalog.Check
 	if own != nil && a.rivalIn(own) == nil {

@@ -7,20 +7,20 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// declaration is what one source found.
+// declaration is all that one source found.
 type declaration struct {
 	registrations []catalog.Registration
 	// reported is set once the source has declared registrations.
 	reported   bool
 	nodeChecks []catalog.Check
-	// gone says why instances are declared no longer.
+	// gone has the reasons why instances are no longer declared.
 	gone map[string]string
-	// kept are registrations that the catalog holds, and the source has not declared since the agent started.
+	// kept are registrations that the catalog holds and that the source has not declared since the agent started.
 	kept []catalog.Registration
 }
 
-// merge gathers the declarations of several sources, in that order, into one state of a node. What conflicts with an
-// earlier declaration, or is outside the limits, is left out and named in complaints; the rest is not affected.
+// merge gathers the declarations of several sources, in that order, into one state of a node. A registration that conflicts
+// with an earlier one, or is outside the limits, is left out and named in complaints; the rest is not affected.
 func merge(node catalog.Node, order []string, declared map[string]declaration) (state catalog.NodeState, complaints []string) {
 	m := merger{
 		state: catalog.NodeState{Node: node}, instances: make(map[string]string), checks: make(map[string]bool),
@@ -36,7 +36,7 @@ func merge(node catalog.Node, order []string, declared map[string]declaration) (
 	return m.state, m.complaints
 }
 
-// addGone adds why a source declares instances no longer. What another source declares is not gone.
+// addGone adds a source's reasons why it no longer declares instances. An instance that another source declares is not gone.
 func (m *merger) addGone(gone map[string]string) {
 	for id, why := range gone {
 		if _, declared := m.instances[id]; declared {
@@ -86,8 +86,8 @@ func (m *merger) addInstances(source string, registrations []catalog.Registratio
 	}
 }
 
-// keep declares what a silent source had registered, drained. What an older version accepted, and this one's limits do not, cannot be
-// declared: it stays as it is.
+// keep declares what a silent source had registered, drained. An instance that an older version accepted, and that exceeds
+// this version's limits, cannot be declared: it stays as it is.
 func (m *merger) keep(source string, held []catalog.Registration) {
 	drained := make([]catalog.Registration, 0, len(held))
 	for _, r := range held {

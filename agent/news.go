@@ -4,7 +4,7 @@ import "time"
 
 // news is the age of the declarations not yet handed to the registry. Both times are zero if there are none.
 type news struct {
-	// since is when the oldest of the changes happened, declared when the first of them was declared.
+	// since is the time of the oldest change, declared the time of the first declaration.
 	since, declared time.Time
 }
 

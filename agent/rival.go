@@ -10,18 +10,18 @@ import (
 // rivalGrace is the longest time that a session without renewals may last beyond its TTL.
 const rivalGrace = 2 * time.Second
 
-// rivalry is what is known of a host that is alive under this node's name and another id. It may be this host itself: its
-// former session, from before it lost its data directory, which ends by itself.
+// rivalry is the state of a host that is alive under this node's name and another id. It may be a former session of this
+// host, from before it lost its data directory, which ends by itself.
 type rivalry struct {
-	// last is when the rival was met last; zero if there is none, or if something else went wrong since. met is for how
-	// long it has been met at each attempt.
+	// last is the time of the last attempt that met the rival; zero if there is none, or if an attempt failed otherwise
+	// since. met is the time for which every attempt has met it.
 	last time.Time
 	met  time.Duration
-	// withdraw takes back what the View says of it.
+	// withdraw ends the View's report of it.
 	withdraw func()
 }
 
-// verdict is what to do about a rival.
+// verdict is the decision about a rival.
 type verdict uint8
 
 const (
@@ -33,9 +33,9 @@ const (
 	giveUp
 )
 
-// judge decides what to do after a sync, about a rival that has been met at each attempt for a time. A host that was ready
-// keeps serving and tries again until the rival is gone. One that was not is the newcomer: it gives up once the rival's
-// session has lasted longer than one without renewals can.
+// judge decides what to do after a sync about a rival that every attempt has met for a time. A host that was ready keeps
+// serving and tries again until the rival is gone. One that was not is the newcomer: it gives up once the rival's session
+// has lasted longer than one without renewals can.
 func judge(err error, met, ttl time.Duration, ready bool) verdict {
 	switch {
 	case catalog.KindOf(err) != catalog.KindConflict:
@@ -47,8 +47,8 @@ func judge(err error, met, ttl time.Duration, ready bool) verdict {
 	}
 }
 
-// metUntil returns for how long the rival has been met. A process that stood still between two attempts has not met it
-// meanwhile: by the next attempt its session may have ended.
+// metUntil returns the time for which the rival has been met. A process that stood still between two attempts has not met
+// it meanwhile: the rival's session may have ended in between.
 func (r *rivalry) metUntil(now time.Time) time.Duration {
 	if r.last.IsZero() {
 		return 0
@@ -56,8 +56,8 @@ func (r *rivalry) metUntil(now time.Time) time.Duration {
 	return r.met + min(now.Sub(r.last), 2*retryMax)
 }
 
-// noteRival looks at what came of a sync, and says in the View if another host has the node's name. It returns an error if
-// that host stays.
+// noteRival looks at the result of a sync, and reports in the View if another host has the node's name. It returns an error
+// if that host stays.
 func (a *Agent) noteRival(err error) error {
 	met := a.rivalry.metUntil(time.Now())
 	switch judge(err, met, a.rivalTTL(), a.ready) {
@@ -75,7 +75,7 @@ func (a *Agent) noteRival(err error) error {
 	return nil
 }
 
-// beginRivalry says of a rival in the View: as what this host waits for, or, once it has served, as its problem.
+// beginRivalry reports a rival in the View: as what this host waits for or, once it has served, as its problem.
 func (a *Agent) beginRivalry(what string) {
 	if a.ready {
 		a.rivalry.withdraw = a.cfg.View.Problem(what)
@@ -99,7 +99,7 @@ func (a *Agent) waitFor(what string) {
 	former()
 }
 
-// rivalTTL is how long the session of another host lasts by itself.
+// rivalTTL returns the time that the session of another host lasts by itself.
 func (a *Agent) rivalTTL() time.Duration {
 	ttl := a.cfg.Node.Owner.TTL
 	if rival := a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)); rival != nil {

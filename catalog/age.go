@@ -2,13 +2,13 @@ package catalog
 
 import "time"
 
-// MaxSilence is how long the store may be silent before the View's answers count as old.
+// MaxSilence bounds the store's silence: after it, the View's answers count as old.
 const MaxSilence = 3 * time.Second
 
 // Touch records that the View was in touch with the store at a time.
 func (v *View) Touch(now time.Time) { v.contact.Store(now.UnixNano()) }
 
-// Age returns how long the View has been out of touch with the store. It is 0 while that is less than MaxSilence: such
+// Age returns the time since the View was last in touch with the store, or 0 if that is less than MaxSilence: such
 // answers count as current.
 func (v *View) Age(now time.Time) time.Duration {
 	contact := v.contact.Load()

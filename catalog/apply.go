@@ -21,7 +21,7 @@ const (
 )
 
 // Change is one record as it stands after a write. For RecordSession an empty Session means that the record was deleted;
-// for all others the value is in the field of that name and nil means that.
+// for all others the value is in the field of that name, and nil means deleted.
 type Change struct {
 	Type RecordType
 	// Name is the node's name, ID that of the instance or the check on it; a push has those of its check. A drain of a
@@ -36,7 +36,7 @@ type Change struct {
 	Push     *Push
 
 	CreateRevision, ModRevision uint64
-	// Why says for what reason an instance was deleted, if that is known.
+	// Why is the reason why an instance was deleted, if known.
 	Why string
 }
 
@@ -54,7 +54,7 @@ const maxGone = 10_000
 // writer is the state that only the writing goroutine touches.
 type writer struct {
 	nodes map[string]*nodeState
-	// number is that of the node that came last.
+	// number is the number of the newest node.
 	number uint32
 	gone   []string
 	// drains are the orders in force, by what they drain.
@@ -67,7 +67,7 @@ type writer struct {
 
 // nodeState is the raw records of one node, and what was built from them.
 type nodeState struct {
-	// name is as the node's record spells it, or as the first record does if there is none; key is the name to compare.
+	// name is spelled as in the node's record or, without one, as in the first record; key is the name to compare.
 	name, key string
 	record    *Node
 	create    uint64
@@ -75,12 +75,12 @@ type nodeState struct {
 	session   string
 	instances map[string]*instanceState
 	// checks are those of the node and of its instances, by ID; checksOf has the same by their instance, "" for the node
-	// itself, whether that is there or not. Its lists may stand in a published snapshot.
+	// itself, whether the instance exists or not. Its lists may stand in a published snapshot.
 	checks   map[string]*Check
 	checksOf map[string][]*Check
 
 	host *Host
-	// snapshot is what readers see. It alone may be read by others than the writer.
+	// snapshot is the published state: the only field that other goroutines than the writer may read.
 	snapshot atomic.Pointer[NodeSnapshot]
 
 	// What the batch has touched: the node at all, its host, some of its instances, and the checks that came, went or
@@ -92,14 +92,14 @@ type nodeState struct {
 	number uint32
 }
 
-// instanceState is one instance, and stays the same for as long as its record is there.
+// instanceState is one instance; it stays the same while the instance's record exists.
 type instanceState struct {
-	// endpoint is what readers see; nil before the first batch with it has ended, and after the last. It alone may be
-	// read by others than the writer.
+	// endpoint is the published state; nil before the end of its first batch and after its last. It is the only field
+	// that other goroutines than the writer may read.
 	endpoint atomic.Pointer[Endpoint]
-	// next has the record that the endpoint is to have, with its revisions; nil if that was deleted.
+	// next has the endpoint's next record, with its revisions; nil if the record was deleted.
 	next *Endpoint
-	// node is where the instance stands, for good, and number that node's number.
+	// node is the instance's node, which never changes, and number is that node's number.
 	node   *nodeState
 	number uint32
 	// dirty reports whether the batch has touched it.
@@ -128,7 +128,7 @@ type dirtyInstance struct {
 	state *instanceState
 }
 
-// serviceState is where readers find the snapshot of one service.
+// serviceState holds the snapshot of one service for its readers.
 type serviceState struct{ snapshot atomic.Pointer[Service] }
 
 // Apply brings the View to a revision by the changes since the one before. Only one goroutine may call it, or Load. The
@@ -162,7 +162,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	if b.hosts {
 		v.nodesIndex.Store(revision)
 	}
-	if v.loaded.Load() && revision >= v.revision.Load() { // what a first or an older store holds has not happened just now
+	if v.loaded.Load() && revision >= v.revision.Load() { // the records of a first or an older store are no news
 		v.recent.note(b)
 	}
 	v.revision.Store(revision)
@@ -170,7 +170,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	b.reset()
 }
 
-// publishIndices changes by which keys instances and nodes are found.
+// publishIndices updates the keys by which instances and nodes are found.
 func (v *View) publishIndices(b *batch) {
 	v.byIP.update(b.addresses)
 	v.byName.update(b.names)
@@ -182,7 +182,7 @@ func (v *View) publishIndices(b *batch) {
 	}
 }
 
-// record notes one change in the raw state and marks what it touches.
+// record applies one change to the raw state and marks what it touches.
 func (v *View) record(b *batch, c *Change) {
 	key := fold(c.Name)
 	n, ok := v.writer.nodes[key]

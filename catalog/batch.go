@@ -8,22 +8,22 @@ type batch struct {
 	nodes     []*nodeState
 	endpoints []edit[*Endpoint] // of one node, or of one service
 	services  []endpointChange  // sorted by service before use
-	// What changes in the indices, and in how many stand in each place.
+	// The changes of the indices, and of the counts of each place.
 	addresses     []indexChange[ipKey, *instanceState]
 	names         []indexChange[nameOn, *instanceState]
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
 	places        map[Locality]int
-	// gone are instances that readers are not to see any more.
+	// gone are the instances that readers must no longer see.
 	gone []*instanceState
-	// why says for what reason instances were deleted.
+	// why has the reasons why instances were deleted.
 	why map[*instanceState]string
-	// eldest has an instance of each service that came with this batch.
+	// eldest has an instance of each service that began with this batch.
 	eldest map[string]*Instance
-	// woken are those that waiters wait for, changed the services among them.
+	// woken are the keys whose waiters are to be woken, changed the services among them.
 	woken   []waitKey
 	changed []string
-	// moved are the nodes that look otherwise than before.
+	// moved are the nodes that changed for watchers.
 	moved []hostChange
 
 	list   bool
@@ -32,7 +32,7 @@ type batch struct {
 	duties bool
 }
 
-// maxBatch is how large a batch may have been for its memory to be kept for the next.
+// maxBatch bounds the size of a batch whose memory is kept for the next.
 const maxBatch = 4096
 
 func newBatch() batch {
@@ -56,7 +56,7 @@ func (b *batch) reset() {
 	}
 }
 
-// emptied returns an empty list in the same memory, which leads to nothing any more.
+// emptied returns an empty list in the same memory, cleared of references.
 func emptied[T any](list []T) []T {
 	clear(list)
 	return list[:0]
@@ -67,7 +67,7 @@ func emptied[T any](list []T) []T {
 type endpointChange struct {
 	service  string
 	old, new *Endpoint
-	// why says for what reason old was deleted.
+	// why is the reason why old was deleted.
 	why string
 }
 
@@ -152,7 +152,7 @@ func (b *batch) indexNode(addresses []Address, change edit[*nodeState]) {
 	}
 }
 
-// addPlace counts the places of instances that say themselves where they are.
+// addPlace counts the places of instances that have a place of their own.
 func (b *batch) addPlace(c endpointChange) {
 	var from, to Locality
 	if c.old != nil && c.old.Instance.Locality != (Locality{}) {

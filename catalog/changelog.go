@@ -2,7 +2,7 @@ package catalog
 
 import "sync"
 
-// changeLogSize is how many changes of services a watcher may fall behind before everything is sent to it again.
+// changeLogSize bounds the changes of services that a watcher may fall behind before everything is sent to it again.
 const changeLogSize = 1 << 16
 
 // changeLog remembers which services changed lately, so that a watcher of all of them can continue from a revision.
@@ -41,7 +41,7 @@ func (l *changeLog) add(revision uint64, services []string) {
 }
 
 // ChangedSince returns the names of the services that changed after a revision, in no order. It returns false if the
-// View does not remember that far back, or has not reached the revision because the store was restored to an older
+// View does not go back that far, or has not reached the revision because the store was restored to an older
 // state: then everything may have changed.
 func (v *View) ChangedSince(revision uint64) (names []string, ok bool) {
 	l := &v.log

@@ -34,7 +34,7 @@ func (s Status) severity() int {
 	}
 }
 
-// CheckType says how a check comes to its status.
+// CheckType is the way in which a check gets its status.
 type CheckType string
 
 // The types of check. CheckExec is a command inside a container, CheckAlias the status of something else in the catalog,
@@ -56,26 +56,26 @@ const (
 // if the status stays.
 const OutputStarting = "starting"
 
-// OutputChanged is the output of a check that has not run since what it probes was declared otherwise. Like
+// OutputChanged is the output of a check that has not run since the declaration of its target changed. Like
 // OutputStarting it gives way to the first real output.
 const OutputChanged = "not run since its definition changed"
 
 // MinDeregisterAfter is the shortest time after which a critical check deregisters its instance.
 const MinDeregisterAfter = time.Second
 
-// CheckRun is what the process that runs a check knows of it besides what the catalog keeps.
+// CheckRun is the state of a check that only the process that runs it knows: the catalog does not keep it.
 type CheckRun struct {
-	// FlapScore is how much the check flaps: in percent of the changes that its last runs could have made.
+	// FlapScore measures flapping, in percent of the changes that the last runs could have made.
 	FlapScore float64 `json:"flap_score"`
 	// Damped is set while the check is held critical because it flaps.
 	Damped bool `json:"damped,omitempty"`
-	// Status and Output are those of the last run, whatever thresholds have made of it; Last is when that ended, or when
-	// a status was pushed. All are empty before the first run here.
+	// Status and Output are those of the last run, before any threshold applies; Last is the time when the run ended or
+	// the status was pushed. All are empty before the first run here.
 	Status Status    `json:"status,omitempty"`
 	Output string    `json:"output,omitempty"`
 	Last   time.Time `json:"last,omitzero"`
-	// Next is when it runs next, or turns critical if no status is pushed; zero while it runs, and for what has no
-	// timetable.
+	// Next is the time of the next run, or the time at which the check turns critical if no status is pushed; zero while
+	// it runs, and for a check without a timetable.
 	Next time.Time `json:"next,omitzero"`
 }
 
@@ -95,11 +95,11 @@ type Check struct {
 	// Status is the last outcome. In a declaration a set Status is part of what is declared and written as it
 	// stands; an empty one leaves the outcome to the runner of the check.
 	Status Status `json:"status,omitempty"`
-	// Output is what the check said when Status last changed, at most MaxOutput bytes.
+	// Output is the check's output when Status last changed, at most MaxOutput bytes.
 	Output string `json:"output,omitempty"`
-	// Since is when Status last changed.
+	// Since is the time when Status last changed.
 	Since time.Time `json:"since,omitzero"`
 
-	// CreateRevision is the revision at which the check's record came; 0 in a declaration.
+	// CreateRevision is the revision at which the check's record was created; 0 in a declaration.
 	CreateRevision uint64 `json:"-"`
 }

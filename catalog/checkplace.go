@@ -40,7 +40,7 @@ func findCheck(list []*Check, id string) *Check {
 
 func compareCheckID(c *Check, id string) int { return strings.Compare(c.ID, id) }
 
-// placeChecks updates the list of where the node's checks are; nil is a list without any.
+// placeChecks updates the list of the places of the node's checks; nil is an empty list.
 func (n *nodeState) placeChecks(before *chunked[checkPlace]) *chunked[checkPlace] {
 	var list chunked[checkPlace]
 	if before != nil {

@@ -9,7 +9,7 @@ import (
 	"unicode/utf8"
 )
 
-// Definition is how a check is run. Type decides which of the fields matter; it may be left out in a declaration if the
+// Definition defines how a check runs. Type decides which of the fields matter; a declaration may leave it out if the
 // fields name exactly one target.
 type Definition struct {
 	Type CheckType `json:"type"`
@@ -34,9 +34,9 @@ type Definition struct {
 
 	// UDP is the host:port to send a datagram to: an answer passes, "port unreachable" is critical.
 	UDP string `json:"udp,omitempty"`
-	// UDPPayload is what the datagram holds; empty means one line feed.
+	// UDPPayload is the content of the datagram; empty means one line feed.
 	UDPPayload string `json:"udp_payload,omitempty"`
-	// UDPReply makes silence critical; without it, a datagram that nobody refuses passes.
+	// UDPReply makes silence critical; without it, a datagram that is not refused passes.
 	UDPReply bool `json:"udp_reply,omitempty"`
 
 	// GRPC is the host:port of a server with gRPC's health service, or host:port/name for one service of it.
@@ -54,30 +54,30 @@ type Definition struct {
 	// Container is the id or name of the container that Args run in; empty means the host.
 	Container string `json:"container,omitempty"`
 
-	// AliasService is whose status the check takes: an instance's ID or a service's name.
+	// AliasService is the ID of the instance, or the name of the service, whose status the check takes.
 	AliasService string `json:"alias_service,omitempty"`
-	// AliasNode is the node that AliasService is on, or, without AliasService, whose status the check takes.
+	// AliasNode is the node that AliasService is on or, without AliasService, the node whose status the check takes.
 	AliasNode string `json:"alias_node,omitempty"`
 
-	// TTL is how long a status pushed by the application holds before the check turns critical.
+	// TTL is the time for which a status pushed by the application holds; after it the check turns critical.
 	TTL Duration `json:"ttl,omitzero"`
 
 	// Interval is the time between two runs; 0 means DefaultInterval. It does not apply to TTL, alias and Docker checks.
 	Interval Duration `json:"interval,omitzero"`
 	// Timeout bounds one run; 0 means DefaultTimeout.
 	Timeout Duration `json:"timeout,omitzero"`
-	// SuccessBeforePassing is how many successes in a row turn the check passing; 0 means 1.
+	// SuccessBeforePassing is the number of successes in a row that turn the check passing; 0 means 1.
 	SuccessBeforePassing int `json:"success_before_passing,omitempty"`
-	// FailuresBeforeWarning is how many failures in a row turn the check warning; 0 means never before critical.
+	// FailuresBeforeWarning is the number of failures in a row that turn the check warning; 0 means never before critical.
 	FailuresBeforeWarning int `json:"failures_before_warning,omitempty"`
-	// FailuresBeforeCritical is how many failures in a row turn the check critical; 0 means 1.
+	// FailuresBeforeCritical is the number of failures in a row that turn the check critical; 0 means 1.
 	FailuresBeforeCritical int `json:"failures_before_critical,omitempty"`
 	// InitialStatus is the status until the first run; empty means critical.
 	InitialStatus Status `json:"initial_status,omitempty"`
 	// FlapThreshold is the flap score in percent from which the check is held critical until the score has fallen below
 	// half of it; 0 means never.
 	FlapThreshold int `json:"flap_threshold,omitempty"`
-	// DeregisterAfter is how long the check is critical before its instance is deregistered; 0 means for ever.
+	// DeregisterAfter is the time that the check is critical before its instance is deregistered; 0 means for ever.
 	DeregisterAfter Duration `json:"deregister_after,omitzero"`
 }
 
@@ -100,7 +100,7 @@ func (d *Definition) targets() (found []CheckType) {
 	return found
 }
 
-// InferType sets Type where a declaration left it out and exactly one target tells it.
+// InferType sets Type where a declaration left it out and exactly one target is set.
 func (d *Definition) InferType() {
 	if found := d.targets(); d.Type == "" && len(found) == 1 {
 		d.Type = found[0]
@@ -133,7 +133,7 @@ func (d *Definition) validate(noun string) error {
 	return d.validateThresholds(noun)
 }
 
-// validateRequest checks what an HTTP request is made of, which would otherwise fail at each run.
+// validateRequest checks the parts of an HTTP request, which would otherwise fail at each run.
 func (d *Definition) validateRequest(noun string) error {
 	if d.Method != "" && !isToken(d.Method) {
 		return Errorf(KindInvalid, "%s has the method %.30q, which HTTP does not allow", noun, d.Method).WithHint("use GET, or another word")

@@ -11,7 +11,7 @@ type Drain struct {
 	Instance string `json:"instance,omitempty"`
 	// Reason is for people.
 	Reason string `json:"reason,omitempty"`
-	// Since is when it was ordered.
+	// Since is the time of the order.
 	Since time.Time `json:"since"`
 	// Origin is the author of the order.
 	Origin *Origin `json:"origin,omitempty"`
@@ -105,7 +105,7 @@ func (w *writer) touch(b *batch, node, id string) {
 	}
 }
 
-// whyDrained returns why an instance takes no traffic: because its owner drained it, or because of an order for it, its
+// whyDrained returns the reason why an instance takes no traffic: its owner drained it, or there is an order for it, its
 // node or its service.
 func (w *writer) whyDrained(i *Instance) string {
 	if i.Drain != "" || len(w.drains) == 0 {

@@ -9,7 +9,7 @@ import (
 	"sync/atomic"
 )
 
-// A duty is something that must be done once for the whole catalog, though several processes could do it. It is given by
+// A duty is something that must be done once for the whole catalog, though several processes could do it. It is assigned by
 // a pure function of the View: among the nodes whose record says RunsChecks and whose session is alive, the one with the
 // highest hash of its ID and the duty has it (rendezvous hashing). When a node comes or goes, only the duties that it
 // takes or had move.
@@ -26,11 +26,11 @@ func PurgeDuty(node string) string { return "purge/" + fold(node) }
 // candidate is a node that takes duties.
 type candidate struct {
 	node *Node
-	// seed is the hash of the node's identity and a byte 0, from which that of each duty goes on.
+	// seed is the hash of the node's identity and a byte 0, which the hash of each duty continues.
 	seed uint64
 }
 
-// identity returns what the node is known by for good: its ID, or its name where it has none.
+// identity returns the node's lasting identity: its ID, or its name if it has no ID.
 func (n *Node) identity() string {
 	if n.ID != "" {
 		return n.ID
@@ -44,7 +44,7 @@ func (n *Node) Is(m *Node) bool { return n.ID == m.ID && strings.EqualFold(n.Nam
 // hashStart and hashPrime are those of FNV-1a with 64 bits.
 const hashStart, hashPrime = 0xcbf29ce484222325, 0x100000001b3
 
-// hashMore returns the FNV-1a hash of a text with more of it.
+// hashMore continues the FNV-1a hash of a text with more of it.
 func hashMore(hash uint64, text string) uint64 {
 	for i := range len(text) {
 		hash = (hash ^ uint64(text[i])) * hashPrime
@@ -90,15 +90,15 @@ func (v *View) Holder(duty string) *Node {
 	return nil
 }
 
-// duties are given to the same candidates for as long as these live.
+// duties assigns each duty to one of its candidates, and is replaced when these change.
 type duties struct {
 	candidates []candidate
-	// holders are those that were looked up, by duty; count is how many were stored since they were last cleared.
+	// holders are the nodes that were looked up, by duty; count is the number stored since they were last cleared.
 	holders sync.Map
 	count   atomic.Int32
 }
 
-// maxHolders bounds how many holders are kept: nodes may come and go for long while the candidates stay.
+// maxHolders bounds the holders kept: nodes may come and go for long while the candidates stay.
 const maxHolders = 100_000
 
 func (d *duties) holder(duty string) *Node {
@@ -144,7 +144,7 @@ func (h *Host) taker() *Node {
 	return h.Node
 }
 
-// recordTaker notes whether a node takes duties, now that its host has been made again.
+// recordTaker records whether a node takes duties, after its host was rebuilt.
 func (w *writer) recordTaker(b *batch, n *nodeState, before *Host) {
 	taker := n.host.taker()
 	if before.taker() == taker {
@@ -158,7 +158,7 @@ func (w *writer) recordTaker(b *batch, n *nodeState, before *Host) {
 	b.duties = true
 }
 
-// publishDuties gives the duties to the candidates that there are now.
+// publishDuties assigns the duties to the present candidates.
 func (v *View) publishDuties() {
 	v.duties.Store(&duties{candidates: slices.Collect(maps.Values(v.writer.takers))})
 }

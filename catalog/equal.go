@@ -39,8 +39,8 @@ func (d *Definition) Equal(e *Definition) bool {
 		maps.EqualFunc(d.Header, e.Header, slices.Equal[[]string])
 }
 
-// probe returns the part of a definition that says what is probed and how. What is left out says when that is done, and
-// what is made of the results.
+// probe returns the part of a definition that says what is probed and how. The rest sets the timetable and how results
+// are judged.
 func (d *Definition) probe() *Definition {
 	p := *d
 	p.TTL, p.Interval, p.Timeout, p.InitialStatus = 0, 0, 0, ""
@@ -82,7 +82,7 @@ func (c endpointChange) visible() bool {
 		!sameOutcomes(c.old.Checks, c.new.Checks)
 }
 
-// listed reports whether the change shows in the list of services: in the tags or in how many are healthy.
+// listed reports whether the change shows in the list of services: in the tags or in the number of healthy instances.
 func (c endpointChange) listed() bool {
 	return c.old == nil || c.new == nil || c.old.Healthy() != c.new.Healthy() || !slices.Equal(c.old.Tags, c.new.Tags)
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// EventType is what happened to an instance, or to a node if the event names no instance.
+// EventType is the kind of an event, of an instance or, if the event names none, of a node.
 type EventType string
 
 // The types of event.
@@ -35,7 +35,7 @@ const (
 type Event struct {
 	// Revision is the revision at which it happened.
 	Revision uint64 `json:"revision"`
-	// Time is when it happened.
+	// Time is the time of the event.
 	Time time.Time `json:"time"`
 	Type EventType `json:"type"`
 	// Service is the name in lower case; empty for an event of a node.
@@ -45,9 +45,9 @@ type Event struct {
 	// From and To are the statuses before and after.
 	From Status `json:"from,omitempty"`
 	To   Status `json:"to,omitempty"`
-	// Reason is why it happened, for people.
+	// Reason is the cause of the event, for people.
 	Reason string `json:"reason,omitempty"`
-	// Missing is how many changes a gap stands for, each of one instance or node; 0 if the number is unknown.
+	// Missing is the number of changes that a gap stands for, each of one instance or node; 0 if unknown.
 	Missing uint64 `json:"missing,omitempty"`
 }
 
@@ -56,7 +56,7 @@ func (e *Event) Concerns(name string) bool {
 	return e.Type == EventGap || strings.EqualFold(e.Service, name) || e.Instance == name || strings.EqualFold(e.Node, name)
 }
 
-// EndpointEvents returns what happened to an instance between two of its snapshots, either of which may be nil. The
+// EndpointEvents returns the events of an instance between two of its snapshots, either of which may be nil. The
 // reason is that of its deletion, if it was deleted. The caller sets Revision and Time. Outputs of checks are no event.
 func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	switch {
@@ -92,7 +92,7 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	return events
 }
 
-// movedTo returns why an instance has left a service that it was in.
+// movedTo returns the reason why an instance has left its former service.
 func movedTo(e *Endpoint) string { return "moved to service " + e.Service }
 
 // replaced reports whether another owner has taken an instance's place.
@@ -115,7 +115,7 @@ func (e *Endpoint) howItCame() string {
 	return who + why
 }
 
-// notWell returns why clients do not get an endpoint, or a warning.
+// notWell returns the reason why clients do not get an endpoint, or a warning.
 func (e *Endpoint) notWell() string {
 	if e.Drained != "" {
 		return e.WhyNot()
@@ -123,7 +123,7 @@ func (e *Endpoint) notWell() string {
 	return e.whyStatus()
 }
 
-// whyStatus returns what makes an endpoint's status worse than passing; it is empty if nothing does.
+// whyStatus returns the reason why an endpoint's status is worse than passing; it is empty if it is not.
 func (e *Endpoint) whyStatus() string {
 	if e.Status == Passing {
 		return ""
@@ -140,7 +140,7 @@ func (e *Endpoint) whyStatus() string {
 	return ""
 }
 
-// whyStatus returns what changed an endpoint's status.
+// whyStatus returns the reason why an endpoint's status changed.
 func whyStatus(before, after *Endpoint) string {
 	if why := after.whyStatus(); why != "" {
 		return why
@@ -239,7 +239,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 	return fields
 }
 
-// HostEvents returns what happened to a node between two of its snapshots, either of which may be nil.
+// HostEvents returns the events of a node between two of its snapshots, either of which may be nil.
 func HostEvents(name string, before, after *Host) []Event {
 	wasAlive, alive := before != nil && before.Alive, after != nil && after.Alive
 	event := Event{Node: name}
@@ -271,18 +271,18 @@ func HostEvents(name string, before, after *Host) []Event {
 	return events
 }
 
-// History is what happened in a service, or to an instance, as far as the store remembers.
+// History is the events of a service or an instance, as far back as the store remembers.
 type History struct {
 	Name string `json:"name"`
-	// Since is the time, and Revision the revision, from which on the history is whole. The events begin with the
+	// Since is the time, and Revision the revision, from which the history is whole. The events begin with the
 	// instances that existed then.
 	Since    time.Time `json:"since"`
 	Revision uint64    `json:"revision"`
 	// Until is the revision at which the history ends.
 	Until uint64 `json:"until"`
-	// Whole reports whether the history goes back as far as was asked for. If not, the store has forgotten the rest.
+	// Whole reports whether the history goes back as far as requested. If not, the store has forgotten the rest.
 	Whole bool `json:"whole"`
-	// Left is how many events, the oldest, were left out because of the bound on events.
+	// Left is the number of events, the oldest, that were left out because of the bound on events.
 	Left   int     `json:"left_out,omitempty"`
 	Events []Event `json:"events"`
 }

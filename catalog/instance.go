@@ -28,7 +28,7 @@ type Instance struct {
 	// it, clients get all of them, because a mass failure is more likely a failure of the checks. The largest floor
 	// among the instances counts.
 	MinHealthy int `json:"min_healthy,omitempty"`
-	// Locality is where it runs; empty means at its node's place.
+	// Locality is its place; empty means its node's place.
 	Locality Locality `json:"locality,omitzero"`
 	// Source is the origin of the registration: "docker", "file", "http", …
 	Source string `json:"source"`
@@ -96,7 +96,7 @@ func (a Address) String() string {
 	return a.IP.String()
 }
 
-// Locality is where a node or an instance is.
+// Locality is the place of a node or an instance.
 type Locality struct {
 	Region string `json:"region,omitempty"`
 	Zone   string `json:"zone,omitempty"`
@@ -119,7 +119,7 @@ type Owner struct {
 	Kind OwnerKind `json:"kind"`
 	// ID names the owner within its kind: a container's id, a lease's id.
 	ID string `json:"id,omitempty"`
-	// TTL is how long a lease or a session lives without a renewal.
+	// TTL is the lifetime of a lease or a session without a renewal.
 	TTL Duration `json:"ttl,omitzero"`
 }
 

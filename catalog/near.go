@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Tier is how near an instance is to a client.
+// Tier ranks instances by their nearness to a client.
 type Tier uint8
 
 // The tiers, from near to far.
@@ -17,8 +17,8 @@ const (
 	Anywhere
 )
 
-// TierOf returns how near another place is. A zone's name counts within its region only: both must match. Without a
-// zone or a region, nothing is near by that.
+// TierOf returns the tier of another place. A zone's name counts within its region only: both must match. An empty
+// zone or region matches nothing.
 func (l Locality) TierOf(other Locality) Tier {
 	switch {
 	case l.Zone != "" && l == other:
@@ -30,7 +30,7 @@ func (l Locality) TierOf(other Locality) Tier {
 	}
 }
 
-// Place returns where the instance runs: its own place or else its node's. An instance that gives a zone alone is in
+// Place returns the instance's own place or else its node's. An instance that gives a zone alone is in
 // its node's region.
 func (e *Endpoint) Place() Locality {
 	own := e.Instance.Locality
@@ -43,7 +43,7 @@ func (e *Endpoint) Place() Locality {
 	return Locality{Region: e.Host.Node.Locality.Region, Zone: own.Zone}
 }
 
-// Nearest sorts a query's endpoints by tier, in the snapshot's order within each, and returns how many of the first to
+// Nearest sorts a query's endpoints by tier, in the snapshot's order within each, and returns the number of the first to
 // use: the smallest tier that suffices of the client's zone, its region, and all. A tier suffices if, together with the
 // nearer ones, it has a healthy instance and at least the floor's share of healthy ones among those that take traffic.
 // Below the floor of the whole service all are used.
@@ -91,8 +91,8 @@ func (s *Service) smallestTier(q *Query, at Locality, counts func(*Endpoint) boo
 
 func suffices(good, taking, floor int) bool { return good > 0 && good*100 >= floor*taking }
 
-// PlaceOf returns where a client is, going by its source address as seen on a node: where the container on the node
-// runs or, for every other client, where the node is.
+// PlaceOf returns the place of a client, going by its source address as seen on a node: the place of the container on
+// the node or, for every other client, that of the node.
 func (v *View) PlaceOf(node string, ip netip.Addr) Locality {
 	on, _ := v.nodes.get(fold(node))
 	if e := v.containerAt(on, ip.Unmap().WithZone("")); e != nil {

@@ -80,7 +80,7 @@ func (i *Instance) Registrant() string {
 }
 
 // OwnedBy refuses a caller whose registration another registrant has replaced, with an error of KindConflict. A caller without
-// a name may touch any instance, and an instance of which no origin is known, as former versions stored it, is anybody's.
+// a name may touch any instance, and any caller may touch an instance without an origin, as former versions stored it.
 func (i *Instance) OwnedBy(ctx context.Context) error {
 	registrant := CallerOf(ctx).Registrant
 	unknown := i.Origin == nil && !i.Owner.Declared()

@@ -2,7 +2,7 @@ package catalog
 
 // places finds the places of nodes and instances without visiting these.
 type places struct {
-	// named is what readers see: the names of zones and of regions.
+	// named is the published part: the names of zones and of regions.
 	named *shardMap[placeName, namedPlace]
 	// The other fields belong to the writer. A place counts the nodes in it, and the instances with a place of their
 	// own; a region counts its places, and a zone's name has the regions with a zone of that name.

@@ -27,10 +27,10 @@ func (r *reasons) add(reason string, then func()) (remove func()) {
 	})
 }
 
-// Problem reports what is wrong with this process, though it answers, until withdraw is called.
+// Problem reports a problem of this process, which still answers, until withdraw is called.
 func (v *View) Problem(what string) (withdraw func()) { return v.problems.add(what, nil) }
 
-// Problems returns what is wrong with this process, though it answers.
+// Problems returns the problems of this process, which still answers.
 func (v *View) Problems() []string {
 	v.problems.mu.Lock()
 	defer v.problems.mu.Unlock()

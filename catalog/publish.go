@@ -5,7 +5,7 @@ import (
 	"strings"
 )
 
-// publishNodes makes the snapshots of the nodes that a batch touched, and notes what changes in the services.
+// publishNodes makes the snapshots of the nodes that a batch touched, and collects the changes of their services.
 func (v *View) publishNodes(b *batch) {
 	var fresh map[string]*nodeState
 	var removed []string
@@ -54,8 +54,8 @@ func (n *nodeState) publish(b *batch) {
 	n.snapshot.Store(next)
 }
 
-// rebuildHost makes the node's Host again. Every endpoint points at its host, so all are made again too; those that look the
-// same wake nobody.
+// rebuildHost rebuilds the node's Host. Every endpoint points at its host, so all are rebuilt too; those that look the same
+// wake no watcher.
 func (n *nodeState) rebuildHost(b *batch) {
 	host := &Host{
 		Node: n.record, Session: n.session, Status: Passing, CreateRevision: n.create, ModRevision: n.mod,
@@ -80,7 +80,7 @@ func (n *nodeState) rebuildHost(b *batch) {
 	}
 }
 
-// rebuildInstance makes the endpoint of an instance again, or drops it if its record is gone.
+// rebuildInstance rebuilds the endpoint of an instance, or drops it if the record was deleted.
 func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	i := d.state
 	i.dirty = false
@@ -94,7 +94,7 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 		return
 	}
 	e := i.next
-	if e == old { // its record is the same, but what stands around it is not
+	if e == old { // the record is the same, but its host or checks are not
 		e = &Endpoint{Instance: old.Instance, CreateRevision: old.CreateRevision, ModRevision: old.ModRevision}
 	}
 	e.Host, e.Checks, e.Status, e.Drained = n.host, n.checksOf[d.id], n.host.Status, w.whyDrained(e.Instance)
@@ -106,8 +106,8 @@ func (w *writer) rebuildInstance(b *batch, n *nodeState, d dirtyInstance) {
 	b.addChange(i, endpointChange{old: old, new: e})
 }
 
-// publishServices makes the snapshots of the services that a batch touched, and notes those that changed in what watchers
-// are woken by.
+// publishServices makes the snapshots of the services that a batch touched, and collects those whose watchers are to be
+// woken.
 func (v *View) publishServices(b *batch) {
 	// An endpoint changes once in a service at most, so their order within one does not matter.
 	slices.SortFunc(b.services, func(a, c endpointChange) int { return strings.Compare(a.service, c.service) })
@@ -159,8 +159,8 @@ func (v *View) publishService(b *batch, state *serviceState, changes []endpointC
 	}
 }
 
-// forgetGone returns the names of services without instances that are too many to remember. One that went just now is
-// not among them.
+// forgetGone returns the names of the services without instances that exceed the bound. One that went just now is never
+// among them.
 func (v *View) forgetGone(now uint64) (names []string) {
 	for len(v.writer.gone) > maxGone {
 		name := v.writer.gone[0]

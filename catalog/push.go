@@ -8,17 +8,17 @@ import (
 )
 
 // Push is the status that an application has pushed for a TTL check of a node without an agent. Any process takes it, and
-// the one that runs the check sees it in the View. The record is there while the application pushes in time.
+// the one that runs the check sees it in the View. The record exists while the application pushes in time.
 type Push struct {
 	Status Status `json:"status"`
-	// Output is what was pushed when Status last changed, at most MaxOutput bytes.
+	// Output is the output pushed when Status last changed, at most MaxOutput bytes.
 	Output string `json:"output,omitempty"`
-	// Time is when Status was first pushed.
+	// Time is the time when Status was first pushed.
 	Time time.Time `json:"time"`
-	// TTL is that of the check, and Lease the id of the lease that pushes in time renew.
+	// TTL is that of the check, and Lease is the id of the lease that timely pushes renew.
 	TTL   Duration `json:"ttl"`
 	Lease string   `json:"lease"`
-	// CheckRevision is the revision at which the check was registered: one that is registered again needs a new push.
+	// CheckRevision is the revision at which the check was registered: a check registered again needs a new push.
 	CheckRevision uint64 `json:"check_revision"`
 
 	// Node and Check name the check, ModRevision is the revision of the record; all are those of its key.
@@ -46,13 +46,13 @@ func (c *Check) AcceptsPush(status Status) error {
 // pushKey names the check that a push is for, the node in lower case.
 type pushKey struct{ node, check string }
 
-// Push returns what was pushed for a check of a node without an agent, or nil.
+// Push returns the status pushed for a check of a node without an agent, or nil.
 func (v *View) Push(node, check string) *Push {
 	push, _ := v.pushes.get(pushKey{fold(node), check})
 	return push
 }
 
-// Pushes yields all that was pushed, in no order.
+// Pushes yields all pushed statuses, in no order.
 func (v *View) Pushes() iter.Seq[*Push] {
 	return func(yield func(*Push) bool) {
 		for _, push := range v.pushes.all() {

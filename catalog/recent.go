@@ -24,7 +24,7 @@ type recent struct {
 	since uint64
 }
 
-// happening is one change of an instance, or of a node; neither is a break, after which everything may be different.
+// happening is one change of an instance or of a node; with neither it is a break, after which all may be different.
 type happening struct {
 	revision uint64
 	time     int64 // Unix nanoseconds
@@ -38,7 +38,7 @@ type hostChange struct {
 	old, new *Host
 }
 
-// note records the visible ones among the changes of a batch.
+// note records the visible changes of a batch.
 func (r *recent) note(b *batch) {
 	if len(b.services) == 0 && len(b.moved) == 0 {
 		return

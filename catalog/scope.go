@@ -22,9 +22,8 @@ type Network struct {
 	Isolated bool
 }
 
-// Scope is what a client can reach. Scopes are interned: while the host's networks stay the same, the same client gets
-// the same pointer, so that it may serve as the key of what is derived for all clients with that scope. A Scope is
-// immutable.
+// Scope is the reach of a client. Scopes are interned: while the host's networks stay the same, the same client gets the
+// same pointer, so that it may serve as the key of values derived for all clients with that scope. A Scope is immutable.
 type Scope struct {
 	// Networks are the IDs of the networks on which the client reaches others, sorted.
 	Networks []string
@@ -60,7 +59,7 @@ func (s *Scope) Reach(e *Endpoint) []Address {
 	return reached
 }
 
-// distance is how far an address is from a client.
+// distance ranks addresses by how far they are from a client.
 type distance uint8
 
 const (
@@ -200,7 +199,7 @@ func (v *View) HostScope() *Scope {
 	return n.host
 }
 
-// ScopeOf returns what a client can reach, going by its source address as seen on the given node: that of the host
+// ScopeOf returns the scope of a client, going by its source address as seen on the given node: that of the host
 // itself, of a container on it, or of another client on one of its networks. A container counts as on all of its
 // networks. An unregistered container counts as on the network whose subnet holds its address.
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {

@@ -1,6 +1,6 @@
 package catalog
 
-// ScopeOfInstance returns what an instance can reach as a client: what is on any of its networks.
+// ScopeOfInstance returns the scope of an instance as a client: all that is on any of its networks.
 func (v *View) ScopeOfInstance(e *Endpoint) *Scope {
 	return v.networks.Load().scope(appendNetworkKeys(nil, e))
 }

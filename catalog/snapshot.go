@@ -8,7 +8,7 @@ import (
 // Endpoint is an instance with all that the catalog knows of it at one revision. It is immutable.
 type Endpoint struct {
 	*Instance
-	// Host is the node that it runs on; its Node is nil if only the instance's record is there.
+	// Host is the node that it runs on; its Node is nil if only the instance's record exists.
 	Host *Host
 	// Checks are the instance's own checks, by ID.
 	Checks []*Check
@@ -31,7 +31,7 @@ func (e *Endpoint) Reach() []Address {
 	return e.Host.Node.Addresses
 }
 
-// WhyNot says why the endpoint is not given to clients; it is empty if it is.
+// WhyNot returns the reason why the endpoint is not given to clients; it is empty if it is.
 func (e *Endpoint) WhyNot() string {
 	if e.Drained != "" {
 		return "draining: " + e.Drained
@@ -87,11 +87,11 @@ type NodeSnapshot struct {
 	Index uint64
 	// Endpoints are the instances on the node.
 	Endpoints EndpointList
-	// places has where each check stands, whether its instance is there or not; nil for none.
+	// places has the place of each check, whether its instance exists or not; nil for none.
 	places *chunked[checkPlace]
 }
 
-// slots is how many protocols can hang derived values on a snapshot.
+// slots is the number of protocols that can hang derived values on a snapshot.
 const slots = 8
 
 // Service is a service as it stood at one revision. It is immutable, except for what protocols derive from it.

@@ -11,7 +11,7 @@ import (
 )
 
 // ValidateName reports whether a name can stand in DNS as one label: letters, digits, '-' and '_', at most MaxName bytes,
-// no '-' at either end. The noun is what is named, for the error.
+// no '-' at either end. The noun is the named thing, for the error.
 func ValidateName(noun, name string) error {
 	if name == "" {
 		return Errorf(KindInvalid, "%s has no name", noun)
@@ -84,7 +84,7 @@ func validateText(noun, word, text string, limit int) error {
 }
 
 // IsControl reports whether a rune is a control character, ends a line, or changes the direction of the text around it, which
-// makes people read something else than is there.
+// makes people misread it.
 func IsControl(r rune) bool {
 	return unicode.IsControl(r) || '\u2028' <= r && r <= '\u202e' || '\u2066' <= r && r <= '\u2069'
 }
@@ -186,7 +186,7 @@ func validateShort(noun string, words ...string) error {
 }
 
 // ValidateWord reports whether a word that has no grammar of its own is UTF-8 without control characters and of at most
-// MaxWord bytes. The noun is what has it, for the error.
+// MaxWord bytes. The noun is the thing that has it, for the error.
 func ValidateWord(noun, word string) error { return validateText(noun, ": word", word, MaxWord) }
 
 func validateExtras(noun string, extras map[string]json.RawMessage) error {

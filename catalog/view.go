@@ -20,9 +20,9 @@ type View struct {
 	byName    index[nameOn, *instanceState]
 	byID      index[string, *instanceState]
 	nodesByIP index[ipKey, *nodeState]
-	// places are where nodes and instances are.
+	// places are the places of nodes and instances.
 	places places
-	// pushes are what applications have pushed for checks of nodes without an agent.
+	// pushes are the statuses that applications have pushed for checks of nodes without an agent.
 	pushes *shardMap[pushKey, *Push]
 	// drains are the orders in force.
 	drains atomic.Pointer[[]*Drain]
@@ -38,12 +38,12 @@ type View struct {
 	// floor is the index of every service that the View has never seen, or has forgotten.
 	floor atomic.Uint64
 
-	// contact is when the View was last in touch with the store, in Unix nanoseconds; 0 before its keeper says so.
+	// contact is the time of the View's last contact with the store, in Unix nanoseconds; 0 before its keeper sets it.
 	contact atomic.Int64
 
 	loaded atomic.Bool
 	ready  atomic.Bool
-	// hold is what the View waits for besides its first load; problems are what is wrong though it is ready.
+	// hold has the reasons to wait besides the first load; problems are those of a process that still answers.
 	hold, problems reasons
 	wake           waiters
 	log            changeLog
@@ -197,12 +197,12 @@ func endpointsOf(states iter.Seq[*instanceState]) iter.Seq[*Endpoint] {
 // absentIndex is the index of a service or a node that has no snapshot.
 func (v *View) absentIndex(string) uint64 { return max(v.floor.Load(), 1) }
 
-// Hold keeps the View from becoming ready until release is called: what it would answer is not yet known to be true.
-// The reason names what is waited for.
+// Hold keeps the View from becoming ready until release is called: its answers are not yet known to be true.
+// The reason names what the View waits for.
 func (v *View) Hold(reason string) (release func()) { return v.hold.add(reason, v.settleReady) }
 
-// Suspend makes a View that is ready not ready until release is called, because what it is about to show is known to be out
-// of date. It must be called before the change is applied, so that a reader that the change wakes finds the View not ready.
+// Suspend makes a ready View not ready until release is called, because the state that it is about to show is known to be
+// out of date. It must be called before the change is applied, so that a reader that the change wakes finds the View not ready.
 func (v *View) Suspend(reason string) (release func()) {
 	release = v.hold.add(reason, v.settleReady)
 	v.hold.mu.Lock()
@@ -222,13 +222,13 @@ func (v *View) settleReady() {
 // Ready reports whether the View may be answered from. Once it is, it stays so unless it is suspended.
 func (v *View) Ready() bool { return v.ready.Load() }
 
-// NotReady returns the error that a reader gets while the View is not ready; it says what is waited for.
+// NotReady returns the error that a reader gets while the View is not ready; it names the reasons to wait.
 func (v *View) NotReady() error {
 	waiting := strings.Join(v.WaitingFor(), ", ")
 	return Errorf(KindNotReady, "not ready: waiting for %s", waiting).WithHint("try again in a second")
 }
 
-// WaitingFor returns what keeps the View from being ready; nothing once it is.
+// WaitingFor returns the reasons why the View is not ready; none once it is.
 func (v *View) WaitingFor() []string {
 	v.hold.mu.Lock()
 	defer v.hold.mu.Unlock()

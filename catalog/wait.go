@@ -23,7 +23,7 @@ type waitGroup struct {
 	members int
 }
 
-// waitKey is what is waited for: a node or a service, by its name in lower case.
+// waitKey names the node or service that a waiter waits for, in lower case.
 type waitKey struct {
 	node bool
 	name string
@@ -45,7 +45,7 @@ func (w *waiters) join(key waitKey) *waitGroup {
 	return group
 }
 
-// leave drops a group whose last member has gone, so that waiting for names that never come leaves nothing behind.
+// leave drops a group once its last member has left, so that waits for names that never come leave nothing behind.
 func (w *waiters) leave(key waitKey, group *waitGroup) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -161,7 +161,7 @@ func (v *View) WaitReady(ctx context.Context) error {
 	return nil
 }
 
-// WaitLoaded blocks until the View has been loaded, held or not: what is written may be compared with it from then on.
+// WaitLoaded blocks until the View has been loaded, held or not: from then on, writes may be compared with it.
 func (v *View) WaitLoaded(ctx context.Context) error {
 	if v.waitUntil(ctx, v.loaded.Load) != nil {
 		return v.NotReady()

@@ -18,20 +18,20 @@ import (
 )
 
 const (
-	// markerFile says that a directory is Koine's, and in which format. It is locked while a process uses it.
+	// markerFile marks a directory as Koine's and holds its format. It is locked while a process uses the directory.
 	markerFile = "koine.format"
 	marker     = "koine data directory, format 1\n"
-	// storeDir is where etcd keeps its own files below the data directory.
+	// storeDir is the directory of etcd's own files below the data directory.
 	storeDir = "store"
-	// freshFile stands there until the store has been ready once. A start that is broken off before that can leave files
-	// from which etcd never elects itself.
+	// freshFile exists until the store has been ready once. A start that is broken off before that can leave files from
+	// which etcd never elects itself.
 	freshFile = "store.new"
 	// minFree is the room that the store needs to start: two log segments of 64 MiB, allocated ahead.
 	minFree = 160 << 20
 )
 
-// claimDir makes the directory if need be, locks it for this process until the file is closed, and sees to it that the
-// store has room there.
+// claimDir makes the directory if need be, locks it for this process until the file is closed, and checks that the store
+// has room there.
 func claimDir(dir string) (*os.File, error) {
 	lock, err := Claim(dir)
 	if err != nil {
@@ -44,7 +44,7 @@ func claimDir(dir string) (*os.File, error) {
 }
 
 // Claim makes a data directory if need be, and locks it for this process until the file is closed. Its errors name the
-// way out: they are of KindConflict for a directory that is somebody else's or in use.
+// way out: they are of KindConflict for a directory that holds other files or is in use.
 func Claim(dir string) (*os.File, error) {
 	if err := durable.MkdirAll(dir, 0o700); err != nil {
 		return nil, catalog.Errorf(catalog.KindInvalid, "data directory %s cannot be made: %v", dir, reason(err)).
@@ -56,8 +56,8 @@ func Claim(dir string) (*os.File, error) {
 	return lockMarker(dir)
 }
 
-// Claimed returns when Claim last locked a directory, for whichever process; the zero time if it never did. It follows no
-// link.
+// Claimed returns the time when Claim last locked a directory, for any process; the zero time if it never did. It follows
+// no link.
 func Claimed(dir string) (time.Time, error) {
 	info, err := os.Lstat(filepath.Join(dir, markerFile))
 	switch {
@@ -71,7 +71,7 @@ func Claimed(dir string) (time.Time, error) {
 	return info.ModTime(), nil
 }
 
-// checkForeign refuses a directory that holds files but not Koine's marker: they belong to somebody else.
+// checkForeign refuses a directory that holds files but not Koine's marker: the files belong to another program.
 func checkForeign(dir string) error {
 	content, err := os.ReadFile(filepath.Join(dir, markerFile))
 	if err == nil && isMarker(string(content)) {
@@ -99,12 +99,12 @@ func checkForeign(dir string) error {
 }
 
 // isMarker reports whether a file's content is the marker, or what a crash of the machine may have left of it: a part,
-// nothing, or as many zeros.
+// nothing, or zeros of the same length.
 func isMarker(content string) bool {
 	return strings.HasPrefix(marker, strings.TrimRight(content, "\x00"))
 }
 
-// lockMarker locks the marker and writes it where it is new. The lock goes with the process, however that ends.
+// lockMarker locks the marker, and writes it if it is new. The lock ends with the process, however that ends.
 func lockMarker(dir string) (*os.File, error) {
 	lock, err := os.OpenFile(filepath.Join(dir, markerFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -122,7 +122,7 @@ func lockMarker(dir string) (*os.File, error) {
 	return lock, nil
 }
 
-// writeMarker completes the marker. It is written in place, for its lock is that of the file itself.
+// writeMarker completes the marker. It must be written in place, because the lock is on the file itself.
 func writeMarker(lock *os.File, dir string) error {
 	content := make([]byte, len(marker)+1)
 	if n, err := lock.ReadAt(content, 0); errors.Is(err, io.EOF) && string(content[:n]) == marker {
@@ -137,8 +137,8 @@ func writeMarker(lock *os.File, dir string) error {
 	return durable.SyncDir(dir)
 }
 
-// beginStore prepares for the start of a store. What a first start left behind that never came to be ready is removed:
-// nothing in it was ever acknowledged.
+// beginStore prepares for the start of a store. The files of a first start that never became ready are removed: nothing
+// in them was ever acknowledged.
 func beginStore(dir string) error {
 	fresh, store := filepath.Join(dir, freshFile), filepath.Join(dir, storeDir)
 	switch _, err := os.Stat(fresh); {
@@ -153,8 +153,8 @@ func beginStore(dir string) error {
 	return durable.WriteFile(fresh, nil, 0o600)
 }
 
-// completeStore notes for good that the store has been ready, before anything is written to it. The directory is synced even
-// where nothing is left to remove: a process that ended after it had done that may not have come to it.
+// completeStore records durably that the store has been ready, before anything is written to it. The directory is synced
+// even if nothing is left to remove: an earlier process may have ended between the removal and the sync.
 func completeStore(dir string) error {
 	if err := durable.SyncDir(filepath.Join(dir, storeDir)); err != nil {
 		return err
@@ -180,7 +180,7 @@ func checkRoom(dir string) error {
 	return nil
 }
 
-// explain turns what etcd says of its directory into a line that names the way out.
+// explain turns etcd's error about its directory into a line that names the way out.
 func explain(cfg Config, err error) error {
 	text := err.Error()
 	switch {
@@ -198,7 +198,7 @@ func explain(cfg Config, err error) error {
 	}
 }
 
-// failed is explain for a store that was open: there is nothing wrong with what it holds, and starting empty is no way out.
+// failed is explain for a store that was open: its content is sound, and starting empty is no way out.
 func failed(dir string, err error) error {
 	switch {
 	case outOfSpace(err):
@@ -211,7 +211,7 @@ func failed(dir string, err error) error {
 	}
 }
 
-// etcd tells some of its errors as texts.
+// Some of etcd's errors are only texts.
 func outOfSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }

@@ -22,13 +22,13 @@ const (
 	embeddedMaxOps   = 1 << 16
 	embeddedMaxBytes = 64 << 20
 	quotaBytes       = 8 << 30
-	// history is how far back revisions are kept for watchers that resume.
+	// history is the time for which revisions are kept for watchers that resume.
 	history = "1h"
 	// A lone member elects itself; the defaults would make it wait up to a second for that.
 	tickMs     = 10
 	electionMs = 100
-	// etcd keeps the last transactions in memory, 5,000 of any size by default, for members that are behind. A lone one
-	// has none. What is on disk of them is read at the next start, back to the last snapshot.
+	// etcd keeps the last transactions in memory, 5,000 of any size by default, for members that are behind. A lone member
+	// has none. Those on disk are read at the next start, back to the last snapshot.
 	catchUpEntries = 100
 	snapshotCount  = 2000
 )
@@ -39,7 +39,7 @@ type embedded struct {
 	lock    *os.File
 	dir     string
 	failure <-chan error
-	// within bounds how long close waits.
+	// within bounds the wait of close.
 	within time.Duration
 }
 
@@ -144,7 +144,7 @@ func embedConfig(cfg Config, failures chan<- error) *embed.Config {
 	if cfg.Name != "" {
 		c.Name = cfg.Name
 	}
-	// Nobody but this process talks to the store, so it listens nowhere; the advertised address is only its identity.
+	// Only this process uses the store, so it listens nowhere; the advertised address is only its identity.
 	c.ListenPeerUrls, c.ListenClientUrls = nil, nil
 	c.InitialCluster = c.Name + "=" + embed.DefaultInitialAdvertisePeerURLs
 	c.TickMs, c.ElectionMs = tickMs, electionMs
@@ -196,7 +196,7 @@ func stop(server *embed.Etcd, within time.Duration) error {
 
 func (e *embedded) close() error {
 	if err := stop(e.server, e.within); err != nil {
-		return err // the directory stays locked: somebody still writes to it
+		return err // the directory stays locked: the server still writes to it
 	}
 	return e.lock.Close()
 }

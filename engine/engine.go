@@ -19,19 +19,19 @@ import (
 // Scheme begins the address of an etcd cluster that runs elsewhere: etcd://host:port,host:port.
 const Scheme = "etcd://"
 
-// Config says which store to open.
+// Config is the choice of a store.
 type Config struct {
 	// Endpoints is "" or "embedded" for etcd inside this process, or the address of a cluster, beginning with Scheme.
 	Endpoints string
-	// Dir is where the embedded etcd keeps its data; it is made if it is not there. It is not used for a cluster.
+	// Dir is the embedded etcd's data directory; it is made if it does not exist. It is not used for a cluster.
 	Dir string
 	// Name is the embedded member's name; empty means "koine".
 	Name string
 	// DialTimeout bounds the first contact with a cluster; 0 means 5 seconds.
 	DialTimeout time.Duration
-	// CloseTimeout bounds how long Close waits for the embedded store; 0 means 2 seconds.
+	// CloseTimeout bounds the wait of Close for the embedded store; 0 means 2 seconds.
 	CloseTimeout time.Duration
-	// Logger receives what etcd reports from warnings on; nil discards it.
+	// Logger receives etcd's log from warnings on; nil discards it.
 	Logger *slog.Logger
 }
 
@@ -41,7 +41,7 @@ type Engine struct {
 	Client *clientv3.Client
 	// KV is the same store at the level of etcd's messages, for hot paths.
 	KV etcdserverpb.KVClient
-	// MaxOps is how many operations the store accepts at one level of a transaction.
+	// MaxOps is the largest number of operations that the store accepts at one level of a transaction.
 	MaxOps int
 	// MaxBytes is the largest request that the store accepts.
 	MaxBytes int
@@ -76,7 +76,7 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 	}
 }
 
-// reconnect is how often a cluster that went away is tried again: until then the answers are old.
+// reconnect is the interval between attempts to reach a cluster that is away: until one succeeds the answers are old.
 var reconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
 // dial connects to a cluster that runs elsewhere.

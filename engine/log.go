@@ -33,7 +33,7 @@ func level(l zapcore.Level) slog.Level {
 	case l <= zapcore.InfoLevel:
 		return slog.LevelDebug
 	case l == zapcore.WarnLevel:
-		return slog.LevelDebug // slow applies and the like: the metrics tell them better
+		return slog.LevelDebug // slow applies and the like: the metrics show them better
 	default:
 		return slog.LevelWarn
 	}
@@ -48,7 +48,7 @@ func (b *bridge) With(fields []zapcore.Field) zapcore.Core {
 	return &bridge{logger: b.logger, fields: append(b.fields[:len(b.fields):len(b.fields)], fields...)}
 }
 
-// freshStore is an error that etcd reports at every first start; the cause passes a moment later.
+// freshStore is an error that etcd reports at every first start; its cause passes a moment later.
 const freshStore = "failed to update storage version"
 
 func (b *bridge) Check(entry zapcore.Entry, checked *zapcore.CheckedEntry) *zapcore.CheckedEntry {
@@ -91,7 +91,7 @@ func (h *fatalHook) OnWrite(entry *zapcore.CheckedEntry, fields []zapcore.Field)
 	}
 	select {
 	case h.failures <- errors.New(strings.Join(parts, ": ")):
-	default: // one is enough: the next ones are its consequences
+	default: // one is enough: further ones are its consequences
 	}
 	runtime.Goexit()
 }

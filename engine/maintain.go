@@ -13,7 +13,7 @@ import (
 
 const (
 	maintenanceInterval = time.Minute
-	// defragWaste is how much of the file may be free pages before it is rewritten.
+	// defragWaste bounds the bytes of free pages in the file: above it, the file is rewritten.
 	defragWaste = 256 << 20
 )
 

@@ -10,7 +10,7 @@ import (
 	"go.uber.org/zap"
 )
 
-// keepFiles is how many snapshots, and how many segments of the log that are not in use, are kept on disk.
+// keepFiles is the number of snapshots, and of log segments not in use, that are kept on disk.
 const keepFiles = 5
 
 // purger removes the store's old files. etcd's own purger ends the process when it cannot read a directory once, for want of
@@ -42,7 +42,7 @@ func removeOld(dir string, log *zap.Logger) error {
 	}{
 		{"snap", "snap.db", fileutil.PurgeFileWithoutFlock},
 		{"snap", "snap", fileutil.PurgeFileWithoutFlock},
-		{"wal", "wal", fileutil.PurgeFileWithDoneNotify}, // leaves alone what is locked, because it is in use
+		{"wal", "wal", fileutil.PurgeFileWithDoneNotify}, // leaves locked files alone: they are in use
 	} {
 		done, errs := old.purge(log, filepath.Join(member, old.dir), old.suffix, keepFiles, time.Hour, once)
 		<-done

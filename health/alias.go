@@ -9,13 +9,12 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// View is where alias checks look for what they stand for, and where the owners of instances are found. A
-// *catalog.View is one.
+// View shows the targets of alias checks, and the owners of instances. A *catalog.View is one.
 type View interface {
 	Node(name string) *catalog.NodeSnapshot
 	Service(name string) *catalog.Service
 	Instance(node, id string) *catalog.Endpoint
-	// Push returns what was pushed for a TTL check of a node without an agent.
+	// Push returns the status pushed for a TTL check of a node without an agent.
 	Push(node, check string) *catalog.Push
 	Revision() uint64
 	// WaitList blocks until current does not return index.
@@ -25,7 +24,7 @@ type View interface {
 // lookPause spaces the looks at the View, so that a storm of changes costs a few looks and not one each.
 const lookPause = 10 * time.Millisecond
 
-// followView brings the checks that follow the View up to date whenever it has changed.
+// followView updates the checks that follow the View whenever it has changed.
 func (r *Runner) followView(ctx context.Context) {
 	if r.cfg.View == nil {
 		return
@@ -66,18 +65,18 @@ func (r *Runner) lookAtAlias(k key, e *entry, now time.Time) {
 	}
 	result := aliasOf(r.cfg.View, e.check)
 	if result.Status == e.state.Status && e.state.Settled {
-		return // nothing new is no run
+		return // without a change it is no run
 	}
 	r.step(k, e, result, now)
 }
 
-// aliasOf returns the status of what an alias check stands for.
+// aliasOf returns the status of an alias check's target.
 //
 // With AliasService, that is the instance with that ID on the alias's node; if there is none, the service of that name:
-// on AliasNode the worst of its instances, and without AliasNode the best of them anywhere, for the service is answered
+// on AliasNode the worst of its instances, and without AliasNode the best of them anywhere, because the service is answered
 // while one of them is. With AliasNode alone, it is the node.
 //
-// Other aliases do not count: two that stand for each other would hold each other critical for ever.
+// Other aliases do not count: two aliases of each other would hold each other critical for ever.
 func aliasOf(view View, check *catalog.Check) Result {
 	name := check.AliasNode
 	if name == "" {
@@ -107,7 +106,7 @@ func aliasOfNode(node *catalog.NodeSnapshot, name string) Result {
 	return Result{status, fmt.Sprintf("node %s is %s%s", name, status, why)}
 }
 
-// aliasOfInstance returns the status of an instance, and why it is not passing.
+// aliasOfInstance returns the status of an instance, and the reason why it is not passing.
 func aliasOfInstance(e *catalog.Endpoint) (catalog.Status, string) {
 	if e.Drained != "" {
 		return catalog.Critical, ": draining: " + e.Drained
@@ -157,7 +156,7 @@ func instancesOf(service *catalog.Service, check *catalog.Check) (list []*catalo
 	return list
 }
 
-// worst returns the worst of some checks but aliases, and which one that is.
+// worst returns the worst status of some checks, aliases left out, and the check that has it.
 func worst(checks []*catalog.Check) (status catalog.Status, why string) {
 	status = catalog.Passing
 	for _, c := range checks {

@@ -7,18 +7,18 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Deregisterer removes the instance of a check that has been critical for its deregister_after, if the catalog says so,
-// too. The check was begun here at a time; what the catalog says of the time before does not count.
+// Deregisterer removes the instance of a check that has been critical for its deregister_after, if that is so in the
+// catalog, too. The check was begun here at a time; the time before it does not count, whatever the catalog holds.
 //
 // A Runner calls it again with a growing delay after an error, until it succeeds or the check has recovered. Some kinds of
-// error say more: catalog.KindNotReady that the catalog says otherwise for now, KindNotFound that the instance is not
-// there, and KindConflict that it belongs to what a living node declares (it would be back at once), or that another
-// process runs the check. It is never called for an instance that a container owns: that is there while the container runs.
+// error say more: catalog.KindNotReady that the catalog does not agree yet, KindNotFound that the instance does not exist,
+// and KindConflict that it belongs to the declared state of a living node (it would be back at once), or that another
+// process runs the check. It is never called for an instance that a container owns: that exists while the container runs.
 type Deregisterer interface {
 	DeregisterCritical(ctx context.Context, node, check string, begun time.Time) error
 }
 
-// deregisterWidth is how many instances are deregistered at a time.
+// deregisterWidth bounds the deregistrations at a time.
 const deregisterWidth = 8
 
 // plan enters the check's instance in the timetable of deregistrations, or takes it out. It is called with mu held.
@@ -37,7 +37,7 @@ func (r *Runner) plan(k key, e *entry) {
 	}
 }
 
-// deregister removes a check's instance, and returns when to try again.
+// deregister removes a check's instance, and returns the time of the next attempt.
 func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	r.mu.Lock()
 	e, ok := r.entries[k]
@@ -47,7 +47,7 @@ func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	}
 	check, state, now := e.check, e.state, time.Now()
 	r.mu.Unlock()
-	if state.idle(&check.Definition, now) { // the process stood still: the next run says how the instance is
+	if state.idle(&check.Definition, now) { // the process stood still: wait for the next run
 		return now.Add(interval(&check.Definition))
 	}
 	if resumed := r.pulse.beat(now); state.Begun.Before(resumed) { // nothing could be pushed meanwhile
@@ -69,10 +69,10 @@ func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	return r.deregistered(k, e, err)
 }
 
-// deregistered returns when to try a deregistration again, given what came of it.
+// deregistered returns the time of the next attempt at a deregistration, given the result of this one.
 func (r *Runner) deregistered(k key, e *entry, err error) time.Time {
 	kind := catalog.KindOf(err)
-	if kind != catalog.KindNotReady { // the catalog's word is no failure
+	if kind != catalog.KindNotReady { // a catalog that does not agree yet is no failure
 		r.metrics.removed(err)
 	}
 	if err == nil || kind == catalog.KindNotFound {
@@ -92,7 +92,7 @@ func (r *Runner) deregistered(k key, e *entry, err error) time.Time {
 	return time.Now().Add(retryDelay(e.refused - 1))
 }
 
-// keeps reports whether a check's instance is never deregistered: a container's, and one that is not known.
+// keeps reports whether a check's instance is never deregistered: a container's, and an unknown one.
 func (r *Runner) keeps(check *catalog.Check) bool {
 	if r.cfg.View == nil {
 		return true

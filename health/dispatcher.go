@@ -12,10 +12,10 @@ import (
 // while width others run wait in the timetable, which holds each key once, so it is bounded by the number of keys.
 type dispatcher struct {
 	width int
-	// work runs one job. It returns when to run it again; the zero time means not until it is scheduled again.
+	// work runs one job. It returns the time of the next run; the zero time means not until it is scheduled again.
 	work func(ctx context.Context, k key) (again time.Time)
 	wake chan struct{}
-	// late, if set, receives how late each job starts, in seconds.
+	// late, if set, receives the delay of each job's start, in seconds.
 	late prometheus.Observer
 
 	mu      sync.Mutex
@@ -28,13 +28,13 @@ func newDispatcher(width int, work func(context.Context, key) time.Time) *dispat
 	return &dispatcher{width: width, work: work, wake: make(chan struct{}, 1), jobs: make(map[key]*job)}
 }
 
-// schedule sets when a key's job runs next; if the job runs now, the time after that run.
+// schedule sets the time of a key's next job; if its job runs now, of the one after that run.
 func (d *dispatcher) schedule(k key, at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	j, ok := d.jobs[k]
 	if !ok {
-		j = &job{key: k, place: -1}
+		j = &job{key: k, index: -1}
 		d.jobs[k] = j
 	}
 	j.dropped = false
@@ -43,12 +43,12 @@ func (d *dispatcher) schedule(k key, at time.Time) {
 		return
 	}
 	d.table.put(j, at)
-	if j.place == 0 {
+	if j.index == 0 {
 		d.notify()
 	}
 }
 
-// next returns when a key's job runs next; the zero time if it runs now, or is not scheduled.
+// next returns the time of a key's next job; the zero time if its job runs now, or is not scheduled.
 func (d *dispatcher) next(k key) time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -59,7 +59,7 @@ func (d *dispatcher) next(k key) time.Time {
 	return j.at
 }
 
-// load returns how many jobs run, or are due and wait for a free slot.
+// load returns the number of jobs that run, or are due and wait for a free slot.
 func (d *dispatcher) load() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -100,7 +100,7 @@ func (d *dispatcher) run(ctx context.Context) {
 	}
 }
 
-// startDue starts the jobs that are due, and returns how long to wait for the next one.
+// startDue starts the jobs that are due, and returns the time until the next one.
 func (d *dispatcher) startDue(ctx context.Context, children *sync.WaitGroup) time.Duration {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -119,7 +119,7 @@ func (d *dispatcher) startDue(ctx context.Context, children *sync.WaitGroup) tim
 		children.Go(func() { d.runJob(runCtx, j) })
 	}
 	if d.running >= d.width || len(d.table) == 0 {
-		return time.Hour // a job's end or a schedule wakes us
+		return time.Hour // the end of a job or a call of schedule wakes run
 	}
 	return d.table[0].at.Sub(now)
 }

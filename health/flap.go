@@ -3,7 +3,7 @@ package health
 import "github.com/koine-sd/koine/catalog"
 
 const (
-	// flapWindow is how many runs the flap score covers.
+	// flapWindow is the number of runs that the flap score covers.
 	flapWindow = 20
 	// A change in the newest run of the window weighs newestWeight, one in the oldest oldestWeight; the weights between
 	// them are interpolated, and all together are flapWindow.
@@ -25,8 +25,8 @@ func (f Flaps) Next(changed bool) Flaps {
 	return f
 }
 
-// Score returns how much the check flaps, in percent: 0 for one that never changes, 100 for one that changes in every
-// run. A missing run counts as one without a change.
+// Score returns the flap score in percent: 0 for a check that never changes, 100 for one that changes in every run. A
+// missing run counts as one without a change.
 func (f Flaps) Score() float64 {
 	score := 0.0
 	for run := range flapWindow {

@@ -46,7 +46,7 @@ func grpcCredentials(def *catalog.Definition) credentials.TransportCredentials {
 	return credentials.NewTLS(tlsConfig(def))
 }
 
-// grpcReason returns why a call failed, in the words of a check.
+// grpcReason returns the reason why a call failed, in the words of a check.
 func grpcReason(err error, def *catalog.Definition) string {
 	said := status.Convert(err)
 	switch said.Code() {

@@ -7,11 +7,11 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// shownOutput is how many bytes of each run's output are kept in memory, for explanations. What changed a check's status
-// is kept longer, by the catalog.
+// shownOutput bounds the bytes of each run's output that are kept in memory, for explanations. The catalog keeps more of
+// an output that changed a check's status.
 const shownOutput = 512
 
-// Check returns what is known here of a check's runs; false if it is not run here.
+// Check returns the state of a check's runs; false if the check is not run here.
 func (r *Runner) Check(node, id string) (catalog.CheckRun, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -32,7 +32,7 @@ func (r *Runner) next(k key, e *entry) time.Time {
 	case catalog.CheckAlias:
 		return time.Time{}
 	case catalog.CheckTTL:
-		if e.push != nil { // the store knows when it ends
+		if e.push != nil { // its lease in the store ends it
 			return time.Time{}
 		}
 		if e.deadline.Before(time.Now()) { // it has turned critical already

@@ -50,7 +50,7 @@ func newMetrics(registry prometheus.Registerer) (*metrics, error) {
 			Name: "koine_health_damped", Help: "Checks that are held critical because they flap.",
 		}),
 	}
-	m.removals.WithLabelValues("ok") // there from the start, so that its rate is seen from the first
+	m.removals.WithLabelValues("ok") // from the start, so that the first removal shows in its rate
 	if registry == nil {
 		return m, nil
 	}
@@ -81,7 +81,7 @@ func resultOf(err error) string {
 	return "ok"
 }
 
-// flap notes a check's flap score. Checks that never flap and set no threshold have no series: there may be many.
+// flap sets a check's flap score. Checks that never flap and set no threshold have no series: there may be many.
 func (m *metrics) flap(e *entry) {
 	if e.state.Damped != e.counted {
 		e.counted = e.state.Damped
@@ -98,7 +98,7 @@ func (m *metrics) flap(e *entry) {
 	m.score.WithLabelValues(e.check.Node, e.check.ID).Set(e.state.Flaps.Score())
 }
 
-// forget takes back what flap has noted.
+// forget removes the series that flap has set.
 func (m *metrics) forget(e *entry) {
 	m.score.DeleteLabelValues(e.check.Node, e.check.ID)
 	if e.counted {

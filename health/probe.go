@@ -49,7 +49,7 @@ func probeTCP(ctx context.Context, def *catalog.Definition) Result {
 	if err != nil {
 		return critical("%s: %s", what, reason(err, def))
 	}
-	// The check is over once the connection is made: how it ends means nothing.
+	// The check is over once the connection is made: its end means nothing.
 	_ = conn.Close()
 	return Result{catalog.Passing, what + ": success"}
 }
@@ -66,7 +66,7 @@ func critical(format string, args ...any) Result {
 	return Result{catalog.Critical, fmt.Sprintf(format, args...)}
 }
 
-// reason returns why a run failed, in the words of a check instead of those of a context.
+// reason returns the reason why a run failed, in the words of a check instead of those of a context.
 func reason(err error, def *catalog.Definition) string {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, os.ErrDeadlineExceeded) {
 		return fmt.Sprintf("timed out after %v", def.Timeout.Or(catalog.DefaultTimeout))

@@ -7,9 +7,9 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Sharer is a Reporter that takes pushes for the checks of nodes without an agent: any process may be pushed to, and the
-// one that runs the check sees what was pushed in the View. Where the Reporter is no Sharer, or there is no View, each
-// Runner takes the pushes for the checks that it runs.
+// Sharer is a Reporter that takes pushes for the checks of nodes without an agent: any process may take a push, and the
+// one that runs the check sees it in the View. If the Reporter is no Sharer, or there is no View, each Runner takes the
+// pushes for the checks that it runs.
 type Sharer interface {
 	PushCheck(ctx context.Context, node, id string, status catalog.Status, output string) error
 }
@@ -84,7 +84,7 @@ func (r *Runner) viewed(node string) *catalog.NodeSnapshot {
 	return r.cfg.View.Node(node)
 }
 
-// lookAtPush brings a check up to date with what was pushed for it to any process. It is called with mu held.
+// lookAtPush updates a check by the last push for it to any process. It is called with mu held.
 func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 	if !r.current(e.check) {
 		return
@@ -94,7 +94,7 @@ func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 		push = nil
 	}
 	switch before := e.push; {
-	case push == nil && before == nil: // nothing was pushed since the check was begun: its deadline counts
+	case push == nil && before == nil: // no push since the check was begun: its deadline counts
 	case push == nil:
 		e.push = nil
 		r.expiries.remove(k)
@@ -106,7 +106,7 @@ func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 }
 
 // current reports whether the View holds no other check in the place of one. If it does, because the check was registered
-// again or declared otherwise, what was pushed is for the one that Set has still to bring.
+// again or its declaration changed, the push is for the check that Set has still to bring.
 func (r *Runner) current(check *catalog.Check) bool {
 	n := r.viewed(check.Node)
 	if n == nil {
@@ -116,14 +116,14 @@ func (r *Runner) current(check *catalog.Check) bool {
 	return now == nil || now.CreateRevision == check.CreateRevision && now.TTL == check.TTL
 }
 
-// silent is the result of a TTL check to which nothing was pushed in time.
+// silent is the result of a TTL check without a push in time.
 func silent(check *catalog.Check) Result {
 	return critical("no status was pushed within %s", check.TTL)
 }
 
-// expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not. Where what was
-// pushed shows in the View, it has a deadline only until the first push: the View shows the end of what was pushed. Then
-// each TTL counts as a run.
+// expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not. A check whose pushes
+// show in the View has such a deadline only until the first push, because the View shows the end of a push. Then each TTL
+// counts as a run.
 func (r *Runner) expire(_ context.Context, k key) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -22,7 +22,7 @@ func (r *Runner) queueReport(k key, e *entry) {
 	r.reports.schedule(k, time.Now())
 }
 
-// report hands a check's newest outcome to the Reporter and returns when to try again.
+// report hands a check's newest outcome to the Reporter and returns the time of the next attempt.
 func (r *Runner) report(ctx context.Context, k key) time.Time {
 	r.mu.Lock()
 	e, ok := r.entries[k]
@@ -80,8 +80,8 @@ func (r *Runner) yield(k key, e *entry) {
 	r.start(k, check, time.Now())
 }
 
-// retryDelay returns the delay after a number of attempts, the last part of it by chance so that the checks of a node
-// do not come back all at once.
+// retryDelay returns the delay after a number of attempts, the last part of it random so that the checks of a node do not
+// come back all at once.
 func retryDelay(attempts int) time.Duration {
 	delay := min(firstRetry<<min(attempts, 10), lastRetry)
 	return delay*3/4 + rand.N(delay/4)

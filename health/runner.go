@@ -16,19 +16,19 @@ import (
 // Defaults and bounds of a Runner.
 const (
 	defaultConcurrent = 256
-	// reportWidth is how many reports are under way at a time: enough for a store that commits in groups.
+	// reportWidth bounds the reports under way at a time: enough for a store that commits in groups.
 	reportWidth = 64
 	// firstWithin is the longest that the first run of a check waits, so that many new checks do not run at once and
 	// a fresh container's check still runs soon.
 	firstWithin = time.Second
-	// jitterShare is by which part of the interval a run may be off its slot, either way.
+	// jitterShare is the part of the interval by which a run may be off its slot, either way.
 	jitterShare = 1.0 / 32
 )
 
 // Reporter takes changes of status. A Runner calls it for many checks at once, for one check never twice at once,
 // and again with a growing delay after an error, until it succeeds or the check has a newer outcome. An error of
-// catalog.KindConflict says that another process runs the check: the outcome is dropped, and the check begins again from
-// what the View holds of it.
+// catalog.KindConflict means that another process runs the check: the outcome is dropped, and the check begins again from
+// its state in the View.
 type Reporter interface {
 	SetCheck(ctx context.Context, check *catalog.Check, status catalog.Status, output string) error
 }
@@ -38,25 +38,25 @@ type prober interface {
 	probe(ctx context.Context, def *catalog.Definition) Result
 }
 
-// Config says how a Runner works. Only Reporter must be set.
+// Config configures a Runner. Only Reporter must be set.
 type Config struct {
 	Reporter Reporter
 	// EnableScripts lets script checks run, and commands in any container; without it they are critical with an output
-	// that says so, except for commands in the very container that the check's instance is.
+	// that says so, except for commands in the check's own container.
 	EnableScripts bool
-	// View holds what alias checks look at, and the owners of instances; with nil, aliases stay as they begin, no
+	// View shows the targets of alias checks, and the owners of instances; with nil, aliases stay as they begin, no
 	// instance is deregistered, and commands run in containers only with EnableScripts.
 	View View
 	// Execer runs commands in containers; with nil, checks that need one are critical.
 	Execer Execer
 	// Deregisterer removes instances whose checks have been critical for too long; nil keeps them.
 	Deregisterer Deregisterer
-	// MaxConcurrent is how many probes may be under way at a time; 0 means 256. Checks that fall due beyond that wait
-	// for a free place, and leave out the runs that they missed.
+	// MaxConcurrent bounds the probes under way at a time; 0 means 256. Checks that fall due beyond that wait for a free
+	// slot, and leave out the runs that they missed.
 	MaxConcurrent int
-	// Logger gets changes of status and reports that fail; nil discards them.
+	// Logger receives changes of status and failed reports; nil discards them.
 	Logger *slog.Logger
-	// Metrics is where the Runner's metrics are registered; nil means nowhere.
+	// Metrics registers the Runner's metrics; nil registers none.
 	Metrics prometheus.Registerer
 }
 
@@ -85,16 +85,16 @@ type Runner struct {
 type entry struct {
 	check *catalog.Check
 	state State
-	// slot is when the latest run was due, jitter not counted.
+	// slot is the time when the latest run was due, jitter not counted.
 	slot time.Time
-	// deadline is when a TTL check turns critical, or when its push counts as another run.
+	// deadline is the time at which a TTL check turns critical, or its push counts as another run.
 	deadline time.Time
 	// push is the last push that was seen in the View; nil if there is none, or pushes come to the Runner itself.
 	push *catalog.Push
-	// pending is the newest outcome that the Reporter has not taken; attempts is how often it has refused it.
+	// pending is the newest outcome that the Reporter has not taken; attempts counts its refusals.
 	pending  *outcome
 	attempts int
-	// removing is set while the instance's deregistration is planned; refused is how often it has failed.
+	// removing is set while the instance's deregistration is planned; refused counts its failures.
 	removing bool
 	refused  int
 	// last is the last result, its output cut to shownOutput.
@@ -150,12 +150,12 @@ func (r *Runner) Run(ctx context.Context) error {
 	return nil
 }
 
-// Set makes checks the set that is run. A check that is declared as before keeps its state and its timetable; one that
-// probes the same under other times, thresholds or another name keeps its state; one that probes something else begins
-// again; one that is missing stops. Docker's checks are ignored. The checks must not be changed afterwards.
+// Set sets the checks to run. A check that is declared as before keeps its state and its timetable; one with the same
+// target but other times, thresholds or another name keeps its state; one with another target begins again; one that is
+// missing stops. Docker's checks are ignored. The checks must not be changed afterwards.
 //
-// A check's stored Status is where it begins. If it differs from what a running check has come to, the outcome is
-// reported once more, so that a check whose record was made again does not stay at its initial status.
+// A check begins with its stored Status. If that differs from the status of a running check, the outcome is reported once
+// more, so that a check whose record was created again does not stay at its initial status.
 func (r *Runner) Set(checks []*catalog.Check) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -230,9 +230,9 @@ func (r *Runner) begin(k key, e *entry, now time.Time) {
 	r.probes.schedule(k, first)
 }
 
-// firstRun returns when a check runs first, and the slot from which its timetable goes on. Checks that begin together run
-// first within firstWithin, and would do so together ever after: so the second run comes after half an interval to one
-// and a half, and all further ones an interval apart. Both chances are between 0 and 1.
+// firstRun returns the time of a check's first run, and the slot from which its timetable goes on. Checks that begin together
+// run first within firstWithin, and would stay together ever after: so the second run comes after half an interval to one
+// and a half, and all further ones an interval apart. Both random numbers are between 0 and 1.
 func firstRun(now time.Time, interval time.Duration, chance, phase float64) (first, slot time.Time) {
 	first = now.Add(time.Duration(chance * float64(min(interval, firstWithin))))
 	if interval <= firstWithin { // they are spread over all of it
@@ -262,7 +262,7 @@ func (r *Runner) repair(k key, e *entry, stored catalog.Status) {
 	r.queueReport(k, e)
 }
 
-// runProbe runs a check once and returns when it runs next.
+// runProbe runs a check once and returns the time of its next run.
 func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	r.mu.Lock()
 	e, ok := r.entries[k]
@@ -278,7 +278,7 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ctx.Err() != nil || r.entries[k] != e {
-		return time.Time{} // stopped while it ran: the result is nobody's
+		return time.Time{} // stopped while it ran: the result is dropped
 	}
 	r.metrics.observeDuration(check.Type, now.Sub(started))
 	r.step(k, e, result, now)

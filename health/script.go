@@ -12,8 +12,8 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// outputGrace is how long the output of a script that has ended is still read, in case a process that left the script's
-// group holds it open.
+// outputGrace bounds the reading of output after the end of a script, in case a process that left the script's group holds
+// it open.
 const outputGrace = time.Second
 
 func probeScript(ctx context.Context, def *catalog.Definition) Result {

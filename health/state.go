@@ -7,29 +7,29 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Result is the outcome of one run of a check, or what an application pushed.
+// Result is the outcome of one run of a check, or a push of an application.
 type Result struct {
 	Status catalog.Status
 	// Output is for people; Step keeps at most catalog.MaxOutput bytes of it.
 	Output string
 }
 
-// State is what is known of a check between two runs.
+// State is the state of a check between two runs.
 type State struct {
 	Status catalog.Status
-	// Output is that of the result that brought Status about.
+	// Output is the output of the result that led to Status.
 	Output string
-	// Since is when Status last changed.
+	// Since is the time when Status last changed.
 	Since time.Time
-	// Begun is when this process started the check, or went on after it stood still. DeregisterAt never counts the time
-	// before it. Ran is when the last result came; zero before the first.
+	// Begun is the time when this process started the check, or went on after it stood still. DeregisterAt never counts the
+	// time before it. Ran is the time of the last result; zero before the first.
 	Begun, Ran time.Time
 	// Successes counts the results in a row that were not critical, Failures those that were. One of them is 0.
 	Successes, Failures int
 	// Settled is set once an outcome is stored for the check. The first outcome of a check that is not settled counts
 	// as a change.
 	Settled bool
-	// Flaps is where the flap score comes from.
+	// Flaps is the history from which the flap score is computed.
 	Flaps Flaps
 	// Damped is set while the check is held critical because it flaps; Beneath is its status without that.
 	Damped  bool
@@ -52,7 +52,7 @@ func Begin(check *catalog.Check, now time.Time) State {
 	return State{Status: status, Since: now, Begun: now}
 }
 
-// undamped returns the status that thresholds alone make of the results.
+// undamped returns the status by the thresholds alone, without damping.
 func (s State) undamped() catalog.Status {
 	if s.Damped {
 		return s.Beneath
@@ -66,7 +66,7 @@ func (s State) undamped() catalog.Status {
 // SuccessBeforePassing: a warning leaves critical as slowly as a pass does, because an instance that warns is answered
 // again. A check that is not critical turns warning at once on a warning. A failure never makes a status better.
 //
-// With a FlapThreshold, a check that goes to and fro too often is damped: critical whatever its results are.
+// With a FlapThreshold, a check that flaps too much is damped: critical whatever its results are.
 func (s State) Step(def *catalog.Definition, r Result, now time.Time) (State, bool) {
 	if !r.Status.Valid() {
 		r.Status = catalog.Critical
@@ -112,9 +112,9 @@ func (s State) explain(def *catalog.Definition, output string) string {
 		s.Flaps.Score(), releaseShare*float64(def.FlapThreshold), output)
 }
 
-// DeregisterAt returns when the check's instance is to be deregistered; false if it is not. Only what was seen here
-// counts: a run must have failed, and the time before Begun does not count, for nobody looked. A check that is critical
-// only because it flaps keeps its instance.
+// DeregisterAt returns the time at which the check's instance is to be deregistered; false if it is not. Only runs in this
+// process count: one must have failed, and the time before Begun does not count. A check that is critical only because it
+// flaps keeps its instance.
 func (s State) DeregisterAt(def *catalog.Definition) (time.Time, bool) {
 	if def.DeregisterAfter <= 0 || s.Failures == 0 || s.Damped || s.Status != catalog.Critical {
 		return time.Time{}, false
@@ -129,7 +129,7 @@ func (s State) DeregisterAt(def *catalog.Definition) (time.Time, bool) {
 // idleGrace is added to the time within which a polled check must run, for a process that is busy.
 const idleGrace = 10 * time.Second
 
-// idle reports whether the last result is so long ago that nobody has looked meanwhile: the process stood still.
+// idle reports whether the last result is so long ago that the process must have stood still.
 func (s State) idle(def *catalog.Definition, now time.Time) bool {
 	if s.Ran.IsZero() || def.Type == catalog.CheckTTL || def.Type == catalog.CheckAlias {
 		return false
@@ -140,7 +140,7 @@ func (s State) idle(def *catalog.Definition, now time.Time) bool {
 // maxCount keeps the counters of a check that runs for years from overflowing.
 const maxCount = 1 << 30
 
-// judge returns the status that the counters and the latest result make of the current one.
+// judge returns the next status, by the current one, the counters and the latest result.
 func (s State) judge(def *catalog.Definition, latest catalog.Status) catalog.Status {
 	if def.Type == catalog.CheckTTL || def.Type == catalog.CheckAlias {
 		return latest

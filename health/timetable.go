@@ -12,15 +12,15 @@ type key struct{ node, id string }
 
 func keyOf(node, id string) key { return key{strings.ToLower(node), id} }
 
-// job is one key's place in a dispatcher: in its timetable, or running, or both none.
+// job is one key's entry in a dispatcher: scheduled, running, or neither; never both.
 type job struct {
 	key key
 	at  time.Time
-	// place is the index in the timetable, -1 while the job is not in it.
-	place int
+	// index is the job's index in the timetable, -1 while the job is not in it.
+	index int
 	// cancel ends the run; nil while the job does not run.
 	cancel context.CancelFunc
-	// next is when the job runs after this run, if that was said while it ran; it wins over what the run says.
+	// next is the time of the run after this one, if it was set while the job ran; it wins over the run's own result.
 	next time.Time
 	// dropped is set if the job was removed while it ran.
 	dropped bool
@@ -34,13 +34,13 @@ func (t timetable) Less(i, j int) bool { return t[i].at.Before(t[j].at) }
 
 func (t timetable) Swap(i, j int) {
 	t[i], t[j] = t[j], t[i]
-	t[i].place, t[j].place = i, j
+	t[i].index, t[j].index = i, j
 }
 
 // Push implements heap.Interface.
 func (t *timetable) Push(x any) {
 	j := x.(*job)
-	j.place = len(*t)
+	j.index = len(*t)
 	*t = append(*t, j)
 }
 
@@ -50,32 +50,32 @@ func (t *timetable) Pop() any {
 	j := (*t)[last]
 	(*t)[last] = nil
 	*t = (*t)[:last]
-	j.place = -1
+	j.index = -1
 	return j
 }
 
 // put enters a job, or moves it if it is in the table already.
 func (t *timetable) put(j *job, at time.Time) {
 	j.at = at
-	if j.place >= 0 {
-		heap.Fix(t, j.place)
+	if j.index >= 0 {
+		heap.Fix(t, j.index)
 		return
 	}
 	heap.Push(t, j)
 }
 
 func (t *timetable) remove(j *job) {
-	if j.place >= 0 {
-		heap.Remove(t, j.place)
+	if j.index >= 0 {
+		heap.Remove(t, j.index)
 	}
 }
 
-// overdue counts the jobs whose time has come, from a place in the heap downwards.
-func (t timetable) overdue(place int, now time.Time) int {
-	if place >= len(t) || t[place].at.After(now) {
+// overdue counts the jobs whose time has come, from an index in the heap downwards.
+func (t timetable) overdue(index int, now time.Time) int {
+	if index >= len(t) || t[index].at.After(now) {
 		return 0 // none below it is earlier
 	}
-	return 1 + t.overdue(2*place+1, now) + t.overdue(2*place+2, now)
+	return 1 + t.overdue(2*index+1, now) + t.overdue(2*index+2, now)
 }
 
 // due takes the first job out if its time has come.

@@ -11,7 +11,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// TimeLeft returns how long the lease of an owner, or of a node's session, still runs without a renewal. The error is
+// TimeLeft returns the time until the lease of an owner, or of a node's session, ends without a renewal. The error is
 // of KindNotFound if the lease does not exist any more.
 func (r *Registry) TimeLeft(ctx context.Context, id string) (time.Duration, error) {
 	lease := leaseID(id)
@@ -30,7 +30,7 @@ func (r *Registry) TimeLeft(ctx context.Context, id string) (time.Duration, erro
 
 func noLease(id string) error { return catalog.Errorf(catalog.KindNotFound, "no lease %.40q", id) }
 
-// TimeOf returns when a revision was written. The error is of KindNotFound if the store has no time for it, or has
+// TimeOf returns the time at which a revision was written. The error is of KindNotFound if the store has no time for it, or has
 // forgotten it.
 func (r *Registry) TimeOf(ctx context.Context, revision uint64) (time.Time, error) {
 	resp, err := r.client.Get(ctx, clockKey, clientv3.WithRev(int64(revision)))

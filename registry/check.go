@@ -7,10 +7,10 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// SetCheck writes the outcome of a check if its status differs from the one kept, or if it is the first of which an
-// output is kept. The output is cut to catalog.MaxOutput bytes. The outcome is that of a check as it was when it was run,
-// which has a CreateRevision, or of whichever has its node and ID. The error is of KindNotFound if there is no such check,
-// and of KindConflict if it was registered again since, if it probes something else now, or if another process runs it:
+// SetCheck writes the outcome of a check if its status differs from the stored one, or if it is the first outcome whose
+// output is stored. The output is cut to catalog.MaxOutput bytes. The outcome is that of the check with the given
+// CreateRevision or, without one, of any check with its node and ID. The error is of KindNotFound if there is no such
+// check, and of KindConflict if it was registered again since, if its target has changed, or if another process runs it:
 // the node's own, or the one that has the duty for a node without an agent.
 func (r *Registry) SetCheck(ctx context.Context, ran *catalog.Check, status catalog.Status, output string) error {
 	node, id := ran.Node, ran.ID
@@ -43,8 +43,8 @@ func (r *Registry) SetCheck(ctx context.Context, ran *catalog.Check, status cata
 	return err
 }
 
-// catchUpFor waits until the View has all that was written before, if a node has no agent. The duty to run its checks may
-// have moved meanwhile: a process whose watch stands still does not see that.
+// catchUpFor waits until the View has all earlier writes, if a node has no agent. The duty to run its checks may have
+// moved meanwhile, unseen by a process whose watch stands still.
 func (r *Registry) catchUpFor(ctx context.Context, node string) error {
 	if snapshot := r.view.Node(node); snapshot == nil || !snapshot.Agentless() {
 		return nil
@@ -53,19 +53,19 @@ func (r *Registry) catchUpFor(ctx context.Context, node string) error {
 	return err
 }
 
-// ranAs reports whether the outcome of a check is one of the check that the catalog holds.
+// ranAs reports whether the outcome of a check belongs to the check that the catalog holds.
 func ranAs(ran, held *catalog.Check) bool {
 	return ran.CreateRevision == 0 || ran.CreateRevision == held.CreateRevision && ran.SameTarget(held)
 }
 
-// firstOutcome reports whether an output is the first of a check: what is kept says nothing of why the check has its
-// status, or only that it has not run.
+// firstOutcome reports whether an output is the first of a check: the stored output is empty, or says only that the check
+// has not run.
 func firstOutcome(before *catalog.Check, output string) bool {
 	return before.Output == catalog.OutputChanged || before.Output == "" && output != ""
 }
 
-// ownCheck returns a check that this process may write of, and adds the conditions for that: the check's record is as the
-// View has it at a revision, and this process still runs the check.
+// ownCheck returns a check whose outcome this process may write, and adds the conditions for that: the check's record is as
+// the View has it at a revision, and this process still runs the check.
 func (r *Registry) ownCheck(w *write, node, id string, revision uint64) (*catalog.Check, error) {
 	snapshot, check, err := r.findCheck(node, id)
 	if err != nil {
@@ -123,8 +123,8 @@ func (r *Registry) DeregisterCritical(ctx context.Context, node, check string, b
 	})
 }
 
-// stays returns why a check does not remove its instance, by what the catalog holds of it; nil if it does. The time
-// before begun does not count, for nobody ran the check here.
+// stays returns the reason why a check does not remove its instance, going by the catalog; nil if it does. The time before
+// begun does not count, because the check did not run here.
 func stays(c *catalog.Check, begun, now time.Time) error {
 	if c.DeregisterAfter <= 0 || c.Instance == "" {
 		return catalog.Errorf(catalog.KindConflict, "check %s deregisters nothing", c.ID)

@@ -51,7 +51,7 @@ func clockOf(events []*clientv3.Event) *clockRecord {
 		if string(event.Kv.Key) == clockKey && event.Type == clientv3.EventTypePut {
 			c, err := decodeClock(event.Kv.Value)
 			if err != nil {
-				return nil // somebody else wrote it
+				return nil // another program wrote it
 			}
 			return c
 		}
@@ -59,14 +59,14 @@ func clockOf(events []*clientv3.Event) *clockRecord {
 	return nil
 }
 
-// moment is when a revision was seen.
+// moment is the time at which a revision was seen.
 type moment struct {
 	revision int64
 	time     time.Time
 }
 
-// noteClock looks at the events of one revision. If the catalog changed and nobody wrote when, because a lease ran out or
-// somebody else wrote, that is left to keepClock. A revision that is nothing but a clock asks for none.
+// noteClock passes a revision to keepClock if its events change the catalog without a time, because a lease ended or
+// another program wrote. A revision that holds only a clock needs none.
 func (r *Registry) noteClock(events []*clientv3.Event) {
 	revision, records := events[0].Kv.ModRevision, 0
 	for _, event := range events {
@@ -110,7 +110,7 @@ func (r *Registry) keepClock(ctx context.Context) {
 }
 
 // awaitClock waits until a revision has a time, or it is this process's duty to write one. It returns the revision to
-// write then: that, or a later one that came without a time meanwhile.
+// write: the given one, or a later one that came without a time meanwhile.
 func (r *Registry) awaitClock(ctx context.Context, m moment) (latest moment, mine bool) {
 	for {
 		seen := r.view.Revision()
@@ -130,7 +130,8 @@ func (r *Registry) awaitClock(ctx context.Context, m moment) (latest moment, min
 	}
 }
 
-// writeClock writes when a revision was seen, unless a time at or after it is there, or this process has lost its duties.
+// writeClock writes the time at which a revision was seen, unless a time at or after it exists, or this process has lost
+// its duties.
 func (r *Registry) writeClock(ctx context.Context, m moment) error {
 	ctx, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()

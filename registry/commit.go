@@ -28,8 +28,8 @@ const (
 	commitTimeout = 10 * time.Second
 	// stopGrace bounds a transaction under way when the process stops.
 	stopGrace = time.Second
-	// A group that follows one of at least crowd writes waits for linger before it is closed: where so many write at a
-	// time, more are on their way, and the cost of a disk flush is shared by a larger group. A lone writer never waits.
+	// A group that follows one of at least crowd writes waits for linger before it is closed: under such a load more
+	// writes are on their way, and a larger group shares the cost of a disk flush. A lone writer never waits.
 	crowd  = 8
 	linger = 100 * time.Microsecond
 	// committedGroups bounds the groups that are committed and not yet visible.
@@ -67,7 +67,7 @@ type transactor interface {
 // committedGroup is a group of writes that are on disk and may not be visible yet.
 type committedGroup struct {
 	group    []*write
-	answers  []outcome
+	answers  []storeAnswer
 	revision uint64
 	// deadline bounds the wait of its writers for the group to become visible.
 	deadline time.Time
@@ -88,54 +88,54 @@ var (
 // they did not; the revision is then one at which they did not. A write that has waited for commitTimeout, or whose
 // context has ended, before its transaction began is withdrawn, and never made.
 func (c *committer) commit(ctx context.Context, w *write) (revision uint64, held bool, err error) {
-	o := c.outcome(ctx, w)
+	o := c.submit(ctx, w)
 	w.store = o.store
 	return o.revision, o.held, o.err
 }
 
-func (c *committer) outcome(ctx context.Context, w *write) outcome {
-	w.done = make(chan outcome, 1)
+func (c *committer) submit(ctx context.Context, w *write) storeAnswer {
+	w.done = make(chan storeAnswer, 1)
 	patience := time.NewTimer(commitTimeout)
 	defer patience.Stop()
 	select {
 	case c.queue <- w:
 	case <-c.stopped:
-		return outcome{err: errStopped}
+		return storeAnswer{err: errStopped}
 	case <-ctx.Done():
-		return outcome{err: givenUp(ctx)}
+		return storeAnswer{err: givenUp(ctx)}
 	case <-patience.C:
-		return outcome{err: errBusy}
+		return storeAnswer{err: errBusy}
 	}
 	select {
 	case o := <-w.done:
 		return o
 	case <-c.stopped:
-		return w.outcomeAtStop()
+		return w.answerAtStop()
 	case <-ctx.Done():
 		w.withdraw()
-		return outcome{err: givenUp(ctx)}
+		return storeAnswer{err: givenUp(ctx)}
 	case <-patience.C:
 		if w.withdraw() {
-			return outcome{err: errBusy}
+			return storeAnswer{err: errBusy}
 		}
 	}
 	select { // its transaction has begun, and is bounded
 	case o := <-w.done:
 		return o
 	case <-c.stopped:
-		return w.outcomeAtStop()
+		return w.answerAtStop()
 	case <-ctx.Done():
-		return outcome{err: givenUp(ctx)}
+		return storeAnswer{err: givenUp(ctx)}
 	}
 }
 
-// outcomeAtStop returns the outcome of a write once no more commits are made.
-func (w *write) outcomeAtStop() outcome {
+// answerAtStop returns the outcome of a write once no more commits are made.
+func (w *write) answerAtStop() storeAnswer {
 	select {
 	case o := <-w.done: // answered before the end
 		return o
 	default:
-		return outcome{err: errStopped}
+		return storeAnswer{err: errStopped}
 	}
 }
 
@@ -230,7 +230,7 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	if err != nil {
 		c.memo.drop(group)
 		for _, w := range group {
-			w.done <- outcome{err: unavailable(err)}
+			w.done <- storeAnswer{err: unavailable(err)}
 		}
 		return
 	}
@@ -243,7 +243,7 @@ func (c *committer) commitGroup(ctx context.Context, group []*write) {
 	c.committed <- g // answer takes it, until run has ended
 }
 
-func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, error) {
+func (c *committer) transact(ctx context.Context, group []*write) ([]storeAnswer, error) {
 	// A write under way is finished even when the process stops, if the store answers soon.
 	stop := ctx
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stop), commitTimeout)
@@ -256,18 +256,18 @@ func (c *committer) transact(ctx context.Context, group []*write) ([]outcome, er
 			return nil, clientv3.ContextError(ctx, err)
 		}
 		if resp.Succeeded || len(group) == 1 {
-			return allAlike(len(group), outcomeOf(resp, resp.Succeeded)), nil
+			return allAlike(len(group), answerOf(resp, resp.Succeeded)), nil
 		}
 	}
 	return c.transactNested(ctx, group, clock)
 }
 
-func outcomeOf(resp *pb.TxnResponse, held bool) outcome {
-	return outcome{store: resp.Header.ClusterId, revision: uint64(resp.Header.Revision), held: held}
+func answerOf(resp *pb.TxnResponse, held bool) storeAnswer {
+	return storeAnswer{store: resp.Header.ClusterId, revision: uint64(resp.Header.Revision), held: held}
 }
 
-func allAlike(n int, o outcome) []outcome {
-	answers := make([]outcome, n)
+func allAlike(n int, o storeAnswer) []storeAnswer {
+	answers := make([]storeAnswer, n)
 	for i := range answers {
 		answers[i] = o
 	}
@@ -293,7 +293,7 @@ func (c *committer) flat(group []*write) (conditions []*pb.Compare, ops []*pb.Re
 }
 
 // transactNested makes each write of a group under its own conditions.
-func (c *committer) transactNested(ctx context.Context, group []*write, clock *pb.RequestOp) ([]outcome, error) {
+func (c *committer) transactNested(ctx context.Context, group []*write, clock *pb.RequestOp) ([]storeAnswer, error) {
 	nested := make([]*pb.RequestOp, len(group), len(group)+1)
 	for i, w := range group {
 		nested[i] = opTxn(w.conditions, c.fold(w.ops))
@@ -307,9 +307,9 @@ func (c *committer) transactNested(ctx context.Context, group []*write, clock *p
 	if err != nil {
 		return nil, clientv3.ContextError(ctx, err)
 	}
-	answers := make([]outcome, len(group))
+	answers := make([]storeAnswer, len(group))
 	for i := range answers {
-		answers[i] = outcomeOf(resp, resp.Responses[i].GetResponseTxn().Succeeded)
+		answers[i] = answerOf(resp, resp.Responses[i].GetResponseTxn().Succeeded)
 	}
 	return answers, nil
 }

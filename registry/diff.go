@@ -8,7 +8,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// difference is what a sync has to write.
+// difference is the set of records that a sync has to write.
 type difference struct {
 	node    string
 	current *catalog.NodeSnapshot
@@ -18,12 +18,12 @@ type difference struct {
 	put  []step
 	gone []string
 	// session is the put of the node's session, if it is new. It comes last: a node that was dead is not alive again
-	// before all is gone that it does not declare any more.
+	// before all that it no longer declares is deleted.
 	session   *step
 	conflicts []string
-	// why says why what is gone is not declared any more.
+	// why has the reasons why deleted records are no longer declared.
 	why reasons
-	// puts and deletes are how many records the last write took.
+	// puts and deletes are the numbers of records in the last write.
 	puts, deletes int
 }
 
@@ -32,7 +32,7 @@ type step struct {
 	key   string
 	value []byte
 	lease clientv3.LeaseID
-	// instance is what the value was encoded from, if that is one.
+	// instance is the instance that the value was encoded from, if it is one.
 	instance *catalog.Instance
 }
 
@@ -138,8 +138,8 @@ func (d *difference) compareChecks(existing []*catalog.Check, declared []catalog
 	}
 }
 
-// nextCheck returns a check as it is to be kept, given how it was, nil if it is new, and how it is declared. The last
-// outcome stays unless the declaration has one of its own, or the check probes something else now.
+// nextCheck returns a check as it is to be stored, given the stored one, nil if it is new, and the declared one. The last
+// outcome stays unless the declaration has one of its own, or the check's target has changed.
 func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Check, changed bool) {
 	after = *declared
 	if before == nil || !before.SameTarget(declared) {
@@ -184,7 +184,7 @@ func firstStatus(c *catalog.Check) catalog.Status {
 	}
 }
 
-// steps returns what is to be written, in order.
+// steps returns the records to write, in order.
 func (d *difference) steps() []step {
 	taken := make(map[string]bool, len(d.put))
 	for _, s := range d.put {
@@ -235,8 +235,8 @@ func (d *difference) write(revision uint64, maxBytes, maxConditions int) (w *wri
 	return w, more
 }
 
-// condition adds the conditions under which a sync is made: the node is as it was, nobody else has changed what it
-// declares, and nobody has written what the sync writes. Outcomes of other checks change all the time and do not matter.
+// condition adds the conditions of a sync: the node's record is as it was, and no other writer has changed its declared
+// state or the records that the sync writes. Outcomes of other checks change all the time and do not matter.
 func (d *difference) condition(w *write, revision uint64, maxConditions int) {
 	if len(w.keys) <= maxConditions {
 		for _, key := range w.keys {

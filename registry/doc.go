@@ -8,7 +8,7 @@
 //	koine/instance/<node>/<id>   an instance, under its own lease if it has one
 //	koine/check/<node>/<check>   a check, its definition and last outcome, under its instance's lease
 //	koine/drain/…                orders to drain: service/<service>, node/<node> or instance/<node>/<id>
-//	koine/push/<node>/<check>    what was pushed for a TTL check of a node without an agent, under a lease that pushes renew
+//	koine/push/<node>/<check>    the status pushed for a TTL check of a node without an agent, under a lease that pushes renew
 //	koine/sync/<node>            written with every change of the node's declared state, for the conditions of the next
 //	koine/clock                  the time, written with every change: the store's revisions have none
 //

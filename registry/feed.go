@@ -19,18 +19,18 @@ import (
 )
 
 const (
-	// firstPage and lastPage are how many records one request of a load asks for. It begins with few, for a store that is
-	// slow; but the store counts all that is left each time, so that equal pages would take a time that grows with the
-	// square of their number.
+	// firstPage and lastPage are the numbers of records that the first and the last requests of a load ask for. The first is
+	// small, for a slow store; but the store counts all remaining records each time, so equal pages would take a time that
+	// grows with the square of their number.
 	firstPage, lastPage = 5000, 80_000
-	// retryDelay is how long the feed waits before it asks a store again that did not answer.
+	// retryDelay is the feed's pause before it asks a store that did not answer again.
 	retryDelay = 200 * time.Millisecond
 )
 
 var (
-	// errCompacted says that the store has forgotten the revision at which the feed would go on.
+	// errCompacted means that the store has forgotten the revision at which the feed would go on.
 	errCompacted = errors.New("revision is compacted")
-	// errReplaced says that the store does not hold what the View shows: it was restored, or is another one.
+	// errReplaced means that the store does not hold what the View shows: it was restored, or is another one.
 	errReplaced = errors.New("store was restored, or replaced by another")
 )
 
@@ -51,9 +51,9 @@ func (r *Registry) feed(ctx context.Context) {
 			err = r.follow(ctx)
 		}
 		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
-			r.logger.Warn("catalog is loaded again", "revision", r.view.Revision(), "reason", err)
+			r.logger.Warn("loading the catalog again", "revision", r.view.Revision(), "reason", err)
 			loaded = false
-			if time.Since(begun) < retryDelay { // an address behind which there are two stores
+			if time.Since(begun) < retryDelay { // two stores behind one address
 				pause.For(ctx, retryDelay)
 			}
 			continue
@@ -161,7 +161,7 @@ func recorded(key []byte) bool {
 	return string(key) != clockKey && !bytes.HasPrefix(key, []byte(syncPrefix))
 }
 
-// remarkable reports whether a key holds a record that history tells of. What was pushed for a check shows in its status.
+// remarkable reports whether a key holds a record whose changes history shows. A push shows in its check's status.
 func remarkable(key []byte) bool { return recorded(key) && !bytes.HasPrefix(key, []byte(pushPrefix)) }
 
 // decode decodes a record; one that cannot be read is reported and left out.
@@ -173,7 +173,7 @@ func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
 	if err != nil {
 		r.unreadable.add(string(key))
 		r.metrics.damaged.Inc()
-		r.logger.Warn("record left out", "error", err)
+		r.logger.Warn("unreadable record left out", "error", err)
 		return change, false
 	}
 	return change, true
@@ -236,7 +236,7 @@ func (r *Registry) sameStore(store, answered, seen uint64) error {
 		answered, seen).WithHint("try again in a second: the catalog is being loaded again")
 }
 
-// applyEvents applies events in order. Those of one revision are applied together: nobody sees half a transaction.
+// applyEvents applies events in order. Those of one revision are applied together: no reader ever sees half a transaction.
 func (r *Registry) applyEvents(events []*clientv3.Event) {
 	r.metrics.events.Add(float64(len(events)))
 	for len(events) > 0 {
@@ -263,8 +263,7 @@ func (r *Registry) applyEvents(events []*clientv3.Event) {
 }
 
 // watchOwnSession applies changes, or the whole catalog. If the session of the node that this process acts for ends with them, the
-// process was stopped for longer than its TTL, and its host is not dead: the View gives no answers until the session is there
-// again.
+// process was stopped for longer than its TTL, and its host is not dead: the View gives no answers until the session exists again.
 func (r *Registry) watchOwnSession(changes []catalog.Change, whole bool, apply func()) {
 	ends, begins := false, false
 	if self := r.self.Load(); self != nil {
@@ -304,7 +303,7 @@ func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	return change, ok
 }
 
-// remembered returns the change that a record means which this process has written itself.
+// remembered returns the change of a record that this process has written itself.
 func (r *Registry) remembered(key, value []byte) (catalog.Change, bool) {
 	i := r.memo.take(key, value)
 	if i == nil {
@@ -313,10 +312,10 @@ func (r *Registry) remembered(key, value []byte) (catalog.Change, bool) {
 	return catalog.Change{Type: catalog.RecordInstance, Name: i.Node, ID: i.ID, Instance: i}, true
 }
 
-// contactInterval is how often the feed makes sure that the View is in touch with the store.
+// contactInterval is the interval at which the feed makes sure that the View is in touch with the store.
 const contactInterval = time.Second
 
-// keepInTouch notes when the View was last known to show all that the store holds, until the context ends.
+// keepInTouch records the last time at which the View was known to show all that the store holds, until the context ends.
 func (r *Registry) keepInTouch(ctx context.Context) {
 	ticker := time.NewTicker(contactInterval)
 	defer ticker.Stop()

@@ -19,16 +19,16 @@ const (
 	historyWait    = 5 * time.Second
 	// historyEvents bounds the events of an answer: the last ones are given.
 	historyEvents = 10_000
-	// historyAttempts bounds how often a reading is begun again because the store has forgotten revisions that it
-	// needs.
+	// historyAttempts bounds the attempts at one reading, which begins again when the store has forgotten revisions that
+	// it needs.
 	historyAttempts = 3
-	// progressInterval is how often the store is asked for the progress of its watch.
+	// progressInterval is the interval at which the store is asked for the progress of its watch.
 	progressInterval = 20 * time.Millisecond
 )
 
-// History returns what happened in a service, or to the instances of an ID, within a time back from now; 0 means
+// History returns the events of a service, or of the instances of an ID, within a time back from now; 0 means
 // catalog.DefaultHistory. It is read from the revisions that the store still keeps, so it is available after a restart,
-// too. One is read at a time.
+// too. One history is read at a time.
 //
 // The error is of KindInvalid for a time below 0 or above catalog.MaxHistory, of KindNotFound if nothing of that name
 // existed, and of KindUnavailable if the store does not answer, or not in time.
@@ -94,7 +94,7 @@ func compacted(err error) bool {
 // span is the revisions of a history: the state at base, and the writes after it, up to end.
 type span struct {
 	base, end int64
-	// since is the time of base, whole reports whether that is as far back as was asked for.
+	// since is the time of base, whole reports whether that is as far back as requested.
 	since time.Time
 	whole bool
 }

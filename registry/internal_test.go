@@ -464,7 +464,7 @@ func TestOneRefusedWriteDoesNotFailItsGroup(t *testing.T) {
 	r.writes.visible = func(context.Context, uint64) error { return nil }
 	var group [4]*write
 	for i := range group {
-		group[i] = &write{done: make(chan outcome, 1)}
+		group[i] = &write{done: make(chan storeAnswer, 1)}
 		group[i].put(fmt.Sprint("koine/test/", i), []byte("v"), 0)
 	}
 	good, late, bad, beside := group[0], group[1], group[2], group[3]

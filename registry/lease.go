@@ -47,9 +47,9 @@ func leaseGone(err error) bool {
 	return errors.Is(err, rpctypes.ErrLeaseNotFound) || strings.Contains(err.Error(), "requested lease not found")
 }
 
-// Renew renews the registration of an instance that lives by a lease. The error is of KindNotFound if the instance does
-// not exist any more, or never did: its owner must register it again. It is of KindConflict if the instance has no
-// lease, or if another registrant than the caller has registered it since.
+// Renew renews the registration of an instance with a lease. The error is of KindNotFound if the instance does not exist:
+// its owner must register it again. It is of KindConflict if the instance has no lease, or if another registrant than the
+// caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
 		e := r.view.Instance(node, id)

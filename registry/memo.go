@@ -30,7 +30,7 @@ type note struct {
 	remembered
 }
 
-// noteInstance returns an instance in the form that decoding its record would give; false if only decoding can tell.
+// noteInstance returns an instance in the form that decoding its record would give; false if only decoding can give it.
 func noteInstance(key string, value []byte, i *catalog.Instance) (note, bool) {
 	if len(i.Extras) > 0 { // they come back compact
 		return note{}, false

@@ -10,10 +10,10 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// pushRounds bounds how often a push is begun again because its lease ended, or its check was declared otherwise, meanwhile.
+// pushRounds bounds the attempts at a push, which begins again if its lease ended or its check's declaration changed meanwhile.
 const pushRounds = 3
 
-// errOtherCheck says that the check is another one than when a push for it was begun.
+// errOtherCheck means that the check has changed since a push for it began.
 var errOtherCheck = errors.New("check was declared otherwise")
 
 // PushCheck takes the status of a TTL check of a node without an agent from its application, for the process that runs
@@ -36,8 +36,8 @@ func (r *Registry) PushCheck(ctx context.Context, node, id string, status catalo
 	return errContended
 }
 
-// push renews what was pushed before, or writes the push. What it renews is decided from a View that is no older than the
-// call: another process may have taken the push before, or have registered the check again.
+// push renews the push before, or writes a new one. It decides from a View that is no older than the call, because another
+// process may have taken the push before, or have registered the check again.
 func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push) error {
 	if _, err := r.Barrier(ctx); err != nil {
 		return err
@@ -63,8 +63,8 @@ func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push)
 	return err
 }
 
-// renewPush gives a push its lease: that of what was pushed before, renewed, or a new one. It returns true if what was
-// pushed before has the same status, so that nothing is to be written.
+// renewPush gives a push its lease: that of the push before, renewed, or a new one. It returns true if the push before has
+// the same status, so that nothing is to be written.
 func (r *Registry) renewPush(ctx context.Context, check *catalog.Check, push *catalog.Push) (held bool, err error) {
 	if kept := r.view.Push(check.Node, check.ID); kept != nil && kept.For(check) {
 		alive, err := r.keepAlive(ctx, kept.Lease)
@@ -99,14 +99,14 @@ func (r *Registry) pushable(ctx context.Context, node, id string, status catalog
 	return check, nil
 }
 
-// cameAt adds the condition that a key is there since a revision, whatever was written to it afterwards.
+// cameAt adds the condition that a key was created at a revision, whatever was written to it afterwards.
 func (w *write) cameAt(key string, revision uint64) {
 	w.conditions = append(w.conditions, createRevision(key, pb.Compare_EQUAL, revision))
 	w.reads = append(w.reads, key)
 }
 
-// sweepPushes removes what was pushed for checks that are not there any more, or not as they were. Nobody reads it, but
-// its lease may last for as long as a day.
+// sweepPushes removes the pushes for checks that no longer exist, or have changed. They have no readers, but their leases
+// may last for as long as a day.
 func (r *Registry) sweepPushes(ctx context.Context) {
 	for push := range r.view.Pushes() {
 		if !r.holds(catalog.PurgeDuty(push.Node)) || !r.leftOver(push) {
@@ -124,13 +124,13 @@ func (r *Registry) sweepPushes(ctx context.Context) {
 			return w, nil
 		})
 		if err != nil {
-			r.logger.Debug("remove what was pushed for a check that is gone", "node", push.Node, "check", push.Check, "error", err)
+			r.logger.Debug("remove a push whose check no longer exists", "node", push.Node, "check", push.Check, "error", err)
 			return
 		}
 	}
 }
 
-// leftOver reports whether a push is for no check that there is.
+// leftOver reports whether a push is for a check that no longer exists.
 func (r *Registry) leftOver(push *catalog.Push) bool {
 	_, check, err := r.findCheck(push.Node, push.Check)
 	return err != nil || !push.For(check)

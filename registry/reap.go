@@ -10,9 +10,9 @@ import (
 )
 
 const (
-	// reapInterval is how often dead nodes are looked for.
+	// reapInterval is the interval at which dead nodes are looked for.
 	reapInterval = 5 * time.Second
-	// reapGap is how long ago the last look may be before this process counts as having stood still.
+	// reapGap bounds the time since the last look: after it, this process counts as having stood still.
 	reapGap = 4 * reapInterval
 )
 
@@ -31,7 +31,7 @@ func (r *Registry) reap(ctx context.Context) {
 		}
 		now := time.Now()
 		if now.Sub(last) > reapGap {
-			clear(deadSince) // nobody looked: a node may have lived meanwhile
+			clear(deadSince) // this process stood still: a node may have lived meanwhile
 		}
 		last = now
 		r.forgetLived(deadSince)

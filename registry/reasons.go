@@ -16,13 +16,13 @@ import (
 type reasons map[string]string
 
 const (
-	// maxReason and maxReasons bound one reason, and the bytes of all that one write or one clock carries: of what is
-	// deleted beyond that, history does not know why.
+	// maxReason bounds the bytes of one reason, maxReasons those of all reasons in one write or one clock: for deletions
+	// beyond that, history knows no reason.
 	maxReason  = 256
 	maxReasons = 32 << 10
 )
 
-// add notes why the records at a key, or below a prefix, are deleted.
+// add records why the records at a key, or below a prefix, are deleted.
 func (w *write) because(key, why string) {
 	if why = cut(why, maxReason); why == "" || w.reasonBytes+len(key)+len(why) > maxReasons {
 		return
@@ -52,7 +52,7 @@ func reasonsOf(group []*write) reasons {
 	return all
 }
 
-// of returns why the record at a key was deleted; "" if that is not known.
+// of returns the reason why the record at a key was deleted; "" if not known.
 func (r reasons) of(key string) string {
 	if why, ok := r[key]; ok {
 		return why
@@ -75,8 +75,8 @@ func explainGone(v *catalog.View, changes []catalog.Change, events []*clientv3.E
 	}
 }
 
-// whyGone says why an instance was deleted, given the clock of the revision, nil if it has none. What Koine deletes has a
-// clock; a lease that ends has none.
+// whyGone returns the reason why an instance was deleted, given the clock of the revision, nil if it has none. A deletion by
+// Koine has a clock; the end of a lease has none.
 func whyGone(v *catalog.View, c *catalog.Change, clock *clockRecord) string {
 	if clock != nil {
 		return clock.Why.of(instanceKey(c.Name, c.ID))
@@ -92,7 +92,7 @@ func whyGone(v *catalog.View, c *catalog.Change, clock *clockRecord) string {
 	}
 }
 
-// whyDeregistered says who deregisters an instance.
+// whyDeregistered names the caller that deregisters an instance.
 func whyDeregistered(ctx context.Context) string {
 	if who := catalog.OriginOf(ctx).String(); who != "" {
 		return "deregistered " + who
@@ -100,13 +100,13 @@ func whyDeregistered(ctx context.Context) string {
 	return ""
 }
 
-// whyCritical says which check removes its instance: for how long it has been critical, and how long it may be.
+// whyCritical names the check that removes its instance, the time that it was critical, and the time that is allowed.
 func whyCritical(c *catalog.Check, now time.Time) string {
 	critical := catalog.Duration(now.Sub(c.Since).Round(time.Second))
 	return "check " + c.ID + " was critical for " + critical.String() + " (deregister_after " + c.DeregisterAfter.String() + ")"
 }
 
-// whyUndeclared says why a sync deletes an instance: by what its source knows, or else by where it was declared.
+// whyUndeclared returns the reason why a sync deletes an instance: its source's or, without one, one by its source's kind.
 func whyUndeclared(state *catalog.NodeState, i *catalog.Instance) string {
 	if why := state.Gone[i.ID]; why != "" {
 		return why
@@ -120,7 +120,7 @@ func whyUndeclared(state *catalog.NodeState, i *catalog.Instance) string {
 	return strings.TrimSpace("node " + state.Node.Name + " was declared without it " + state.Node.Origin.String())
 }
 
-// whyPurged says why the records of a dead node are deleted.
+// whyPurged returns the reason why the records of a dead node are deleted.
 func whyPurged(node *catalog.NodeSnapshot) string {
 	keep := catalog.DefaultPurgeAfter
 	if node.Node != nil {

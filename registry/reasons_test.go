@@ -162,7 +162,7 @@ func TestReasonsAreThoseOfWritesThatWereMade(t *testing.T) {
 	r.mustRegister(t, permanent("n1", "x", "web"))
 	r.mustRegister(t, permanent("n1", "y", "web"))
 	position := r.view.EventPosition()
-	refused, made := &write{done: make(chan outcome, 1)}, &write{done: make(chan outcome, 1)}
+	refused, made := &write{done: make(chan storeAnswer, 1)}, &write{done: make(chan storeAnswer, 1)}
 	refused.absent(instanceKey("n1", "x"))
 	refused.deleteInstance(r.view.Instance("n1", "x"))
 	refused.because(instanceKey("n1", "x"), "refused")

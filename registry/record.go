@@ -25,7 +25,7 @@ const (
 	pushPrefix     = Root + "push/"
 )
 
-// format is the version of the values written. A reader refuses what it does not know.
+// format is the version of the values written. A reader must refuse a version that it does not know.
 const format = 1
 
 // nodeSegment is a node's part of a key: names compare without regard to letter case, and so do keys.
@@ -92,7 +92,7 @@ func encode(record any) []byte {
 	return raw
 }
 
-// sameAsKept reports whether an instance is as the store has it. What is kept reads back with its extras compact.
+// sameAsKept reports whether an instance is as the store has it. A stored instance reads back with its extras compact.
 func sameAsKept(kept, i *catalog.Instance) bool {
 	if kept.Equal(i) || len(i.Extras) == 0 {
 		return kept.Equal(i)
@@ -105,7 +105,7 @@ func sameAsKept(kept, i *catalog.Instance) bool {
 	return kept.Equal(&compact)
 }
 
-// keyOf tells which record a key names. The error says what is wrong with a key that is none of ours.
+// keyOf returns the record that a key names. The error names the fault of a key that is not Koine's.
 func keyOf(key string) (catalog.Change, error) {
 	var c catalog.Change
 	rest, ok := strings.CutPrefix(key, Root)
@@ -192,7 +192,7 @@ func consistent(key string, c *catalog.Change) error {
 	case catalog.RecordDrain:
 		ok = c.Drain != nil && drainKey(c.Drain) == key
 	case catalog.RecordPush:
-		ok = c.Push != nil && c.Push.Status.Valid() // only its key says of which check
+		ok = c.Push != nil && c.Push.Status.Valid() // only the key names its check
 	}
 	if !ok {
 		return fmt.Errorf("value of %q belongs to another key", key)

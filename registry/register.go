@@ -14,7 +14,7 @@ import (
 // renews the lease and writes nothing. A registration under another registrant's name replaces the one before: it has a
 // new lease, and the owner that was replaced can neither renew nor remove it.
 //
-// It returns an error of KindInvalid for a registration outside the limits, of KindNotFound if its node is not there, of
+// It returns an error of KindInvalid for a registration outside the limits, of KindNotFound if its node does not exist, of
 // KindConflict if its ID belongs to the node's declared state, and of KindUnavailable if the store does not answer.
 func (r *Registry) Register(ctx context.Context, registration catalog.Registration) (uint64, error) {
 	i := &registration.Instance
@@ -71,7 +71,7 @@ func validateOwner(i *catalog.Instance) error {
 	}
 }
 
-// instanceLease returns the lease for an instance, that of its present record renewed or a new one, and notes it in the
+// instanceLease returns the lease for an instance, that of its present record renewed or a new one, and sets it in the
 // instance; 0 for a permanent one.
 func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clientv3.LeaseID, error) {
 	if i.Owner.Kind != catalog.OwnerLease {
@@ -127,7 +127,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 			return nil, err
 		}
 	}
-	// A change of its checks alone rewrites the instance, too: its revision says of which checks somebody else knew.
+	// A change of its checks alone rewrites the instance, too: its revision then shows which checks another writer knew.
 	if existing == nil || !sameAsKept(existing.Instance, i) || existing.Registrant() != i.Registrant() || len(w.ops) > 0 {
 		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
 	}
@@ -176,7 +176,7 @@ func (w *write) registerChecks(node *catalog.NodeSnapshot, existing *catalog.End
 }
 
 // Deregister removes an instance and its checks; for a caller that names its registrant, only what that registered. The
-// error is of KindNotFound if it is not there, and of KindConflict if another registrant has registered it since, or if it
+// error is of KindNotFound if it does not exist, and of KindConflict if another registrant has registered it since, or if it
 // belongs to the declared state of a living node: its owner would only declare it again.
 func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, error) {
 	if err := r.awaitLoaded(ctx); err != nil {

@@ -16,18 +16,18 @@ import (
 	"github.com/koine-sd/koine/internal/meter"
 )
 
-// Config is what a Registry is made of.
+// Config configures a Registry.
 type Config struct {
 	// Client reaches the store, and KV the same one for transactions, without the client's copies.
 	Client *clientv3.Client
 	KV     pb.KVClient
-	// MaxOps and MaxBytes are what the store accepts in one transaction; 0 means etcd's defaults.
+	// MaxOps and MaxBytes are the store's limits on one transaction; 0 means etcd's defaults.
 	MaxOps, MaxBytes int
 	// View is fed from the store.
 	View *catalog.View
-	// Logger receives what goes wrong with the store; nil discards it.
+	// Logger receives the store's failures; nil discards them.
 	Logger *slog.Logger
-	// Metrics is where counters are registered; nil keeps them to itself.
+	// Metrics registers the counters; with nil they are not exported.
 	Metrics prometheus.Registerer
 }
 
@@ -44,7 +44,7 @@ type Registry struct {
 	self atomic.Pointer[catalog.Node]
 	// resume ends the suspension of the View since the session of self has ended; nil if it lives. It is the feed's alone.
 	resume func()
-	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token when the store was seen to
+	// store is the id of the etcd cluster that the View was loaded from. replaced holds a token once the store was found to
 	// be another one, or at a revision below the View's.
 	store      atomic.Uint64
 	replaced   chan struct{}
@@ -91,7 +91,7 @@ func New(cfg Config) (*Registry, error) {
 // View returns the replica that the Registry feeds.
 func (r *Registry) View() *catalog.View { return r.view }
 
-// Run commits writes, feeds the View and purges what has long been dead, until the context ends.
+// Run commits writes, feeds the View and purges nodes that have long been dead, until the context ends.
 func (r *Registry) Run(ctx context.Context) error {
 	var wg sync.WaitGroup
 	wg.Go(func() { r.writes.run(ctx) })
@@ -104,7 +104,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	return nil
 }
 
-// maxAttempts bounds how often a write is planned again because the catalog changed under it.
+// maxAttempts bounds the plans of one write, which is planned again when the catalog changed under it.
 const maxAttempts = 20
 
 // errContended is returned after maxAttempts lost races.
@@ -121,7 +121,7 @@ func (r *Registry) attempt(ctx context.Context, plan func(revision uint64) (*wri
 	return r.attemptSince(ctx, time.Now(), plan)
 }
 
-// attemptSince is attempt for a change that came about at a time, from which it is measured how long it takes to show.
+// attemptSince is attempt for a change that happened at a time: the time until it shows is measured from then.
 func (r *Registry) attemptSince(
 	ctx context.Context, since time.Time, plan func(revision uint64) (*write, error),
 ) (uint64, error) {
@@ -145,7 +145,7 @@ func (r *Registry) attemptSince(
 				return reached, nil
 			}
 		}
-		// What refused a write may not be of the catalog, and come as no event: only what the View can see is waited for.
+		// A write may be refused by a key outside the catalog, whose change is no event: wait only for what the View can see.
 		if _, err := r.Barrier(ctx); err != nil {
 			return 0, err
 		}

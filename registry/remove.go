@@ -7,7 +7,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// RemoveNode removes a node and everything on it. The error is of KindNotFound if it is not there, and of KindConflict
+// RemoveNode removes a node and everything on it. The error is of KindNotFound if it does not exist, and of KindConflict
 // while its session lives.
 func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) {
 	if err := r.awaitLoaded(ctx); err != nil {
@@ -38,7 +38,7 @@ func removal(node *catalog.NodeSnapshot, revision uint64, why string) *write {
 	return w
 }
 
-// onDeadNode begins a write that is made only if nobody has declared the node again, or removed it.
+// onDeadNode begins a write that is made only if the node was neither declared again nor removed.
 func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 	w := &write{}
 	w.absent(aliveKey(node.Name))
@@ -47,7 +47,7 @@ func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 	return w
 }
 
-// purge removes what a dead node declared, and the node itself if nobody else's records stand on it. It returns false if
+// purge removes what a dead node declared, and the node itself if no other owner's records stand on it. It returns false if
 // there was nothing to remove.
 func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
 	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
@@ -88,6 +88,6 @@ func planPurge(node *catalog.NodeSnapshot, others bool, revision uint64, maxByte
 		}
 		w.touch(node.Name)
 	}
-	w.unchangedBelow(instancesOf(node.Name), revision) // nobody has taken a place there
+	w.unchangedBelow(instancesOf(node.Name), revision) // no instance was registered there since
 	return w
 }

@@ -13,13 +13,13 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// replay plays the store's revisions once more, into a View of what concerns one name: instances of the service or of the
-// ID, their checks, and their nodes. What concerns others is dropped before it is decoded.
+// replay plays the store's revisions again, into a View of the records of one name: instances of the service or of the ID,
+// their checks, and their nodes. Other records are dropped before they are decoded.
 type replay struct {
 	registry *Registry
 	name     string
 	view     *catalog.View
-	// position is how far the View's events have been taken.
+	// position is the position in the View's events up to which they were collected.
 	position uint64
 	// nodes are those that have, or had, an instance that counts; instances are these.
 	nodes     map[string]bool
@@ -112,7 +112,7 @@ func (p *replay) present(revision int64) {
 	}
 }
 
-// enter returns what stands around the instances on a node that counts from now on: the node, its session, the checks.
+// enter returns the records that belong to a node which counts from now on: the node, its session, the checks.
 func (p *replay) enter(ctx context.Context, node string, revision int64) (records []catalog.Change, err error) {
 	p.nodes[node] = true
 	take := func(kv *mvccpb.KeyValue) {
@@ -157,8 +157,8 @@ func (p *replay) instance(kv *mvccpb.KeyValue) (catalog.Change, bool) {
 	return change, true
 }
 
-// mayNameService reports whether an instance's value may be one of a service, at a glance: as Koine writes it. What is
-// written otherwise has to be decoded.
+// mayNameService reports whether an instance's value may be one of a service, at a glance: as Koine writes it. Any other
+// form has to be decoded.
 func mayNameService(value []byte, service string) bool {
 	_, rest, written := bytes.Cut(value, []byte(`"service":"`))
 	if !written {
@@ -188,7 +188,7 @@ func (p *replay) related(kv *mvccpb.KeyValue) (catalog.Change, bool) {
 	return change, true
 }
 
-// follow takes what was written after the base of a span, up to its end.
+// follow plays the writes after the base of a span, up to its end.
 func (p *replay) follow(ctx context.Context, s span) error {
 	ctx, cancel := replayContext(ctx)
 	defer cancel()
@@ -238,7 +238,7 @@ func (p *replay) playResponse(ctx context.Context, resp *clientv3.WatchResponse,
 	return resp.IsProgressNotify() && resp.Header.Revision >= end, nil
 }
 
-// apply plays one revision: instances first, for they say which other records count.
+// apply plays one revision: instances first, because they decide which other records count.
 func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.Event) error {
 	var changes []catalog.Change
 	for _, event := range events {
@@ -278,12 +278,12 @@ func (p *replay) apply(ctx context.Context, revision int64, events []*clientv3.E
 	return nil
 }
 
-// shown reports whether the View has an instance already.
+// shown reports whether the View already has an instance.
 func (p *replay) shown(change catalog.Change) bool {
 	return p.view.Instance(change.Name, change.ID) != nil
 }
 
-// collect takes the events that the View has to tell.
+// collect takes the View's new events.
 func (p *replay) collect() {
 	events, next := p.view.Events(p.position)
 	p.position = next

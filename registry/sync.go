@@ -61,7 +61,7 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 // maxRounds bounds the writes of one sync. Each takes at least half a request, so a node within the limits needs fewer.
 const maxRounds = 1000
 
-// normalize fills in optional parts of a declaration, and its origin.
+// normalize sets the optional parts of a declaration, and its origin.
 func normalize(state catalog.NodeState, origin *catalog.Origin) catalog.NodeState {
 	name := state.Node.Name
 	state.Node.Origin = origin

@@ -26,10 +26,10 @@ type write struct {
 	notes []note
 	// bytes estimates how much of a request the write takes.
 	bytes int
-	// handed is when the write was submitted. answered is when the store answered; it is set before done, on the first
-	// write of a group only, which stands for all of the group in the metrics.
+	// handed is the time when the write was submitted. answered is the time of the store's answer; it is set before done,
+	// on the first write of a group only, which stands for all of the group in the metrics.
 	handed, answered time.Time
-	done             chan outcome
+	done             chan storeAnswer
 	// taken is 0 until the write's transaction begins or its writer withdraws it, whichever is first.
 	taken atomic.Int32
 	// store is the id of the etcd cluster that answered.
@@ -48,8 +48,8 @@ func (w *write) begin() bool { return w.taken.CompareAndSwap(0, writeBegun) }
 // withdraw prevents the write. It returns false if its transaction has begun.
 func (w *write) withdraw() bool { return w.taken.CompareAndSwap(0, writeWithdrawn) }
 
-// outcome is the store's answer to a write.
-type outcome struct {
+// storeAnswer is the store's answer to a write.
+type storeAnswer struct {
 	// store is the id of the etcd cluster that answered, revision the one at which the conditions held or did not.
 	store, revision uint64
 	// held reports whether the conditions held, so that the write was made.
@@ -91,8 +91,8 @@ func (w *write) absent(key string) {
 	w.reads = append(w.reads, key)
 }
 
-// unchangedBelow adds the condition that no key below a prefix was written after a revision. It costs the store a look
-// at all of them, and does not notice deletions.
+// unchangedBelow adds the condition that no key below a prefix was written after a revision. To check it, the store looks
+// at all of these keys; it does not notice deletions.
 func (w *write) unchangedBelow(prefix string, revision uint64) {
 	below := modRevision(prefix, pb.Compare_LESS, revision+1)
 	below.RangeEnd = []byte(clientv3.GetPrefixRangeEnd(prefix))
@@ -100,7 +100,7 @@ func (w *write) unchangedBelow(prefix string, revision uint64) {
 	w.reads = append(w.reads, prefix)
 }
 
-// put writes a key, which ends with a lease unless that is 0.
+// put writes a key, which ends with a lease unless the lease is 0.
 func (w *write) put(key string, value []byte, lease clientv3.LeaseID) {
 	w.putWith(key, &pb.PutRequest{Key: []byte(key), Value: value, Lease: int64(lease)})
 }

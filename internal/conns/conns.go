@@ -14,17 +14,17 @@ import (
 )
 
 const (
-	// silent is how long a connection may carry no request before it counts as idle.
+	// silent is the time that a connection may carry no request before it counts as idle.
 	silent = time.Second
-	// So many clients at a time get a refusal, each within a time; beyond that connections are closed at once.
+	// tellers bounds the clients that get a refusal at a time, tellTime each refusal; connections beyond are closed at once.
 	tellers  = 8
 	tellTime = time.Second
-	// lastChance is how long connections without a request have to send one once the server stops.
+	// lastChance is the time that connections without a request have to send one once the server stops.
 	lastChance = 200 * time.Millisecond
-	// lastAccepts bounds the time to accept the connections that wait for it then, and glance is the time between two looks.
+	// lastAccepts bounds the time to accept the connections that wait at the stop, and glance is the time between two looks.
 	lastAccepts = time.Second
 	glance      = time.Millisecond
-	// calm is how long an event must not have happened before it counts as one that begins.
+	// calm is the time without an event after which the next one counts as one that begins.
 	calm = time.Minute
 	// The first and the longest pause after an error of accept.
 	firstPause = 5 * time.Millisecond
@@ -52,15 +52,15 @@ func (s *spell) begins(now time.Time) bool {
 	return begins
 }
 
-// Config says what a Listener bounds. All of its functions are called from the goroutine that accepts, and must return soon.
+// Config configures a Listener. All of its functions are called from the goroutine that accepts, and must return soon.
 type Config struct {
 	// Most bounds all connections, PerClient those of one client.
 	Most, PerClient int
-	// Exempt reports whether the connections from an address are not bounded for their client.
+	// Exempt reports whether the connections from an address are exempt from the bound for each client.
 	Exempt func(netip.Addr) bool
-	// Refusal returns what a refused client is sent.
+	// Refusal returns the answer to a refused client.
 	Refusal func() []byte
-	// Met is called for each connection that is closed or refused because of a bound, with the client for which it is; begins is
+	// Met is called for each connection that is closed or refused because of a bound, with the client that met it; begins is
 	// set if that has not happened for a minute.
 	Met func(limit Limit, client netip.Addr, begins bool)
 	// Failed is called with an error of accept, if there has been none for a minute; accepting is tried again.
@@ -121,7 +121,7 @@ func (c *conn) Close() error {
 	return c.Conn.Close()
 }
 
-// SetReadDeadline sets the deadline of reads. After Stop, a connection without a request has no later one than that allows.
+// SetReadDeadline sets the deadline of reads. After Stop, that of a connection without a request is at most lastChance away.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.listener.stopping.Load() && c.is(http.StateNew) {
 		if last := time.Now().Add(lastChance); t.IsZero() || t.After(last) {
@@ -133,7 +133,7 @@ func (c *conn) SetReadDeadline(t time.Time) error {
 
 func (c *conn) is(state http.ConnState) bool { return http.ConnState(c.state.Load()) == state }
 
-// CloseWrite ends what is sent. net/http does so before it closes a connection whose client may still be sending.
+// CloseWrite ends the sending side. net/http does so before it closes a connection whose client may still be sending.
 func (c *conn) CloseWrite() error {
 	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
 		return half.CloseWrite()
@@ -167,7 +167,7 @@ func (l *Listener) Accept() (net.Conn, error) {
 	}
 }
 
-// passes reports whether accepting may succeed again: what is short may be given back.
+// passes reports whether accepting may succeed again: a resource that ran out may be freed.
 func passes(err error) bool {
 	for _, passing := range []error{
 		syscall.EMFILE, syscall.ENFILE, syscall.ENOBUFS, syscall.ENOMEM, syscall.ECONNABORTED, syscall.EINTR, syscall.EPERM,
@@ -254,7 +254,7 @@ func (c *conn) idle(lasted int64) bool {
 	return state == http.StateIdle || state == http.StateNew && lasted > int64(silent)
 }
 
-// refuse tells a client that it is not served.
+// refuse answers a client that it is not served.
 func (l *Listener) refuse(raw net.Conn) {
 	select {
 	case l.telling <- struct{}{}:
@@ -286,7 +286,7 @@ func tell(raw net.Conn, refusal []byte) {
 	_, _ = raw.Read(buffer) // the rest of its request, or its end: closing before loses what was sent
 }
 
-// State takes the states of connections: it is the ConnState of the http.Server.
+// State takes the states of connections: it must be the ConnState of the http.Server.
 func (l *Listener) State(nc net.Conn, state http.ConnState) {
 	if c, ok := nc.(*conn); ok && state != http.StateNew {
 		c.state.Store(int32(state))
@@ -294,8 +294,8 @@ func (l *Listener) State(nc net.Conn, state http.ConnState) {
 	}
 }
 
-// Stop waits until no connection waits to be accepted, and none that was accepted for its first request: at a shutdown the server
-// closes these without an answer, and the system resets those. A connection gets little time to send its request.
+// Stop waits until no connection waits to be accepted, and no accepted one waits for its first request: at a shutdown the
+// system resets the former, and the server closes the latter without an answer. A connection gets little time for its request.
 func (l *Listener) Stop() {
 	l.stopping.Store(true)
 	within(lastAccepts, func() bool { return !queued(l.Listener) })
@@ -318,14 +318,14 @@ func (l *Listener) Stop() {
 	})
 }
 
-// within waits until something holds, at most so long.
+// within waits until a condition holds, at most for a time.
 func within(most time.Duration, holds func() bool) {
 	for begun := time.Now(); !holds() && time.Since(begun) < most; {
 		time.Sleep(glance)
 	}
 }
 
-// Len returns how many connections are open.
+// Len returns the number of open connections.
 func (l *Listener) Len() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -335,10 +335,10 @@ func (l *Listener) Len() int {
 // Close closes the listener. It does not close connections that were accepted.
 func (l *Listener) Close() error { return l.close() }
 
-// Wait waits for the clients that are being told that they are refused. It is called after Close.
+// Wait waits for the refusals that are being sent. It must be called after Close.
 func (l *Listener) Wait() { l.tellers.Wait() }
 
-// addressOf returns the address that a connection comes from; invalid if it is none of IP.
+// addressOf returns the address that a connection comes from; invalid if it is not an IP address.
 func addressOf(raw net.Conn) netip.Addr {
 	from, ok := raw.RemoteAddr().(*net.TCPAddr)
 	if !ok {
@@ -347,8 +347,8 @@ func addressOf(raw net.Conn) netip.Addr {
 	return from.AddrPort().Addr().Unmap().WithZone("")
 }
 
-// clientOf returns the client that the connections from an address are counted for: the address, or of IPv6 its network of
-// 64 bits, for a host may use any address there.
+// clientOf returns the client that the connections from an address are counted for: the address or, for IPv6, its network of
+// 64 bits, because a host may use any address there.
 func clientOf(from netip.Addr) netip.Addr {
 	if !from.Is6() || from.IsLoopback() || from.IsLinkLocalUnicast() {
 		return from

@@ -75,7 +75,7 @@ func tarball(binary string) (*bytes.Buffer, error) {
 	return &buffer, w.Close()
 }
 
-// Container is what a test says of a container that it runs; the image is DemoImage where none is given.
+// Container describes a container that a test runs; the default image is DemoImage.
 type Container struct {
 	Name     string
 	Config   container.Config
@@ -94,7 +94,7 @@ func (e *Engine) Run(c Container) string {
 	return id
 }
 
-// maxStarts is how many containers RunAll starts at once.
+// maxStarts bounds the containers that RunAll starts at once.
 const maxStarts = 8
 
 // RunAll creates and starts containers, several at once and in no order.
@@ -141,7 +141,7 @@ func (e *Engine) Create(c Container) (id string) {
 	return id
 }
 
-// Inspect returns what the engine says of a container.
+// Inspect returns the engine's description of a container.
 func (e *Engine) Inspect(id string) (c container.InspectResponse) {
 	e.t.Helper()
 	e.Do("inspect "+id, func(ctx context.Context) error {

@@ -75,7 +75,7 @@ func require(t testing.TB) {
 	}
 }
 
-// Missing returns why an engine cannot be started here, or "".
+// Missing returns the reason why an engine cannot be started here, or "".
 func Missing() string {
 	if os.Geteuid() != 0 {
 		return "dockerd wants root"
@@ -209,7 +209,7 @@ func (e *Engine) end(signal syscall.Signal) error {
 	return fmt.Errorf("dockerd did not end within %v of %v", eventually.Patience, signal)
 }
 
-// logTail returns the end of what dockerd wrote.
+// logTail returns the end of dockerd's log.
 func (e *Engine) logTail() []byte {
 	text, err := os.ReadFile(filepath.Join(e.dir, "log"))
 	if err != nil {

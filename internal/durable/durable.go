@@ -89,7 +89,7 @@ func MkdirAll(path string, mode fs.FileMode) error {
 	return nil
 }
 
-// missing returns a directory and its parents, as far as they do not exist.
+// missing returns those of a directory and its parents that do not exist.
 func missing(path string) (dirs []string) {
 	for dir := filepath.Clean(path); ; dir = filepath.Dir(dir) {
 		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) || dir == filepath.Dir(dir) {

@@ -12,7 +12,7 @@ import (
 // koine-test-logs, in the directory for temporary files.
 const Dir = "KOINE_TEST_LOGS"
 
-// Lines is how many lines of the end are shown.
+// Lines is the number of lines shown from the end.
 const Lines = 40
 
 // Of returns the last lines of a text. It keeps a longer one in a file, and names the file.

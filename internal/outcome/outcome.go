@@ -7,7 +7,7 @@ import (
 	"testing"
 )
 
-// Outcome is how a test was ended, if it was: by Fatalf or by Skipf, with this text.
+// Outcome is the end of a test, if it was ended: by Fatalf or by Skipf, with this text.
 type Outcome struct{ Fatal, Skipped string }
 
 // Of runs a function on a test of its own that the function may end.

@@ -26,8 +26,8 @@ func Closest(word string, known []string) string {
 	return best
 }
 
-// Distance returns how many letters must be inserted, removed or replaced to make b of a; limit stands for every
-// distance above it. Two words of the same letters in another order have distance 1.
+// Distance returns the number of letters to insert, remove or replace to turn a into b; limit stands for every distance
+// above it. Two words of the same letters in another order have distance 1.
 func Distance(a, b string, limit int) int {
 	if len(a)-len(b) > limit || len(b)-len(a) > limit {
 		return limit

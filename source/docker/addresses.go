@@ -51,10 +51,10 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 	return addresses
 }
 
-// place is where a container's ports are reached.
+// place holds the addresses and ports at which a container is reached.
 type place struct {
 	addresses []catalog.Address
-	// ports are the candidates for the instance's ports, number the host's port for each of them.
+	// ports are the candidates for the instance's ports, number returns the host's port for each of them.
 	ports  map[network.Port]struct{}
 	number func(network.Port) uint16
 	// host is set if the container has no network of its own but the host's.
@@ -62,7 +62,7 @@ type place struct {
 }
 
 // locate finds a container's addresses and ports by its network mode. It returns the reason if there are none.
-func locate(c *container.InspectResponse, s *said, o options) (p place, skip string) {
+func locate(c *container.InspectResponse, s *settings, o options) (p place, skip string) {
 	mode := c.HostConfig.NetworkMode
 	switch {
 	case mode.IsHost():
@@ -85,7 +85,7 @@ func locate(c *container.InspectResponse, s *said, o options) (p place, skip str
 }
 
 // locateOwn finds the addresses on a container's own networks and the ports it publishes.
-func locateOwn(c *container.InspectResponse, s *said, o options) place {
+func locateOwn(c *container.InspectResponse, s *settings, o options) place {
 	preferred := s.koine["network"].value
 	var bindings network.PortMap
 	if c.NetworkSettings != nil {
@@ -102,8 +102,8 @@ func locateOwn(c *container.InspectResponse, s *said, o options) place {
 	}
 }
 
-// locateShared finds the addresses and ports of a container in the network of another one.
-func locateShared(c *container.InspectResponse, s *said, o options) (place, string) {
+// locateShared finds the addresses and ports of a container in the network of another container.
+func locateShared(c *container.InspectResponse, s *settings, o options) (place, string) {
 	peer := o.peer
 	switch {
 	case peer == nil || !running(peer):
@@ -113,7 +113,7 @@ func locateShared(c *container.InspectResponse, s *said, o options) (place, stri
 	case peer.HostConfig.NetworkMode.IsContainer():
 		return place{}, "the container whose network it shares has none of its own"
 	}
-	p, skip := locate(peer, &said{koine: map[string]setting{"network": s.koine["network"]}}, o)
+	p, skip := locate(peer, &settings{koine: map[string]setting{"network": s.koine["network"]}}, o)
 	if skip != "" {
 		return p, "of the container whose network it shares: " + skip
 	}

@@ -21,15 +21,15 @@ type wanted struct {
 	props map[string]setting
 }
 
-// targets are the properties that say what to check, the first found counts.
+// targets are the properties that name a check's target; the first one found counts.
 var targets = [...]string{"http", "tcp", "udp", "grpc", "h2ping", "exec", "script", "ttl", "alias", "alias_node"}
 
 // dockerCheck is the name of the check that Docker's HEALTHCHECK is.
 const dockerCheck = "docker"
 
 // memberChecks returns the checks of an instance: Docker's own, those of koine.check.*, and those of SERVICE_CHECK_*, which
-// are found when it is known what to dial.
-func (s *said) memberChecks(
+// need the addresses to dial.
+func (s *settings) memberChecks(
 	c *container.InspectResponse, o options, i catalog.Instance, dial dialer, others func(dialer) []wanted,
 ) (checks []catalog.Check) {
 	if check, ok := healthcheck(c); ok {
@@ -43,7 +43,7 @@ func (s *said) memberChecks(
 	}
 	for _, w := range all {
 		if len(checks) == catalog.MaxChecks {
-			s.warn("check "+w.name, "one more than %d checks", catalog.MaxChecks)
+			s.warn("check "+w.name, "more than %d checks", catalog.MaxChecks)
 			break
 		}
 		check, ok := s.check(w, dial, o)
@@ -57,7 +57,7 @@ func (s *said) memberChecks(
 	return placeChecks(checks, &i)
 }
 
-// placeChecks makes checks known by their names those of an instance.
+// placeChecks assigns checks known by their names to an instance.
 func placeChecks(checks []catalog.Check, i *catalog.Instance) []catalog.Check {
 	for n := range checks {
 		checks[n].ID = i.ID + ":" + checks[n].ID
@@ -86,7 +86,7 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 	case health.Status == container.Starting && check.Output == "":
 		check.Output = catalog.OutputStarting
 	case c.State.Paused && check.Status == catalog.Critical:
-		check.Output = "paused: Docker does not run it" // the last outcome was another
+		check.Output = "paused: Docker does not run it" // Docker still shows the last outcome
 	}
 	return check, true
 }
@@ -97,7 +97,7 @@ func cut(output string) string {
 }
 
 // koineChecks sorts koine.check.<property> and koine.check.<name>.<property> by the check's name.
-func (s *said) koineChecks() (all []wanted) {
+func (s *settings) koineChecks() (all []wanted) {
 	byName := make(map[string]wanted)
 	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
 		path, ok := strings.CutPrefix(key, "check.")
@@ -117,7 +117,7 @@ func (s *said) koineChecks() (all []wanted) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(byName)) {
 		if name == dockerCheck {
-			s.warn("koine.check.docker", "the name is that of Docker's HEALTHCHECK")
+			s.warn("koine.check.docker", "the name is reserved for Docker's HEALTHCHECK")
 			continue
 		}
 		all = append(all, byName[name])
@@ -126,8 +126,8 @@ func (s *said) koineChecks() (all []wanted) {
 }
 
 // registratorChecks returns the checks of SERVICE_CHECK_* for the main port and of SERVICE_<port>_CHECK_* for each port.
-// What is said of a port counts more than what is said of all.
-func (s *said) registratorChecks(ports []catalog.Port, dial dialer) (all []wanted) {
+// The settings of a port take precedence over those of all ports.
+func (s *settings) registratorChecks(ports []catalog.Port, dial dialer) (all []wanted) {
 	if len(ports) == 0 {
 		ports = []catalog.Port{{}}
 	}
@@ -165,10 +165,10 @@ func checkSettings(from map[string]setting) map[string]setting {
 	return props
 }
 
-// registratorTargets are in the order in which Registrator looks for them.
+// registratorTargets are listed in the order in which Registrator looks for them.
 var registratorTargets = [...]string{"http", "https", "cmd", "script", "ttl", "tcp", "grpc"}
 
-// registratorProperties are those that mean the same in both, besides the targets.
+// registratorProperties are the properties besides the targets that mean the same in both.
 var registratorProperties = [...]string{"interval", "timeout", "initial_status", "tls_skip_verify", "grpc_use_tls"}
 
 func registratorTarget(key string) bool { return slices.Contains(registratorTargets[:], key) }
@@ -177,8 +177,8 @@ func hasTarget(props map[string]setting) bool {
 	return slices.ContainsFunc(registratorTargets[:], func(key string) bool { return props[key].value != "" })
 }
 
-// registratorCheck says in koine's properties what Registrator's say.
-func (s *said) registratorCheck(name string, props map[string]setting, port uint16, dial dialer) (wanted, bool) {
+// registratorCheck translates Registrator's properties into koine's.
+func (s *settings) registratorCheck(name string, props map[string]setting, port uint16, dial dialer) (wanted, bool) {
 	w := wanted{name: name, props: make(map[string]setting)}
 	set := func(key, value string, from setting) {
 		from.value = value
@@ -219,15 +219,15 @@ func (s *said) registratorCheck(name string, props map[string]setting, port uint
 			}
 		}
 		if _, ok := w.props["interval"]; !ok && s.registrator && key != "ttl" {
-			set("interval", catalog.DefaultInterval.String(), v) // which Registrator says, too
+			set("interval", catalog.DefaultInterval.String(), v) // Registrator's default, too
 		}
 		return w, true
 	}
 	return w, false
 }
 
-// check makes a check of what is wanted. A bad target drops the check, another bad property only itself.
-func (s *said) check(w wanted, dial dialer, o options) (catalog.Check, bool) {
+// check makes a check of its wanted properties. A bad target drops the check, any other bad property only itself.
+func (s *settings) check(w wanted, dial dialer, o options) (catalog.Check, bool) {
 	check := catalog.Check{ID: w.name, Name: w.name}
 	found := false
 	for _, key := range targets {
@@ -320,13 +320,13 @@ func udpTarget(dial dialer, value string) (string, error) {
 	return dial.hostPort(value)
 }
 
-// command returns what is run in a container: the words of a JSON list, for images without a shell, or a line for its
-// shell.
+// command returns the command to run in a container: the words of a JSON list, for images without a shell, or a line for
+// its shell.
 func command(value string) (args []string, err error) {
 	if !strings.HasPrefix(value, "[") {
 		args = []string{"/bin/sh", "-c", value}
 	} else if err := json.Unmarshal([]byte(value), &args); err != nil {
-		return nil, errors.New("begins like a JSON list and is no list of words")
+		return nil, errors.New("begins like a JSON list but is no list of strings")
 	}
 	if value == "" || len(args) == 0 || args[0] == "" {
 		return nil, errors.New("the command is empty")

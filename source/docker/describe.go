@@ -17,59 +17,59 @@ import (
 // sourceName is the source that the registrations name, and the key of its extras.
 const sourceName = "docker"
 
-// options are what a description depends on besides the container.
+// options are the inputs of a description besides the container.
 type options struct {
 	node          string
 	hostAddresses []catalog.Address
 	scripts       bool
-	// registrator has the containers registered as Registrator does, labelled only those that are labelled for it;
-	// projectNames puts Compose's project behind its name of a service.
+	// registrator registers containers as Registrator does, labelled only those that are labelled for it; projectNames
+	// appends Compose's project to its name of a service.
 	registrator, labelled, projectNames bool
 	// container is the id of the described container, in which its own checks may run commands.
 	container string
-	// peer is the container whose network the described one shares, nil if it is not there.
+	// peer is the container whose network the described one shares, nil if it does not exist.
 	peer *container.InspectResponse
 }
 
-// description is what becomes of a container.
+// description is the container's registration, or the reason why it has none.
 type description struct {
 	// naming is that of the container as a whole, registered or not.
 	naming
 	// members are its instances, none if it is not registered.
 	members []member
-	// drain is for how long it means to go on serving after its stop signal.
+	// drain is the time for which it means to go on serving after its stop signal.
 	drain time.Duration
-	// skip says why the container is not registered; "" if it is.
+	// skip is the reason why the container is not registered; "" if it is.
 	skip     string
 	warnings []Warning
 	// hints are shown when the container is explained; they are not logged.
 	hints []string
 }
 
-// member is one instance of a container, and how it came to its service's name.
+// member is one instance of a container, and the origin of its service's name.
 type member struct {
 	catalog.Registration
 	naming
-	// kept is what stands in the instance's extras.
+	// kept is the content of the instance's extras.
 	kept extras
 }
 
-// extras are what the source keeps in an instance for itself and for explaining it.
+// extras are the data that the source keeps in an instance for itself and for explaining it.
 type extras struct {
 	ContainerID string `json:"container_id"`
 	StartedAt   string `json:"started_at"`
 	Image       string `json:"image"`
 	// NamedBy is the rule that gave the service its name.
 	NamedBy string `json:"named_by"`
-	// Warnings are what is wrong with the container's settings, for explaining.
+	// Warnings are the faults of the container's settings, for explaining.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
 // maxKeptWarnings bounds the warnings that an instance keeps.
 const maxKeptWarnings = 16
 
-// describe returns what becomes of a container; an error if it breaks the catalog's limits. It depends on nothing else
-// than its arguments.
+// describe returns the description of a container, or an error if it breaks the catalog's limits. It depends only on its
+// arguments.
 func describe(c *container.InspectResponse, o options) (description, error) {
 	if c.ID == "" || c.State == nil || c.Config == nil || c.HostConfig == nil {
 		return description{}, catalog.Errorf(catalog.KindInvalid, "container %s: the engine's answer is incomplete", c.ID)
@@ -98,7 +98,7 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 }
 
 // word returns the value of a label koine.*, or nothing if the catalog does not take it.
-func (s *said) word(key string) string {
+func (s *settings) word(key string) string {
 	v := s.koine[key]
 	if err := catalog.ValidateWord("label "+v.label, v.value); err != nil {
 		s.warn(v.label, "%v", err)
@@ -107,8 +107,8 @@ func (s *said) word(key string) string {
 	return v.value
 }
 
-// notWanted says why a container is not registered whatever its ports and addresses; "" if it may be.
-func (s *said) notWanted(c *container.InspectResponse, o options) string {
+// notWanted returns the reason why a container is not registered whatever its ports and addresses; "" if it may be.
+func (s *settings) notWanted(c *container.InspectResponse, o options) string {
 	if !running(c) {
 		return "it is not running: " + whyNotRunning(c)
 	}
@@ -121,8 +121,8 @@ func (s *said) notWanted(c *container.InspectResponse, o options) string {
 	return s.oneOff(c)
 }
 
-// members returns the instances of a container, or why there is none.
-func (s *said) members(c *container.InspectResponse, o options, n naming) ([]member, string) {
+// members returns the instances of a container, or the reason why it has none.
+func (s *settings) members(c *container.InspectResponse, o options, n naming) ([]member, string) {
 	where, skip := locate(c, s, o)
 	if skip != "" {
 		return nil, skip
@@ -145,8 +145,8 @@ func (s *said) members(c *container.InspectResponse, o options, n naming) ([]mem
 	return append([]member{m}, s.portMembers(c, m)...), ""
 }
 
-// hintUnread says which variables would be meta as labels, and what Compose's name of the service has passed over.
-func (s *said) hintUnread(c *container.InspectResponse) {
+// hintUnread names the variables that would be meta as labels, and the setting that Compose's name of the service overrides.
+func (s *settings) hintUnread(c *container.InspectResponse) {
 	if len(s.unread) > 0 {
 		slices.Sort(s.unread)
 		s.hint("not read from the environment: %s: meta comes from labels, or with --registrator",
@@ -158,12 +158,12 @@ func (s *said) hintUnread(c *container.InspectResponse) {
 	}
 }
 
-// running reports whether a container's process is there, be it paused or not.
+// running reports whether a container's process exists, paused or not.
 func running(c *container.InspectResponse) bool {
 	return c.State != nil && c.State.Running && !c.State.Restarting && !c.State.Dead
 }
 
-// whyNotRunning says how it is with a container whose process is not there.
+// whyNotRunning describes the state of a container without a process.
 func whyNotRunning(c *container.InspectResponse) string {
 	at := ""
 	if end, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && end.Year() > 1 {
@@ -193,8 +193,8 @@ func startTime(c *container.InspectResponse) time.Time {
 	return t
 }
 
-// instance returns what all instances of a container have in common.
-func (s *said) instance(c *container.InspectResponse, o options, n naming) catalog.Instance {
+// instance returns the fields that all instances of a container have in common.
+func (s *settings) instance(c *container.InspectResponse, o options, n naming) catalog.Instance {
 	i := catalog.Instance{
 		Node:       o.node,
 		Service:    n.service,
@@ -210,7 +210,7 @@ func (s *said) instance(c *container.InspectResponse, o options, n naming) catal
 	return i
 }
 
-// keep puts into the instance what the source keeps there for itself, and for explaining it.
+// keep puts the source's extras into the instance.
 func (m *member) keep(c *container.InspectResponse, warnings []Warning) {
 	m.kept = extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: m.rule}
 	for _, w := range warnings[:min(len(warnings), maxKeptWarnings)] {
@@ -219,14 +219,14 @@ func (m *member) keep(c *container.InspectResponse, warnings []Warning) {
 	m.pack()
 }
 
-// warn adds to what is wrong with an instance. Other copies of it stay as they are.
+// warn adds a warning to an instance. Other copies of it stay as they are.
 func (m *member) warn(warning string) {
 	m.kept.Warnings = append(slices.Clone(m.kept.Warnings), warning)
 	m.pack()
 }
 
-// pack puts the extras into the instance, with as many of the warnings as there is room for: what explains an instance must
-// never make it invalid.
+// pack puts the extras into the instance, with as many of the warnings as fit: what explains an instance must never make
+// it invalid.
 func (m *member) pack() {
 	for kept := m.kept; ; kept.Warnings = kept.Warnings[:len(kept.Warnings)-1] {
 		raw, err := json.Marshal(kept)
@@ -240,15 +240,15 @@ func (m *member) pack() {
 	}
 }
 
-// idRoom is kept free in an ID that something is put behind: a port, a container's short id, a check's name.
+// idRoom is the room kept in an ID that is to be extended by a port, a container's short id, or a check's name.
 const idRoom = 32
 
-// extendID puts something behind an ID, which is cut if it is too long for that.
+// extendID appends a suffix to an ID, which is cut if it is too long for that.
 func extendID(id, more string) string {
 	return strings.ToValidUTF8(id[:min(len(id), catalog.MaxID-idRoom)], "") + more
 }
 
-// distinguish gives an instance another ID if an instance of the same container has it: its port is put behind.
+// distinguish appends the port to an instance's ID if another instance of the same container has that ID.
 func (m *member) distinguish(before []member, port uint16, protocol string) {
 	id, number := m.Instance.ID, ":"+strconv.Itoa(int(port))
 	for _, other := range []string{id, extendID(id, number), extendID(id, number+":"+protocol)} {
@@ -267,7 +267,7 @@ func mainPort(ports []catalog.Port) uint16 {
 }
 
 // instanceID returns the ID that the settings give, or the container's name.
-func (s *said) instanceID(c *container.InspectResponse, main uint16) string {
+func (s *settings) instanceID(c *container.InspectResponse, main uint16) string {
 	if v, ok := s.first("id", main, "id"); ok {
 		id := strings.TrimSpace(v.value)
 		err := catalog.ValidateID("instance", id)
@@ -282,8 +282,8 @@ func (s *said) instanceID(c *container.InspectResponse, main uint16) string {
 	return shortID(c.ID)
 }
 
-// number reads a koine label that is a whole number of 0 to limit; 0 if it is not there or bad.
-func (s *said) number(key string, limit int) int {
+// number reads a koine label that is a whole number from 0 to limit; 0 if it is missing or bad.
+func (s *settings) number(key string, limit int) int {
 	v, ok := s.koine[key]
 	if !ok {
 		return 0
@@ -297,7 +297,7 @@ func (s *said) number(key string, limit int) int {
 }
 
 // unknown warns of koine labels that mean nothing: most are misspelt.
-func (s *said) unknown() {
+func (s *settings) unknown() {
 	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
 		switch key {
 		case "name", "id", "tags", "weight", "min_healthy", "enable", "ignore", "zone", "region", "drain":

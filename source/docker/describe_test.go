@@ -425,13 +425,13 @@ func FuzzDescribe(f *testing.F) {
 		}
 		state := catalog.NodeState{
 			Node:          catalog.Node{Name: "n1", Owner: catalog.Owner{Kind: catalog.OwnerPermanent}},
-			Registrations: registrations([]outcome{{instances: d.members}}),
+			Registrations: registrations([]verdict{{instances: d.members}}),
 		}
 		if err := state.Validate(); err != nil {
 			t.Fatal(err)
 		}
 		again, _ := describe(c, o)
-		if !same(state.Registrations, registrations([]outcome{{instances: again.members}})) {
+		if !same(state.Registrations, registrations([]verdict{{instances: again.members}})) {
 			t.Fatal("describing twice gives two sets of registrations")
 		}
 	})

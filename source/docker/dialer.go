@@ -12,7 +12,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// dialer completes what a check says with the address at which the host itself reaches the container.
+// dialer completes the targets of checks with the address at which the host itself reaches the container.
 type dialer struct {
 	addresses []catalog.Address
 	ports     []catalog.Port
@@ -115,7 +115,7 @@ func parseNumber(text string) (uint16, error) {
 	return uint16(n), nil
 }
 
-// interpolate puts the address in the place of Registrator's $SERVICE_IP and $SERVICE_PORT.
+// interpolate replaces Registrator's $SERVICE_IP and $SERVICE_PORT by the address.
 func (d dialer) interpolate(script string, port uint16) string {
 	address, number := d.address().String(), strconv.Itoa(int(port))
 	if at, err := d.at(port); err == nil {

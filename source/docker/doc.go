@@ -1,18 +1,18 @@
 // Package docker registers the containers of one Docker engine.
 //
 // It subscribes to the engine's events, then lists and inspects everything, then follows: each event leads to a new look
-// at the container that it names, and the whole set is declared again when something differs. What the engine does not
-// say is not concluded: while it cannot be reached the last known state stays, except that a container whose process has
+// at the container that it names, and the whole set is declared again when something differs. Nothing is concluded from
+// the engine's silence: while it cannot be reached the last known state stays, except that a container whose process has
 // ended is removed at once, whatever ended it.
 //
 // # What becomes of a container
 //
 // A running container is one instance, whatever the number of its ports; and one more for each port that
 // SERVICE_<port>_NAME gives another name than the container's service has. That one follows the first: it has its drain, and
-// its status by an alias check. What SERVICE_<port>_TAGS and other settings say of one port is said of the instance. A
+// its status by an alias check. SERVICE_<port>_TAGS and the other settings of a port apply to that instance. A
 // container without ports is registered too: it has addresses. All instances of a container come and go together.
 //
-// With Config.Registrator a container is what Registrator makes of it: one instance for each published port, with the
+// With Config.Registrator a container is registered as Registrator does: one instance for each published port, with the
 // host's addresses. The rules are in registrator.go, the cases in testdata/registrator.txt.
 //
 // Settings: labels koine.*, and Registrator's SERVICE_* as labels and in the environment. Of the environment only those are
@@ -21,7 +21,7 @@
 //
 // Name, the first of: label koine.name; Compose's label com.docker.compose.service, with Config.ProjectNames followed by
 // its project; Swarm's label com.docker.swarm.service.name; SERVICE_NAME; the image's name without registry, path, tag and
-// digest; the container's name, if the image has none. What a DNS label cannot carry becomes "-". Services that share a
+// digest; the container's name, if the image has none. Characters that no DNS label can carry become "-". Services that share a
 // name by chance, because two projects use it or two names have become the same, are warned of. Compose's project and
 // Swarm's stack are meta and a tag. A one-off container of Compose is not registered.
 //

@@ -14,12 +14,12 @@ import (
 const (
 	// maxDrain is the longest that a container can ask to be left running after its stop signal.
 	maxDrain = time.Hour
-	// engineStopTimeout is how long an engine waits after the stop signal by default.
+	// engineStopTimeout is an engine's default wait after the stop signal.
 	engineStopTimeout = 10 * time.Second
 )
 
-// drain reads for how long a container means to go on serving after its stop signal; 0 if it does not say.
-func (s *said) drain() time.Duration {
+// drain returns the time for which a container means to go on serving after its stop signal; 0 if it has no such label.
+func (s *settings) drain() time.Duration {
 	v, ok := s.koine["drain"]
 	if !ok {
 		return 0
@@ -32,8 +32,8 @@ func (s *said) drain() time.Duration {
 	return d
 }
 
-// stopTimeout returns how long the engine waits for a container after its stop signal before it kills it, unless the
-// stop says otherwise; negative means for ever.
+// stopTimeout returns the time from a container's stop signal until the engine kills it, unless the stop gives another;
+// negative means for ever.
 func stopTimeout(c *container.InspectResponse) time.Duration {
 	if c.Config.StopTimeout == nil {
 		return engineStopTimeout
@@ -41,17 +41,17 @@ func stopTimeout(c *container.InspectResponse) time.Duration {
 	return time.Duration(*c.Config.StopTimeout) * time.Second
 }
 
-// lasted is how long a container lived after its stop signal.
+// lasted is the life of a container after its stop signal.
 type lasted struct {
 	signal string
 	lived  time.Duration
-	// wanted is what its label asks for; 0 if it has none.
+	// wanted is the time that its label asks for; 0 if it has none.
 	wanted time.Duration
 	// killed is set if it did not end by itself.
 	killed bool
 }
 
-// short reports whether a container ended before clients that still held its address had the time to finish.
+// short reports whether a container ended before clients that still held its address had time to finish.
 func (d *lasted) short() bool { return d.lived < d.wanted }
 
 func (d *lasted) String() string {
@@ -59,7 +59,7 @@ func (d *lasted) String() string {
 	return fmt.Sprintf("lived %v after %s, koine.drain asks for %v", lived, d.signal, d.wanted)
 }
 
-// hint says what to change for a container that ended too early.
+// hint returns the change to make for a container that ended too early.
 func (d *lasted) hint() string {
 	if d.killed {
 		return fmt.Sprintf("it was killed: docker stop -t, or --stop-timeout, has to be longer than %v", d.wanted)
@@ -67,8 +67,8 @@ func (d *lasted) hint() string {
 	return fmt.Sprintf("its process ended by itself: it has to go on serving for %v after %s", d.wanted, d.signal)
 }
 
-// lastedUntil returns how long a registered container lived after its stop signal, given when it ended; nil if no
-// signal is known for the start that it was known with.
+// lastedUntil returns the life of a registered container after its stop signal, given the time of its end; nil if no
+// signal is known for its last known start.
 func (t *tracker) lastedUntil(id string, end time.Time, exitCode int) *lasted {
 	c, m := t.containers[id], t.drains[id]
 	if c == nil || c.skip != "" || m.at.IsZero() || m.startedAt != c.startedAt {
@@ -92,7 +92,7 @@ func (t *tracker) lasted(c *container.InspectResponse) *lasted {
 	return t.lastedUntil(c.ID, end, c.State.ExitCode)
 }
 
-// logLasted logs how long a container lived after its stop signal, if it has said how long it should.
+// logLasted logs the time that a container lived after its stop signal, and warns if its label asks for more.
 func (s *Source) logLasted(name string, d *lasted) {
 	s.metrics.drains.Observe(d.lived.Seconds())
 	message := "container stopped: " + d.String()
@@ -107,7 +107,7 @@ func (s *Source) logLasted(name string, d *lasted) {
 	}
 }
 
-// stopText says what a container asks for after its stop signal, and whether the engine grants it.
+// stopText describes the time that a container asks for after its stop signal, and whether the engine grants it.
 func stopText(wanted, timeout time.Duration) string {
 	if timeout >= 0 && timeout <= wanted {
 		return fmt.Sprintf("docker stop kills it after %v unless -t says more: run it with a --stop-timeout above %v", timeout, wanted)
@@ -115,7 +115,7 @@ func stopText(wanted, timeout time.Duration) string {
 	return ""
 }
 
-// planDrain adds to a plan what is asked for after the stop signal.
+// planDrain adds to a plan the time asked for after the stop signal.
 func (p *Plan) planDrain(wanted, timeout time.Duration) {
 	if wanted == 0 {
 		return

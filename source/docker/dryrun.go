@@ -14,7 +14,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// Plan is what would become of a container.
+// Plan is the result that a Source would come to for a container.
 type Plan struct {
 	Container   string `json:"container"`
 	ContainerID string `json:"container_id"`
@@ -25,9 +25,9 @@ type Plan struct {
 	// Registrations are the instances that would be registered; none if nothing would, for the reason in WhyNot.
 	Registrations []PlannedRegistration `json:"registrations,omitempty"`
 	WhyNot        string                `json:"why_not,omitempty"`
-	// Drain is for how long it means to go on serving after its stop signal.
+	// Drain is the time for which it means to go on serving after its stop signal.
 	Drain catalog.Duration `json:"drain,omitzero"`
-	// Hints are what else would better be changed.
+	// Hints are further changes that are advisable.
 	Hints []string `json:"hints,omitempty"`
 	// Warnings are the parts of its settings that are left out.
 	Warnings []Warning `json:"warnings,omitempty"`
@@ -38,7 +38,7 @@ type PlannedRegistration struct {
 	catalog.Registration
 	// NamedBy is the rule that gives its service the name.
 	NamedBy string `json:"named_by"`
-	// RenamedFrom is the instance ID that it would have, had an elder container not taken it.
+	// RenamedFrom is the instance ID that it would have if an older container had not taken it.
 	RenamedFrom string `json:"renamed_from,omitempty"`
 }
 
@@ -47,9 +47,9 @@ type discard struct{}
 
 func (discard) Declare(string, []catalog.Registration) {}
 
-// DryRun looks once at all containers of an engine, those that do not run included, and returns what a Source would make
-// of them, by name. It registers nothing, and uses of cfg what says where the engine and the host are. The error is of
-// catalog.KindInvalid, or KindUnavailable if the engine does not answer.
+// DryRun looks once at all containers of an engine, those that do not run included, and returns a Source's plans for them,
+// by name. It registers nothing, and ignores Sink, Networks, Adopt and Metrics of cfg. The error is of catalog.KindInvalid,
+// or KindUnavailable if the engine does not answer.
 func DryRun(ctx context.Context, cfg Config) ([]Plan, error) {
 	cfg.Sink, cfg.Networks, cfg.Adopt, cfg.Metrics = discard{}, nil, nil, nil
 	s, err := New(cfg)
@@ -87,7 +87,7 @@ func (s *Source) lookAt(ctx context.Context, ids []string) []look {
 	return looks
 }
 
-// plansOf returns what a tracker makes of what was seen.
+// plansOf returns a tracker's plans for some looks.
 func plansOf(t *tracker, looks []look) (plans []Plan) {
 	for _, l := range looks {
 		switch {
@@ -104,9 +104,9 @@ func plansOf(t *tracker, looks []look) (plans []Plan) {
 			t.update(l.c, l.peer)
 		}
 	}
-	outcomes := t.outcomes()
-	shared := t.shared(outcomes)
-	for _, o := range outcomes {
+	verdicts := t.verdicts()
+	shared := t.shared(verdicts)
+	for _, o := range verdicts {
 		plans = append(plans, o.plan(shared))
 	}
 	slices.SortFunc(plans, func(a, b Plan) int {
@@ -115,8 +115,8 @@ func plansOf(t *tracker, looks []look) (plans []Plan) {
 	return plans
 }
 
-// plan returns what would become of a container, given what is wrong with names that several share.
-func (o outcome) plan(shared map[string]string) Plan {
+// plan returns the plan for a container, given the warnings about names that several services share.
+func (o verdict) plan(shared map[string]string) Plan {
 	p := Plan{
 		Container: o.name, ContainerID: o.id, Image: o.image, Service: o.service, NamedBy: o.rule, WhyNot: o.why,
 		Hints: o.hints, Warnings: o.warnings,

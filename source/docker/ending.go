@@ -13,40 +13,40 @@ import (
 )
 
 const (
-	// maxEndings is how many instances that are declared no longer are remembered with the reason, and endingAge for how
-	// long.
+	// maxEndings bounds the instances no longer declared that are remembered with the reason, endingAge the time for which
+	// they are.
 	maxEndings = 1024
 	endingAge  = 10 * time.Minute
-	// deathGrace is how long an engine that is away may take to speak of a container whose process has been seen to end, and
-	// patientGrace one that answers others. Until then its instances are declared, but drained: the engine knows the exit code.
+	// deathGrace bounds the wait for an engine that is away to report a container whose process has ended, patientGrace that
+	// for an engine which answers for others. Until then its instances are declared, but drained: the engine knows the exit code.
 	deathGrace   = 5 * time.Second
 	patientGrace = 2 * resync
 )
 
-// endedUnseen is the reason while the engine has not spoken of the end: it is replaced when it does.
+// endedUnseen is the reason while the engine has not reported the end: it is replaced when it does.
 const endedUnseen = "container's process ended"
 
-// death is what an event has told of a container's end.
+// death is the content of an event about a container's end.
 type death struct {
 	code string
 	oom  bool
 	at   time.Time
 }
 
-// ending is why an instance is declared no longer.
+// ending is the reason why an instance is no longer declared.
 type ending struct {
 	container, instance, reason string
 	at                          time.Time
 }
 
-// end notes how a container has ended. What was known before of the same end counts if there is nothing new.
+// end records the reason of a container's end. A reason recorded before for the same end is replaced.
 func (t *tracker) end(id, how string) {
 	if len(t.ended) < maxEndings {
 		t.ended[id] = how
 	}
 }
 
-// takeEnded returns how containers have ended since it was called last.
+// takeEnded returns the reasons of the ends of containers since the last call.
 func (t *tracker) takeEnded() map[string]string {
 	ended := t.ended
 	if len(ended) > 0 {
@@ -55,10 +55,10 @@ func (t *tracker) takeEnded() map[string]string {
 	return ended
 }
 
-// died notes what an event says of a container's end.
+// died records an event about a container's end.
 func (t *tracker) died(id string, d death) { t.deaths[id] = d }
 
-// endOf says in a few words how a container that is not running has ended.
+// endOf describes in a few words the end of a container that is not running.
 func (t *tracker) endOf(c *container.InspectResponse) string {
 	return exitText(strconv.Itoa(c.State.ExitCode), t.drains[c.ID], c.State.OOMKilled || t.deaths[c.ID].oom)
 }
@@ -74,7 +74,7 @@ func exitText(code string, told mark, oom bool) string {
 	return how
 }
 
-// removal says the same of a container that is not there any more.
+// removal does the same for a container that no longer exists.
 func (t *tracker) removal(id string) string {
 	d, ok := t.deaths[id]
 	if !ok || d.code == "" {
@@ -83,7 +83,7 @@ func (t *tracker) removal(id string) string {
 	return exitText(d.code, t.drains[id], d.oom) + ", and was removed"
 }
 
-// giveUp has the instances of containers go whose processes ended so long ago that the engine may never speak of them.
+// giveUp drops the containers whose processes ended so long ago that the engine may never report them.
 func (t *tracker) giveUp(now time.Time, answers bool) {
 	grace := deathGrace
 	if answers {
@@ -101,7 +101,7 @@ func (t *tracker) giveUp(now time.Time, answers bool) {
 // endings are the instances that were declared and are no longer, the oldest first.
 type endings []ending
 
-// compare notes what is in the set before and not in the next, both by ID, and forgets what is declared again.
+// compare records the instances of the set before that are not in the next, both by ID, and forgets those declared again.
 func (e *endings) compare(before, next []catalog.Registration, why func(container string) string, now time.Time) {
 	declared := make(map[string]bool, len(next))
 	for i := range next {
@@ -121,7 +121,7 @@ func (e *endings) compare(before, next []catalog.Registration, why func(containe
 	*e = kept[max(0, len(kept)-maxEndings):]
 }
 
-// learn replaces the reasons of containers whose end the engine has spoken of since, and reports whether there are any.
+// learn replaces the reasons of containers whose end the engine has reported since, and reports whether there are any.
 func (e endings) learn(ended map[string]string) (learned bool) {
 	for i := range e {
 		if how, ok := ended[e[i].container]; ok && e[i].reason == endedUnseen && how != endedUnseen {
@@ -143,9 +143,9 @@ func (e endings) reasons() map[string]string {
 	return reasons
 }
 
-// whyGone returns what says why an instance of a container is declared no longer.
-func whyGone(outcomes []outcome, ended map[string]string) func(container string) string {
-	present := sync.OnceValue(func() map[string]string { return whyChanged(outcomes) })
+// whyGone returns a function that gives the reason why a container's instance is no longer declared.
+func whyGone(verdicts []verdict, ended map[string]string) func(container string) string {
+	present := sync.OnceValue(func() map[string]string { return whyChanged(verdicts) })
 	return func(container string) string {
 		if why, ok := ended[container]; ok {
 			return why
@@ -157,10 +157,10 @@ func whyGone(outcomes []outcome, ended map[string]string) func(container string)
 	}
 }
 
-// whyChanged says of each running container why an instance that it had is not there any more.
-func whyChanged(outcomes []outcome) map[string]string {
-	why := make(map[string]string, len(outcomes))
-	for _, o := range outcomes {
+// whyChanged returns for each running container the reason why an instance that it had no longer exists.
+func whyChanged(verdicts []verdict) map[string]string {
+	why := make(map[string]string, len(verdicts))
+	for _, o := range verdicts {
 		var ids []string
 		for _, m := range o.instances {
 			ids = append(ids, m.Instance.ID)

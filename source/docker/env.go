@@ -8,7 +8,7 @@ import (
 )
 
 // known reports whether a SERVICE_ setting, lower-cased, has a meaning of its own. Only these are read from a container's
-// environment, where passwords are; what else begins with SERVICE_ is meta, and is read from labels.
+// environment, which holds passwords; all other SERVICE_ settings are meta, and are read from labels.
 func known(key string) bool {
 	switch key {
 	case "name", "tags", "id", "ignore", "ports",
@@ -23,13 +23,13 @@ func known(key string) bool {
 // free reports whether a SERVICE_ setting is meta. No check's setting is, not even a misspelt one.
 func free(key string) bool { return !known(key) && !strings.HasPrefix(key, "check_") }
 
-// What a name of meta must not contain, and what must not be one of its words, so that no secret is published.
+// The texts that a name of meta must not contain, and the words that it must not have, so that no secret is published.
 var (
 	secretParts = [...]string{"pass", "pwd", "secret", "token", "key", "cred", "private"}
 	secretWords = [...]string{"auth", "oauth", "pw", "dsn"}
 )
 
-// secretText matches what introduces a secret within a text: a name with its value, the credentials of HTTP, and a user
+// secretText matches the beginning of a secret within a text: a name with its value, the credentials of HTTP, and a user
 // with a password before a host.
 var secretText = regexp.MustCompile(`(?i)(pass\w*|pwd|secret|token|key)["']?\s*[=:]|\b(bearer|basic)\s+\S|[^\s:@]:[^\s@/]+@`)
 
@@ -64,8 +64,8 @@ func hasUser(text string) bool {
 	}
 }
 
-// shown quotes a value for a message, which may be read by more people than the container's settings: not one with a user
-// in it, and so perhaps a password.
+// shown quotes a value for a message, which may be read by more people than the container's settings: a value with a user,
+// and so perhaps a password, is not shown.
 func shown(value string) string {
 	if strings.Contains(value, "@") || secretText.MatchString(value) {
 		return "what it says"
@@ -73,19 +73,19 @@ func shown(value string) string {
 	return strconv.Quote(value[:min(len(value), maxShownValue)])
 }
 
-// maxShownValue is how much of a value stands in a message.
+// maxShownValue bounds the part of a value that a message shows.
 const maxShownValue = 80
 
 // serviceKey is a SERVICE_ setting taken apart.
 type serviceKey struct {
-	// port is the port that the setting is of, if ofPort is set.
+	// port is the port that the setting belongs to, if ofPort is set.
 	port   uint16
 	ofPort bool
 	// key is the rest, lower-cased.
 	key string
 }
 
-// parseServiceKey reads Registrator's grammar: SERVICE_<port>_<key> is of one port, SERVICE_<key> of all. It returns
+// parseServiceKey reads Registrator's grammar: SERVICE_<port>_<key> is for one port, SERVICE_<key> for all. It returns
 // false for a number that is no port, or is not written as one.
 func parseServiceKey(label string) (serviceKey, bool) {
 	key := strings.ToLower(strings.TrimPrefix(label, servicePrefix))

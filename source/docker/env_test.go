@@ -15,13 +15,13 @@ func everything(t *testing.T, o options, edits ...edit) string {
 	t.Helper()
 	tracker := newTracker(o)
 	told := tracker.update(inspected(edits...), nil)
-	outcomes := tracker.outcomes()
-	plans := make([]Plan, 0, len(outcomes))
-	for _, one := range outcomes {
+	verdicts := tracker.verdicts()
+	plans := make([]Plan, 0, len(verdicts))
+	for _, one := range verdicts {
 		plans = append(plans, one.plan(nil))
 	}
 	text, err := json.Marshal(map[string]any{
-		"declared": registrations(outcomes), "plans": plans, "left": tracker.find("web").left, "skip": told.skip, "warnings": told.warnings,
+		"declared": registrations(verdicts), "plans": plans, "left": tracker.find("web").left, "skip": told.skip, "warnings": told.warnings,
 	})
 	if err != nil {
 		t.Fatal(err)

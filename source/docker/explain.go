@@ -14,32 +14,32 @@ import (
 )
 
 const (
-	// maxGone is how many containers are remembered after their end; the eldest are forgotten.
+	// maxGone bounds the containers remembered after their end; the oldest are forgotten.
 	maxGone = 256
-	// maxShown is how many of them are shown at once.
+	// maxShown bounds those of them that are shown at once.
 	maxShown = 8
-	// explainTimeout bounds how long Explain waits for the engine.
+	// explainTimeout bounds the wait of Explain for the engine.
 	explainTimeout = 2 * time.Second
 	// minPrefix is the shortest prefix of a container's id that names it: the length that Docker shows.
 	minPrefix = 12
 )
 
-// question is one about containers of a name, to the loop. The answer's channel has a place for it.
+// question asks the loop about the containers of a name. The channel has room for the answer.
 type question struct {
 	name   string
 	answer chan<- found
 }
 
-// found is what is known under a name: the instances of containers, and the containers that are not registered.
+// found is the result for a name: the instances of containers, and the containers that are not registered.
 type found struct {
 	instances []string
 	left      []catalog.LeftOut
 }
 
-// Explain returns the ids of the instances that a container is registered as, given its name or its id, of which 12
-// digits do, and the containers of that name, id or service that are not registered, and why. One that the source has
-// not seen running is asked of the engine. It returns nothing if there is none, and an error of catalog.KindUnavailable
-// if the engine does not answer.
+// Explain returns the ids of the instances that a container is registered as, given its name or the first 12 or more
+// digits of its id, and the containers of that name, id or service that are not registered, with the reasons. The engine
+// is asked about a container that the source has not seen running. It returns nothing if there is none, and an error of
+// catalog.KindUnavailable if the engine does not answer.
 func (s *Source) Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
 	ctx, cancel := context.WithTimeout(ctx, explainTimeout)
 	defer cancel()
@@ -61,7 +61,7 @@ func unanswered(err error) error {
 	return catalog.Errorf(catalog.KindUnavailable, "docker engine: %v", err)
 }
 
-// nameForm is what Docker takes for a container's name or id.
+// nameForm matches the texts that Docker takes for a container's name or id.
 var nameForm = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9_.-]*$`)
 
 // seek asks the engine for a container that the loop does not know: it was stopped before the source came.
@@ -93,15 +93,15 @@ func (s *Source) seek(ctx context.Context, name string) ([]catalog.LeftOut, erro
 	})}, nil
 }
 
-// called reports whether a container is meant by a name.
+// called reports whether a name is that of a container.
 func called(by, name, id string) bool {
 	return by == name || len(by) >= minPrefix && strings.HasPrefix(id, by)
 }
 
-// find returns what is known under a name.
+// find returns the instances and containers of a name.
 func (t *tracker) find(name string) (f found) {
 	there := false
-	for _, o := range t.outcomes() {
+	for _, o := range t.verdicts() {
 		meant := called(name, o.name, o.id)
 		if !meant && !o.serves(name) {
 			continue
@@ -118,19 +118,19 @@ func (t *tracker) find(name string) (f found) {
 			}
 		}
 	}
-	if !there { // a running container hides the ones that ended under its name
+	if !there { // a running container hides those that ended under its name
 		f.left = t.findGone(name)
 	}
 	return f
 }
 
 // serves reports whether a container is, or would be, of a service.
-func (o *outcome) serves(service string) bool {
+func (o *verdict) serves(service string) bool {
 	return strings.EqualFold(service, o.service) ||
 		slices.ContainsFunc(o.instances, func(m member) bool { return strings.EqualFold(service, m.service) })
 }
 
-// findGone returns the containers that ended last under a name, one of each name.
+// findGone returns the last ended containers that a name matches, one for each of their names.
 func (t *tracker) findGone(name string) (left []catalog.LeftOut) {
 	for _, g := range slices.Backward(t.gone) {
 		again := slices.ContainsFunc(left, func(l catalog.LeftOut) bool { return l.Name == g.Name })
@@ -147,7 +147,7 @@ func (t *tracker) leftOut(id, name string, d description) catalog.LeftOut {
 	}
 }
 
-// rememberGone remembers a container that has ended, and forgets the eldest if there are too many.
+// rememberGone remembers a container that has ended, and forgets the oldest if there are too many.
 func (t *tracker) rememberGone(l catalog.LeftOut) {
 	t.forgetGone(l.ID)
 	t.gone = append(t.gone, l)
@@ -161,7 +161,7 @@ func (t *tracker) forgetGone(id string) {
 	t.gone = slices.DeleteFunc(t.gone, func(l catalog.LeftOut) bool { return l.ID == id })
 }
 
-// removed forgets a container that does not exist any more, except that it did.
+// removed forgets a container that no longer exists, except that it existed.
 func (t *tracker) removed(id string, now time.Time) (told report) {
 	last := catalog.LeftOut{}
 	if c, ok := t.containers[id]; ok {

@@ -9,11 +9,11 @@ import (
 	"github.com/moby/moby/api/types/events"
 )
 
-// maxChanged is how many containers may have changed before anyone has looked; the engine runs fewer.
+// maxChanged bounds the changed containers that wait for a look; the engine runs fewer.
 const maxChanged = 20_000
 
-// inbox is what the engine has told and the loop has not taken in. Events of one container fold into one change, so that
-// a storm of events costs one look; the stream is read as fast as it comes, else the engine would drop events.
+// inbox holds the events that the loop has not taken in. Events of one container fold into one change, so that a storm of
+// events costs one look; the stream must be read as fast as it comes, or the engine drops events.
 type inbox struct {
 	mu      sync.Mutex
 	changed map[string]change
@@ -22,14 +22,14 @@ type inbox struct {
 	wake    chan struct{}
 }
 
-// change is what happened to a container.
+// change is the folded events of one container.
 type change struct {
 	kills
-	// since is when the engine saw the first of the events; zero if none came live.
+	// since is the engine's time of the first of the events; zero if none came live.
 	since time.Time
 	// look is set if the container has to be inspected.
 	look bool
-	// death is its last end, of which nothing is known if its time is zero.
+	// death is its last end; nothing is known if its time is zero.
 	death death
 }
 
@@ -81,7 +81,7 @@ func (c *change) fold(m events.Message, at time.Time) {
 	}
 }
 
-// exitCode returns the exit code that an event tells of, "" if it tells none.
+// exitCode returns the exit code in an event, "" if it has none.
 func exitCode(m events.Message) string {
 	code := m.Actor.Attributes["exitCode"]
 	if _, err := strconv.ParseUint(code, 10, 32); err != nil {
@@ -98,7 +98,7 @@ func (b *inbox) list(ids []string) {
 	b.ring()
 }
 
-// len returns how many containers have changed and wait to be looked at.
+// len returns the number of containers that have changed and wait for a look.
 func (b *inbox) len() int {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -122,8 +122,8 @@ func (b *inbox) take() (changed map[string]change, ids []string, listed bool) {
 	return changed, ids, listed
 }
 
-// followed are the events that can change what is registered. Those of the probes of HEALTHCHECK, exec_*, are many and
-// are not among them.
+// followed are the events that can change what is registered. The many events of HEALTHCHECK's probes, exec_*, are not
+// among them.
 func followed(action events.Action) bool {
 	switch action {
 	case events.ActionStart, events.ActionKill, events.ActionDie, events.ActionPause, events.ActionUnPause,

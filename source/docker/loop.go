@@ -15,7 +15,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// maxInspects is how many containers are looked at at once, so that one which the engine is stuck on holds up no other.
+// maxInspects bounds the looks at a time, so that a container on which the engine is stuck does not hold up others.
 const maxInspects = 8
 
 // loop is the one goroutine that owns the tracker: it takes in events, lists, looks and deaths, and declares.
@@ -31,19 +31,19 @@ type loop struct {
 	active  int
 	results chan look
 	workers sync.WaitGroup
-	// answers counts what the engine has answered. retry are the containers whose look failed, with the count then.
+	// answers counts the engine's answers. retry are the containers whose look failed, with the count at that time.
 	answers int
 	retry   map[string]int
 
-	// awaited are the containers of the first list that nobody has looked at yet; nil before that list came.
+	// awaited are the containers of the first list that await their look; nil before that list came.
 	awaited  map[string]bool
 	ready    bool
 	declared []catalog.Registration
-	// adopted are the instances, by container, that the catalog held at the start, until the engine has told of the container.
+	// adopted are the instances, by container, that the catalog held at the start, until the engine has answered about the container.
 	adopted map[string][]catalog.Registration
-	// endings are the instances that are declared no longer.
+	// endings are the instances that are no longer declared.
 	endings endings
-	// told are the warnings of names that several share, as they were logged last, by the name.
+	// told are the warnings about names that several services share, as last logged, by the name.
 	told map[string]string
 	// pending are the times of events whose effect has not been declared.
 	pending []time.Time
@@ -57,7 +57,7 @@ type job struct {
 	since []time.Time
 }
 
-// look is what the engine said of a container.
+// look is the engine's answer about a container.
 type look struct {
 	id   string
 	c    *container.InspectResponse
@@ -106,7 +106,7 @@ func (l *loop) takeMore(ctx context.Context) {
 	}
 }
 
-// takeInbox notes signals at once, before anybody looks, and wants a look at everything that changed.
+// takeInbox records signals at once, before any look, and wants a look at everything that changed.
 func (l *loop) takeInbox(ctx context.Context) {
 	changed, ids, listed := l.inbox.take()
 	for id, c := range changed {
@@ -131,7 +131,7 @@ func (l *loop) takeInbox(ctx context.Context) {
 	if !l.ready {
 		l.awaited = maps.Clone(everything)
 	}
-	// What is known but not listed has ended, or has started after the list was made: a look tells.
+	// A known container that is not listed has ended, or has started after the list was made: a look decides.
 	for id := range l.tracker.containers {
 		everything[id] = true
 	}
@@ -167,7 +167,7 @@ func (l *loop) startLooks(ctx context.Context) {
 	}
 }
 
-// takeLook takes in what the engine said of a container.
+// takeLook takes in the engine's answer about a container.
 func (l *loop) takeLook(ctx context.Context, r look) {
 	l.active--
 	j := l.jobs[r.id]
@@ -182,7 +182,7 @@ func (l *loop) takeLook(ctx context.Context, r look) {
 	l.startLooks(ctx)
 }
 
-// apply changes the tracker by what was seen, and wants a look at those that share the container's network.
+// apply updates the tracker by a look, and wants a look at the containers that share the container's network.
 func (l *loop) apply(ctx context.Context, r look) {
 	_, before := l.tracker.containers[r.id]
 	switch {
@@ -211,8 +211,8 @@ func (l *loop) apply(ctx context.Context, r look) {
 	}
 }
 
-// failed leaves what is known of a container as it is and has it looked at again. The first declaration does not wait
-// for a container that the engine is stuck on; but that it is, and not the engine, only another answer shows.
+// failed keeps the last known state of a container and has it looked at again. The first declaration does not wait for a
+// container on which the engine is stuck; only an answer about another one shows that the engine itself is not stuck.
 func (l *loop) failed(r look) {
 	before, again := l.retry[r.id]
 	if !again {
@@ -231,12 +231,12 @@ func (l *loop) publish() {
 		return
 	}
 	now := time.Now()
-	outcomes := l.tracker.outcomes()
-	l.tellShared(l.tracker.shared(outcomes))
-	set, ended := append(registrations(outcomes), l.unseen()...), l.tracker.takeEnded()
+	verdicts := l.tracker.verdicts()
+	l.logShared(l.tracker.shared(verdicts))
+	set, ended := append(registrations(verdicts), l.unseen()...), l.tracker.takeEnded()
 	learned := l.endings.learn(ended)
 	if first || !same(set, l.declared) {
-		l.endings.compare(l.declared, set, whyGone(outcomes, ended), now)
+		l.endings.compare(l.declared, set, whyGone(verdicts, ended), now)
 		l.source.declareGone(l.endings)
 		l.declared = set
 		l.source.declare(set, l.pending)
@@ -261,8 +261,8 @@ func byContainer(list []catalog.Registration) map[string][]catalog.Registration 
 	return owned
 }
 
-// unseen returns what the catalog held at the start of containers that the engine lists but cannot inspect, drained: they have not
-// ended, as far as is known.
+// unseen returns the adopted instances, drained, of containers that the engine lists but cannot inspect: as far as is known, they
+// have not ended.
 func (l *loop) unseen() (list []catalog.Registration) {
 	for _, id := range slices.Sorted(maps.Keys(l.adopted)) {
 		if _, failed := l.retry[id]; !failed {
@@ -282,8 +282,8 @@ func (l *loop) unseen() (list []catalog.Registration) {
 	return list
 }
 
-// tellShared logs each name that several share, once until the words for it change.
-func (l *loop) tellShared(warnings map[string]string) {
+// logShared logs each name that several services share, once until its warning changes.
+func (l *loop) logShared(warnings map[string]string) {
 	l.source.metrics.shared.Set(float64(len(warnings)))
 	maps.DeleteFunc(l.told, func(name, _ string) bool { _, shared := warnings[name]; return !shared })
 	for name, warning := range warnings {
@@ -297,14 +297,14 @@ func (l *loop) tellShared(warnings map[string]string) {
 	}
 }
 
-// declareGone hands over why instances are declared no longer.
+// declareGone hands over the reasons why instances are no longer declared.
 func (s *Source) declareGone(e endings) {
 	if sink, ok := s.cfg.Sink.(GoneSink); ok {
 		sink.DeclareGone(sourceName, e.reasons())
 	}
 }
 
-// declare hands over the whole set, and when the oldest of the events was that led to it.
+// declare hands over the whole set, and the time of the oldest event that led to it.
 func (s *Source) declare(set []catalog.Registration, events []time.Time) {
 	sink, timed := s.cfg.Sink.(TimedSink)
 	if !timed {
@@ -327,7 +327,7 @@ func (s *Source) look(ctx context.Context, id string) look {
 		return look{id: id, err: fmt.Errorf("inspect: %w", err)}
 	}
 	c := &result.Container
-	// Without this a name in place of an id would be kept under the one and removed under the other.
+	// Without this check a name in place of an id would be kept under the name and removed under the id.
 	if c.ID != id {
 		return look{id: id, err: fmt.Errorf("inspect %s: the engine answered with container %q", id, c.ID)}
 	}
@@ -349,7 +349,7 @@ func (s *Source) look(ctx context.Context, id string) look {
 	return look{id: id, c: c, peer: &peer.Container}
 }
 
-// seeNetworks makes the networks of a container known, and completes its addresses on them.
+// seeNetworks lists the networks of a container if they are unknown, and completes its addresses on them.
 func (s *Source) seeNetworks(ctx context.Context, c *container.InspectResponse) {
 	s.nets.know(ctx, c)
 	s.nets.addGateway(ctx, c)

@@ -15,15 +15,15 @@ import (
 // tagList are tags in the order given, each once.
 type tagList []string
 
-// addTags adds what the catalog takes.
-func (s *said) addTags(tags *tagList, label string, more []string) {
+// addTags adds the tags that the catalog accepts.
+func (s *settings) addTags(tags *tagList, label string, more []string) {
 	for _, tag := range more {
 		switch {
 		case slices.Contains(*tags, tag):
 		case len(tag) > catalog.MaxTag || strings.ContainsFunc(tag, unprintable):
 			s.warn(label, "tag %.20q is longer than %d bytes or has control characters", tag, catalog.MaxTag)
 		case len(*tags) == catalog.MaxTags:
-			s.warn(label, "tag %.20q is one more than %d", tag, catalog.MaxTags)
+			s.warn(label, "tag %.20q exceeds the %d allowed", tag, catalog.MaxTags)
 		default:
 			*tags = append(*tags, tag)
 		}
@@ -32,7 +32,7 @@ func (s *said) addTags(tags *tagList, label string, more []string) {
 
 // tags returns the tags in the order given: the main port's or the container's, then those of the other ports, then the
 // project that the container belongs to.
-func (s *said) tags(c *container.InspectResponse, ports []catalog.Port) []string {
+func (s *settings) tags(c *container.InspectResponse, ports []catalog.Port) []string {
 	var tags tagList
 	v, ok := s.first("tags", mainPort(ports), "tags")
 	if ok {
@@ -53,7 +53,7 @@ func unprintable(r rune) bool { return catalog.IsControl(r) || r == utf8.RuneErr
 
 // meta returns the free SERVICE_* settings, the main port's over the container's, those of other ports under
 // "<port>_<key>", and koine.meta.* over all of them.
-func (s *said) meta(c *container.InspectResponse, main uint16) map[string]string {
+func (s *settings) meta(c *container.InspectResponse, main uint16) map[string]string {
 	found := make(map[string]setting)
 	collectMeta(found, "", s.service)
 	for port, settings := range s.ports {
@@ -73,14 +73,14 @@ func collectMeta(found map[string]setting, prefix string, from map[string]settin
 	}
 }
 
-// The keys of meta that hold what Compose or Swarm say. Nobody else can set them.
+// The keys of meta that hold the labels of Compose or Swarm. No other setting can set them.
 const (
 	metaProject = "compose_project"
 	metaStack   = "swarm_stack"
 )
 
-// boundMeta adds koine.meta.* and the project to what was found, and leaves out what breaks the catalog's limits.
-func (s *said) boundMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
+// boundMeta adds koine.meta.* and the project to the meta found, and leaves out the pairs that break the catalog's limits.
+func (s *settings) boundMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
 	for key, v := range s.koine {
 		if name, ok := strings.CutPrefix(key, "meta."); ok {
 			found[name] = v
@@ -95,7 +95,7 @@ func (s *said) boundMeta(c *container.InspectResponse, found map[string]setting)
 		case len(v.value) > catalog.MaxMetaValue || strings.ToValidUTF8(v.value, "") != v.value:
 			s.warn(v.label, "not UTF-8 of at most %d bytes", catalog.MaxMetaValue)
 		case len(meta) == catalog.MaxMeta:
-			s.warn(v.label, "one more than %d pairs of meta", catalog.MaxMeta)
+			s.warn(v.label, "more than %d pairs of meta", catalog.MaxMeta)
 		default:
 			meta[key] = v.value
 		}
@@ -106,8 +106,8 @@ func (s *said) boundMeta(c *container.InspectResponse, found map[string]setting)
 	return meta
 }
 
-// projectMeta returns the meta that Compose's and Swarm's labels are, and takes away what was found under its keys.
-func (s *said) projectMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
+// projectMeta returns the meta from Compose's and Swarm's labels, and removes the meta found under its keys.
+func (s *settings) projectMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
 	meta := make(map[string]string, len(found)+1)
 	for _, pair := range [...][2]string{{metaProject, composeProject}, {metaStack, swarmStack}} {
 		key, label := pair[0], pair[1]

@@ -21,21 +21,21 @@ const (
 	swarmStack     = "com.docker.stack.namespace"
 )
 
-// naming is how an instance came to the name of its service.
+// naming is the origin of the name of an instance's service.
 type naming struct {
 	service string
-	// rule is what gave the name, text what it gave, before that was made fit for DNS.
+	// rule is the rule that gave the name, text the name that it gave, before it was made fit for DNS.
 	rule, text string
-	// chosen is set if somebody has named the service for Koine or Registrator; any other name may be that of several
+	// chosen is set if a setting of Koine or Registrator names the service; any other name may be that of several
 	// services by chance.
 	chosen bool
 	// project is the Compose project or the Swarm stack that the container belongs to, if any.
 	project string
 }
 
-// serviceName returns the name of a container's service; in Registrator's mode, where each port has its own and what is
-// wrong with that is warned of there, the name that they are made of.
-func (s *said) serviceName(c *container.InspectResponse, o options) (n naming) {
+// serviceName returns the name of a container's service. In Registrator's mode that is the base of the ports' names, whose
+// faults are reported with the ports.
+func (s *settings) serviceName(c *container.InspectResponse, o options) (n naming) {
 	candidates := s.plainNames(c, o)
 	if s.registrator {
 		candidates = s.registratorNames(c)
@@ -51,8 +51,8 @@ func (s *said) serviceName(c *container.InspectResponse, o options) (n naming) {
 	return naming{}
 }
 
-// plainNames returns what may give the name, the first that is not empty counts.
-func (s *said) plainNames(c *container.InspectResponse, o options) []naming {
+// plainNames returns the candidates for the name; the first that is not empty counts.
+func (s *settings) plainNames(c *container.InspectResponse, o options) []naming {
 	return []naming{
 		s.chosenName(s.koine["name"]),
 		composeName(c, o),
@@ -63,13 +63,13 @@ func (s *said) plainNames(c *container.InspectResponse, o options) []naming {
 	}
 }
 
-func (s *said) chosenName(v setting) naming {
+func (s *settings) chosenName(v setting) naming {
 	return naming{text: v.value, rule: v.kind + " " + v.label, chosen: true}
 }
 
 // composeLabel returns a label of a container that Compose has started; "" for any other. Compose labels the images that it
 // builds with the project and the service, and each container inherits the labels of its image. The labels that tell the two
-// apart are of containers alone; Podman's Compose sets the number.
+// apart are set on containers alone; Podman's Compose sets the number.
 func composeLabel(c *container.InspectResponse, label string) string {
 	for _, own := range [...]string{composeNumber, composeHash, composeOneOff} {
 		if _, ok := c.Config.Labels[own]; ok {
@@ -79,7 +79,7 @@ func composeLabel(c *container.InspectResponse, label string) string {
 	return ""
 }
 
-// memberLabel returns a label of Compose or Swarm that says what a container belongs to; "" if it was inherited.
+// memberLabel returns a label of Compose or Swarm that names the project or service of a container; "" if it was inherited.
 func memberLabel(c *container.InspectResponse, label string) string {
 	if label == composeProject || label == composeService {
 		return composeLabel(c, label)
@@ -87,7 +87,7 @@ func memberLabel(c *container.InspectResponse, label string) string {
 	return c.Config.Labels[label]
 }
 
-// composeName returns Compose's name of the service, with its project behind it if names are to tell projects apart.
+// composeName returns Compose's name of the service, followed by the project if names are to tell projects apart.
 func composeName(c *container.InspectResponse, o options) naming {
 	service, project := composeLabel(c, composeService), composeLabel(c, composeProject)
 	if service == "" || project == "" || !o.projectNames {
@@ -96,9 +96,9 @@ func composeName(c *container.InspectResponse, o options) naming {
 	return naming{text: service + "-" + project, rule: "labels " + composeService + " and " + composeProject}
 }
 
-// fit makes a name fit for DNS, and warns if that takes more away than what divides words. It returns false if nothing
-// is left.
-func (s *said) fit(n *naming) bool {
+// fit makes a name fit for DNS, and warns if that removes more than separators of words. It returns false if nothing is
+// left.
+func (s *settings) fit(n *naming) bool {
 	n.service = catalog.SanitizeName(n.text)
 	switch {
 	case n.service == "":
@@ -113,7 +113,7 @@ func ascii(text string) bool {
 	return !strings.ContainsFunc(text, func(r rune) bool { return r >= utf8.RuneSelf })
 }
 
-// project returns the Compose project or the Swarm stack that a container belongs to, and the label that says so.
+// project returns the Compose project or the Swarm stack that a container belongs to, and the label that names it.
 func project(c *container.InspectResponse) (name, label string) {
 	for _, label := range []string{composeProject, swarmStack} {
 		if name := memberLabel(c, label); name != "" {
@@ -123,8 +123,9 @@ func project(c *container.InspectResponse) (name, label string) {
 	return "", ""
 }
 
-// oneOff says why a container that docker compose run has started for one command is not of its service; "" for any other.
-func (s *said) oneOff(c *container.InspectResponse) string {
+// oneOff returns the reason why a container that docker compose run has started for one command is not of its service; ""
+// for any other.
+func (s *settings) oneOff(c *container.InspectResponse) string {
 	_, named := s.koine["name"]
 	_, enabled := s.koine["enable"]
 	if named || enabled || s.registrator || !isOneOff(c) {
@@ -158,5 +159,5 @@ func containerName(c *container.InspectResponse) string {
 	return strings.TrimPrefix(c.Name, "/")
 }
 
-// shortID is the part of a container's id that people use.
+// shortID returns the part of a container's id that people use.
 func shortID(id string) string { return id[:min(len(id), 12)] }

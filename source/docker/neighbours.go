@@ -17,9 +17,9 @@ const (
 	gatewayBridge = "docker_gwbridge"
 )
 
-// namesOn returns the names under which others on a network find a container, its own first: what Docker's name server
-// knows, and the same on the default bridge, where that knows nothing. The endpoint is nil for a container in the network
-// of another one.
+// namesOn returns the names under which others on a network find a container, its own first: those of Docker's name server,
+// and the same on the default bridge, where that server knows none. The endpoint is nil for a container in the network of
+// another one.
 func namesOn(c *container.InspectResponse, name string, endpoint *network.EndpointSettings) (names []string) {
 	if name == ingressNetwork || name == gatewayBridge {
 		return nil
@@ -34,7 +34,7 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 	}
 	add(containerName(c), shortID(c.ID))
 	if endpoint != nil {
-		add(c.Config.Hostname) // Docker makes it the short id where nobody gave one
+		add(c.Config.Hostname) // the short id by default
 		add(endpoint.Aliases...)
 		add(endpoint.DNSNames...)
 	}
@@ -47,7 +47,7 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 	return names
 }
 
-// isHostName reports whether a text can be asked for: labels as the catalog has them, joined by dots.
+// isHostName reports whether a text can be looked up in DNS: labels as the catalog has them, joined by dots.
 func isHostName(text string) bool {
 	if text == "" || len(text) > 253 {
 		return false

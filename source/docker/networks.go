@@ -23,14 +23,13 @@ type networkEngine interface {
 	NetworkInspect(ctx context.Context, id string, options client.NetworkInspectOptions) (client.NetworkInspectResult, error)
 }
 
-// networks is the knowledge of the engine's networks. They are passed on whenever they change, and before a container
-// on a new one is declared. An engine behind a proxy that forbids listing them is followed all the same: nothing is
-// passed on then.
+// networks are the engine's networks. They are passed on whenever they change, and before a container on a new one is
+// declared. An engine behind a proxy that forbids listing them is followed all the same: nothing is passed on then.
 type networks struct {
 	engine networkEngine // nil if it cannot list them
 	hand   func([]catalog.Network)
 	log    *slog.Logger
-	// wake has room for one signal that a network has come or gone.
+	// wake has room for one signal that a network was created or removed.
 	wake chan struct{}
 
 	mu sync.Mutex
@@ -47,7 +46,7 @@ func newNetworks(cfg Config, engine Engine, log *slog.Logger) *networks {
 	return n
 }
 
-// lifecycle reports whether an event means that a network came, changed or went.
+// lifecycle reports whether an event means that a network was created, changed or removed.
 func lifecycle(m events.Message) bool {
 	switch m.Action {
 	case events.ActionCreate, events.ActionDestroy, events.ActionRemove, events.ActionUpdate:

@@ -9,7 +9,7 @@ type pidWatch struct {
 	// exits is read by the loop; it is never closed.
 	exits chan exit
 
-	// most bounds the watched processes, of which each takes a descriptor; the containers beyond are followed by the engine's
+	// most bounds the watched processes, each of which takes a descriptor; further containers are followed by the engine's
 	// events only.
 	most int
 
@@ -27,7 +27,7 @@ type watched struct {
 	fd        int
 }
 
-// newPidWatch returns a watch of so many processes; it watches nothing if that is not supported.
+// newPidWatch returns a watch of at most that many processes; it watches nothing on a system without support.
 func newPidWatch(most int) (*pidWatch, error) {
 	w := &pidWatch{exits: make(chan exit), most: most, watched: make(map[string]watched), byFD: make(map[int32]string)}
 	if most <= 0 {

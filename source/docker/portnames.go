@@ -10,9 +10,9 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// portMembers returns one more instance of a container for each of its ports that SERVICE_<port>_NAME gives a name of its
-// own: users of Registrator look for the port under that name. Its status is that of the container's instance.
-func (s *said) portMembers(c *container.InspectResponse, main member) (members []member) {
+// portMembers returns a further instance of a container for each port that SERVICE_<port>_NAME gives a name of its own:
+// users of Registrator look for the port under that name. Its status is that of the container's instance.
+func (s *settings) portMembers(c *container.InspectResponse, main member) (members []member) {
 	for n, p := range main.Instance.Ports {
 		before := slices.ContainsFunc(main.Instance.Ports[:n], func(q catalog.Port) bool { return q.Number == p.Number })
 		v, ok := s.ports[p.Number]["name"]
@@ -36,8 +36,8 @@ func (s *said) portMembers(c *container.InspectResponse, main member) (members [
 	return members
 }
 
-// portMember puts the instance of one port together.
-func (s *said) portMember(c *container.InspectResponse, main member, name naming, port uint16) member {
+// portMember makes the instance of one port.
+func (s *settings) portMember(c *container.InspectResponse, main member, name naming, port uint16) member {
 	m := member{naming: name, Registration: catalog.Registration{Instance: main.Instance}}
 	i := &m.Instance
 	i.Service = name.service
@@ -51,7 +51,7 @@ func (s *said) portMember(c *container.InspectResponse, main member, name naming
 	return m
 }
 
-// nameless returns addresses without the bare names: these find the container, once.
+// nameless returns addresses without the bare names: these must find the container only once.
 func nameless(addresses []catalog.Address) []catalog.Address {
 	addresses = slices.Clone(addresses)
 	for i := range addresses {

@@ -129,7 +129,7 @@ func TestExplainFindsAllInstances(t *testing.T) {
 		t.Errorf("%q", got)
 	}
 	tracker.exited("c"+strings.Repeat("0", 63), testStart, time.Now().Add(-deathGrace))
-	if got := tracker.outcomes()[0].instances; len(got) != 2 || got[1].Instance.Drain != whyEnded {
+	if got := tracker.verdicts()[0].instances; len(got) != 2 || got[1].Instance.Drain != whyEnded {
 		t.Errorf("when its process has ended: %+v", got)
 	}
 	tracker.giveUp(time.Now(), false)

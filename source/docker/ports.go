@@ -14,7 +14,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// publications are the ports that others reach on the host, and the addresses on which they do.
+// publications are the ports that other hosts reach on this host, and the addresses on which they do.
 type publications struct {
 	ports     map[network.Port]uint16
 	addresses []catalog.Address
@@ -35,9 +35,9 @@ func published(bindings network.PortMap, host []catalog.Address) publications {
 	return p
 }
 
-// publishedAs returns the number by which others reach a port on the host, 0 if none does, and the addresses that are
-// bound under it. An instance has one number for each port, so that addresses that are bound under another one would be
-// wrong. It is the number that answers on the most of the host's addresses, and of several the lowest.
+// publishedAs returns the number under which others reach a port on the host, 0 if there is none, and the addresses bound
+// to it. An instance has one number for each port, so addresses bound to another number would be wrong. It is the number
+// that answers on the most of the host's addresses, and of several the lowest.
 func publishedAs(list []network.PortBinding, host []catalog.Address) (number uint16, bound []netip.Addr) {
 	found := make(map[uint16][]netip.Addr)
 	for _, binding := range list {
@@ -72,8 +72,8 @@ func covered(bound []netip.Addr, host []catalog.Address) (addresses []catalog.Ad
 	return addresses
 }
 
-// hostAddresses returns the host's addresses that bindings to some addresses answer on, in the host's order, and behind
-// them those that only the bindings name.
+// hostAddresses returns the host's addresses that bindings to some addresses answer on, in the host's order, followed by
+// those that only the bindings name.
 func hostAddresses(bound []netip.Addr, host []catalog.Address) []catalog.Address {
 	addresses := covered(bound, host)
 	slices.SortFunc(bound, netip.Addr.Compare)
@@ -100,9 +100,9 @@ func exposed(c *container.InspectResponse) map[network.Port]struct{} {
 	return all
 }
 
-// instancePorts returns the ports of an instance, the main port first, and whether the settings of single ports took
-// the last one away.
-func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(network.Port) uint16) (ports []catalog.Port, ignored bool) {
+// instancePorts returns the ports of an instance, the main port first, and whether the settings of single ports removed the
+// last one.
+func (s *settings) instancePorts(candidates map[network.Port]struct{}, number func(network.Port) uint16) (ports []catalog.Port, ignored bool) {
 	if ports = s.explicitPorts(number); len(ports) > 0 {
 		s.nameOnce(ports)
 		return ports, false
@@ -129,7 +129,7 @@ func (s *said) instancePorts(candidates map[network.Port]struct{}, number func(n
 }
 
 // nameOnce takes the names of ports away that an earlier one has: a port is found by its name.
-func (s *said) nameOnce(ports []catalog.Port) {
+func (s *settings) nameOnce(ports []catalog.Port) {
 	for i := range ports {
 		if p := &ports[i]; slices.ContainsFunc(ports[:i], p.SameName) {
 			s.warn(cmp.Or(s.ports[p.Number]["name"].label, "koine.ports"), "port %d has the name %s of another one, and is found by its number only",
@@ -162,7 +162,7 @@ func comparePorts(a, b catalog.Port) int {
 }
 
 // portName returns the name that SERVICE_<port>_NAME gives a port, or "".
-func (s *said) portName(port uint16) string {
+func (s *settings) portName(port uint16) string {
 	v, ok := s.ports[port]["name"]
 	if !ok {
 		return ""
@@ -173,7 +173,7 @@ func (s *said) portName(port uint16) string {
 }
 
 // explicitPorts returns the ports that koine.ports or SERVICE_PORTS lists.
-func (s *said) explicitPorts(number func(network.Port) uint16) (ports []catalog.Port) {
+func (s *settings) explicitPorts(number func(network.Port) uint16) (ports []catalog.Port) {
 	v, ok := s.first("ports", 0, "ports")
 	if !ok {
 		return nil

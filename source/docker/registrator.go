@@ -14,17 +14,17 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// portOnHost is a container's port and the number under which it is reached on the host, or, in the network of another
-// container, at that one's addresses.
+// portOnHost is a container's port and its number on the host or, in the network of another container, at that container's
+// addresses.
 type portOnHost struct {
 	network.Port
 	number uint16
 }
 
-// registratorPorts returns the ports that Registrator makes services of, by number: those that are published, each under
-// the first number that the engine tells; and without a network of its own those that the container exposes. The others
-// are hinted at.
-func (s *said) registratorPorts(c *container.InspectResponse) (ports []portOnHost) {
+// registratorPorts returns the ports that Registrator makes services of, by number: the published ones, each under the
+// first number that the engine lists; and without a network of its own those that the container exposes. The others get a
+// hint.
+func (s *settings) registratorPorts(c *container.InspectResponse) (ports []portOnHost) {
 	mode := c.HostConfig.NetworkMode
 	for _, port := range sortedPorts(exposed(c)) {
 		number := port.Num()
@@ -56,8 +56,8 @@ func firstPublished(settings *container.NetworkSettings, port network.Port) uint
 	return uint16(number)
 }
 
-// registratorMembers returns one instance for each port, as Registrator has them, or why there is none.
-func (s *said) registratorMembers(c *container.InspectResponse, o options, where place) (members []member, skip string) {
+// registratorMembers returns one instance for each port, as Registrator has them, or the reason why there is none.
+func (s *settings) registratorMembers(c *container.InspectResponse, o options, where place) (members []member, skip string) {
 	ports := s.registratorPorts(c)
 	switch mode := c.HostConfig.NetworkMode; {
 	case len(ports) > 0:
@@ -98,14 +98,14 @@ func (s *said) registratorMembers(c *container.InspectResponse, o options, where
 	return nil, "all of its ports are left out: " + skip
 }
 
-// registratorPort is one port with the settings that hold for it: its own in the place of the container's.
+// registratorPort is one port with its effective settings: its own take precedence over the container's.
 type registratorPort struct {
 	portOnHost
 	settings, own map[string]setting
 }
 
-// leavesOut says why a port is not registered; "" if it is. Any text at all ignores a port, as in Registrator.
-func (s *said) leavesOut(r registratorPort, o options) string {
+// leavesOut returns the reason why a port is not registered; "" if it is. Any text at all ignores a port, as in Registrator.
+func (s *settings) leavesOut(r registratorPort, o options) string {
 	v := r.settings["ignore"]
 	if _, overruled := s.koine["ignore"]; v.value != "" && !overruled {
 		why := v.kind + " " + v.label + " is " + strconv.Quote(v.value)
@@ -120,8 +120,8 @@ func (s *said) leavesOut(r registratorPort, o options) string {
 	return ""
 }
 
-// registratorMember puts the instance of one port together.
-func (s *said) registratorMember(c *container.InspectResponse, o options, where place, r registratorPort, group bool) member {
+// registratorMember makes the instance of one port.
+func (s *settings) registratorMember(c *container.InspectResponse, o options, where place, r registratorPort, group bool) member {
 	m := member{naming: s.registratorName(c, r, group)}
 	m.Instance = s.instance(c, o, m.naming)
 	m.Instance.ID = s.registratorID(c, o, r)
@@ -132,8 +132,8 @@ func (s *said) registratorMember(c *container.InspectResponse, o options, where 
 	return m
 }
 
-// registratorNames returns what may give all services of a container their name.
-func (s *said) registratorNames(c *container.InspectResponse) []naming {
+// registratorNames returns the candidates for the name of all services of a container.
+func (s *settings) registratorNames(c *container.InspectResponse) []naming {
 	base, _, _ := strings.Cut(path.Base(c.Config.Image), ":")
 	base, _, _ = strings.Cut(base, "@")
 	return []naming{
@@ -142,13 +142,13 @@ func (s *said) registratorNames(c *container.InspectResponse) []naming {
 	}
 }
 
-// registratorName returns the name of a port's service: its own, or the container's, with the port behind it if the
-// container is a group: if it has several.
-func (s *said) registratorName(c *container.InspectResponse, r registratorPort, group bool) naming {
+// registratorName returns the name of a port's service: its own, or the container's, with the port appended if the container
+// is a group: if it has several.
+func (s *settings) registratorName(c *container.InspectResponse, r registratorPort, group bool) naming {
 	candidates := s.registratorNames(c)
 	v, own := r.own["name"]
 	switch {
-	case own && v.value == "": // it takes the names away that the container was given
+	case own && v.value == "": // an empty name removes the names given to the container
 		candidates = candidates[2:]
 	case own:
 		candidates = append([]naming{s.chosenName(v)}, candidates...)
@@ -169,8 +169,8 @@ func (s *said) registratorName(c *container.InspectResponse, r registratorPort, 
 	return naming{}
 }
 
-// registratorID returns the ID that the settings give, or HOST:CONTAINER:PORT, with :udp behind it for such a port.
-func (s *said) registratorID(c *container.InspectResponse, o options, r registratorPort) string {
+// registratorID returns the ID that the settings give, or HOST:CONTAINER:PORT, with :udp appended for a UDP port.
+func (s *settings) registratorID(c *container.InspectResponse, o options, r registratorPort) string {
 	v := r.settings["id"]
 	if k, ok := s.koine["id"]; ok && r.own["id"].value == "" {
 		v = k
@@ -189,8 +189,8 @@ func (s *said) registratorID(c *container.InspectResponse, o options, r registra
 	return id
 }
 
-// registratorTags returns a port's tags, or else the container's, as they are written, and the protocol of a UDP port.
-func (s *said) registratorTags(r registratorPort) []string {
+// registratorTags returns a port's tags, or else the container's, as written, and the protocol of a UDP port.
+func (s *settings) registratorTags(r registratorPort) []string {
 	var tags tagList
 	v := r.settings["tags"]
 	if k, ok := s.koine["tags"]; ok && r.own["tags"].value == "" {
@@ -205,14 +205,14 @@ func (s *said) registratorTags(r registratorPort) []string {
 }
 
 // registratorMeta returns the free settings of a port and the container, and koine.meta.* over them.
-func (s *said) registratorMeta(c *container.InspectResponse, r registratorPort) map[string]string {
+func (s *settings) registratorMeta(c *container.InspectResponse, r registratorPort) map[string]string {
 	found := make(map[string]setting)
 	collectMeta(found, "", r.settings)
 	return s.boundMeta(c, found)
 }
 
 // warnOfBinding warns of a port that is published on other addresses than the host's, with which it is registered.
-func (s *said) warnOfBinding(c *container.InspectResponse, o options, p portOnHost) {
+func (s *settings) warnOfBinding(c *container.InspectResponse, o options, p portOnHost) {
 	if c.NetworkSettings == nil {
 		return
 	}
@@ -227,7 +227,7 @@ func (s *said) warnOfBinding(c *container.InspectResponse, o options, p portOnHo
 	}
 }
 
-// registratorDialer returns what completes the checks of a port, whose main port it is.
+// registratorDialer returns the dialer for the checks of a port, which is their main port.
 func registratorDialer(where place, main portOnHost, ports []portOnHost) dialer {
 	d := dialer{addresses: where.addresses, host: where.host}
 	for _, p := range append([]portOnHost{main}, ports...) {
@@ -237,7 +237,7 @@ func registratorDialer(where place, main portOnHost, ports []portOnHost) dialer 
 }
 
 // registratorCheckOf returns the check that the settings ask for, if any.
-func (s *said) registratorCheckOf(r registratorPort) func(dialer) []wanted {
+func (s *settings) registratorCheckOf(r registratorPort) func(dialer) []wanted {
 	return func(dial dialer) []wanted {
 		if w, ok := s.registratorCheck("check", checkSettings(r.settings), r.Num(), dial); ok {
 			return []wanted{w}

@@ -253,7 +253,7 @@ func TestRegistrator(t *testing.T) {
 			if (d.skip == "") != (len(d.members) > 0) {
 				t.Errorf("%s: %d services, skipped for %q", k.name, len(d.members), d.skip)
 			}
-			got := registeredAs(registrations([]outcome{{instances: d.members}}))
+			got := registeredAs(registrations([]verdict{{instances: d.members}}))
 			if diff := cmp.Diff(k.expected(labelled, inspect), got, sameServices); diff != "" {
 				t.Errorf("%s, labelled only %v: %s", k.name, labelled, diff)
 			}
@@ -309,7 +309,7 @@ func TestRegistratorBesideTheTable(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return registeredAs(registrations([]outcome{{instances: d.members}})), d.warnings
+		return registeredAs(registrations([]verdict{{instances: d.members}})), d.warnings
 	}
 	ids := func(edits ...edit) string {
 		services, _ := all(edits...)

@@ -12,12 +12,12 @@ import (
 	"github.com/koine-sd/koine/internal/pause"
 )
 
-// Bounds on the talk with the engine.
+// Bounds on the calls to the engine.
 const (
 	// callTimeout bounds a list and the opening of the event stream, inspectTimeout the look at one container.
 	callTimeout    = 10 * time.Second
 	inspectTimeout = 5 * time.Second
-	// replay is how far back the first subscription reaches: a little, for what happens while Koine starts.
+	// replay is the time that the first subscription reaches back: a little, for events while Koine starts.
 	replay = 10 * time.Second
 	// resync is the time between two full lists while the stream stands, for events that the engine has dropped.
 	resync = time.Minute
@@ -62,8 +62,8 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 	}
 }
 
-// follow subscribes to events, then lists, then hands on what comes until the stream ends. It reports whether the engine
-// answered, and notes in last the time of the last event, from which the next subscription goes on.
+// follow subscribes to events, then lists, then hands on the events until the stream ends. It reports whether the engine
+// answered, and stores in last the time of the last event, from which the next subscription goes on.
 func (s *Source) follow(ctx context.Context, in *inbox, last *time.Time) (answered bool, err error) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	var children sync.WaitGroup
@@ -113,7 +113,7 @@ func isClosed(c <-chan struct{}) bool {
 }
 
 // relist hands on the networks and the list of all running containers, now and every minute. It closes first after the first list, and
-// ends the session if the engine does not give one.
+// ends the session if the engine does not return one.
 func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, cancel context.CancelCauseFunc) {
 	for n := 0; ; n++ {
 		s.nets.refresh(ctx)

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// maxSharers bounds how many projects and spellings are named for a service that several share.
+// maxSharers bounds the projects and the spellings that are named for a service that several share.
 const maxSharers = 8
 
 // sharers are the projects whose containers have a service's name by chance, and the texts that it was made of.
@@ -25,7 +25,7 @@ func (g *sharers) add(m *member) {
 	}
 }
 
-// warning says what is wrong with a name, or "".
+// warning returns the fault of a name, or "".
 func (g *sharers) warning(o options) string {
 	slices.Sort(g.projects)
 	slices.Sort(g.texts)
@@ -39,7 +39,7 @@ func (g *sharers) warning(o options) string {
 	return ""
 }
 
-// wayOut names what tells projects apart that share a name.
+// wayOut names the setting that tells projects with the same name of a service apart.
 func (o options) wayOut() string {
 	switch {
 	case o.registrator:
@@ -52,10 +52,10 @@ func (o options) wayOut() string {
 }
 
 // shared returns a warning for each service, by its name in lower case, that several have without having chosen it: two
-// projects, or names that fall together when they are made fit for DNS. Each instance of such a service is given it.
-func (t *tracker) shared(outcomes []outcome) map[string]string {
+// projects, or names that become the same when they are made fit for DNS. Each instance of such a service gets it.
+func (t *tracker) shared(verdicts []verdict) map[string]string {
 	groups := make(map[string]*sharers)
-	for _, o := range outcomes {
+	for _, o := range verdicts {
 		for i := range o.instances {
 			m := &o.instances[i]
 			key := strings.ToLower(m.service)
@@ -74,7 +74,7 @@ func (t *tracker) shared(outcomes []outcome) map[string]string {
 	if len(warnings) == 0 {
 		return warnings
 	}
-	for _, o := range outcomes {
+	for _, o := range verdicts {
 		for i := range o.instances {
 			if warning, ok := warnings[strings.ToLower(o.instances[i].service)]; ok {
 				o.instances[i].warn(warning)

@@ -75,11 +75,11 @@ func TestWarningsAreBounded(t *testing.T) {
 			}
 			tracker.update(c, nil)
 		}
-		outcomes := tracker.outcomes()
-		if len(tracker.shared(outcomes)) != 1 {
+		verdicts := tracker.verdicts()
+		if len(tracker.shared(verdicts)) != 1 {
 			t.Error("the shared name is not warned of")
 		}
-		for _, o := range outcomes {
+		for _, o := range verdicts {
 			for i := range o.instances {
 				if err := o.instances[i].Validate(); err != nil {
 					t.Errorf("container %s: %v", o.name, err)
@@ -97,7 +97,7 @@ func TestRenamedIDIsFree(t *testing.T) {
 	tracker.update(inspected(as("second"), labels("koine.id", "web-"+shortID(third.ID))), nil)
 	tracker.update(third, nil)
 	seen := make(map[string]bool)
-	for _, r := range registrations(tracker.outcomes()) {
+	for _, r := range registrations(tracker.verdicts()) {
 		if seen[r.Instance.ID] {
 			t.Errorf("two instances have the ID %s", r.Instance.ID)
 		}
@@ -136,7 +136,7 @@ func TestSharedNameIsWarnedOfAgain(t *testing.T) {
 		for _, c := range containers {
 			l.tracker.update(c, nil)
 		}
-		l.tellShared(l.tracker.shared(l.tracker.outcomes()))
+		l.logShared(l.tracker.shared(l.tracker.verdicts()))
 	}
 	prod, test := inspected(as("a"), of("prod", "web")), inspected(as("b"), of("test", "web"))
 	show(prod, test)
@@ -238,15 +238,15 @@ func TestSharedNames(t *testing.T) {
 		for _, c := range test.containers {
 			tracker.update(inspected(append([]edit{as(c.name)}, c.edits...)...), nil)
 		}
-		outcomes := tracker.outcomes()
-		warnings := tracker.shared(outcomes)
+		verdicts := tracker.verdicts()
+		warnings := tracker.shared(verdicts)
 		if test.want == "" {
 			if len(warnings) != 0 {
 				t.Errorf("%s: %v", test.name, warnings)
 			}
 			continue
 		}
-		for _, o := range outcomes {
+		for _, o := range verdicts {
 			if told := string(o.instances[0].Instance.Extras[sourceName]); len(warnings) != 1 || !strings.Contains(told, strings.ReplaceAll(test.want, `"`, `\"`)) {
 				t.Errorf("%s: %v; an instance keeps %s", test.name, warnings, told)
 			}
@@ -258,7 +258,7 @@ func TestSharedNames(t *testing.T) {
 	tracker.update(inspected(as("a"), of("b-c", "a")), nil)
 	tracker.update(inspected(as("b"), of("c", "a-b")), nil)
 	want := map[string]string{"a-b-c": "containers of the projects b-c, c share the name a-b-c: koine.name tells them apart"}
-	if diff := cmp.Diff(want, tracker.shared(tracker.outcomes())); diff != "" {
+	if diff := cmp.Diff(want, tracker.shared(tracker.verdicts())); diff != "" {
 		t.Errorf("names with their projects that meet: %s", diff)
 	}
 }

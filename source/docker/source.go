@@ -18,12 +18,12 @@ import (
 	"github.com/koine-sd/koine/internal/meter"
 )
 
-// DefaultHost is the engine's address where nothing else is said.
+// DefaultHost is the engine's default address.
 const DefaultHost = client.DefaultDockerHost
 
-// Engine is what the source asks of a Docker engine; *client.Client is one.
+// Engine is the part of a Docker engine that the source uses; *client.Client is one.
 type Engine interface {
-	// Events returns when the subscription stands or has failed.
+	// Events returns once the subscription is established or has failed.
 	Events(ctx context.Context, options client.EventsListOptions) client.EventsResult
 	ContainerList(ctx context.Context, options client.ContainerListOptions) (client.ContainerListResult, error)
 	ContainerInspect(ctx context.Context, id string, options client.ContainerInspectOptions) (client.ContainerInspectResult, error)
@@ -31,27 +31,27 @@ type Engine interface {
 	DaemonHost() string
 }
 
-// Sink takes what the source declares. Declare is given the whole set of the source each time, and only when it differs
-// from the one before; the first call means that the engine has been looked at in full. The sink must not change what
-// it is given, and must not block for long.
+// Sink takes the source's declarations. Declare gets the whole set of the source each time, and only when it differs from
+// the one before; the first call means that the engine has been looked at in full. The sink must not change the set, and
+// must not block for long.
 type Sink interface {
 	Declare(source string, registrations []catalog.Registration)
 }
 
-// TimedSink is a Sink that also takes when the oldest of the events was whose effect is declared; the zero time means
-// that none of them came live.
+// TimedSink is a Sink that also takes the time of the oldest event whose effect is declared; the zero time means that none
+// of them came live.
 type TimedSink interface {
 	DeclareSince(source string, since time.Time, registrations []catalog.Registration)
 }
 
-// GoneSink is a Sink that also takes why instances are declared no longer: "container exited 137". It is called before the
-// set in which they are missing, and again when more is known. The reasons, by the instances' IDs, are those of the last ten
-// minutes, at most 1024; each call replaces those of the one before.
+// GoneSink is a Sink that also takes the reasons why instances are no longer declared: "container exited 137". It is called
+// before the set in which they are missing, and again when more is known. The reasons, by the instances' IDs, are those of
+// the last ten minutes, at most 1024; each call replaces those of the one before.
 type GoneSink interface {
 	DeclareGone(source string, reasons map[string]string)
 }
 
-// Config is what a Source is made of.
+// Config configures a Source.
 type Config struct {
 	// Client is the engine to follow; nil means the one at Host.
 	Client Engine
@@ -64,28 +64,28 @@ type Config struct {
 	HostAddresses []catalog.Address
 	// EnableScripts allows script checks in labels: every user that may start a container may then run commands on the host.
 	EnableScripts bool
-	// Registrator has containers registered as Registrator does: an instance for each published port, with the host's
-	// address, and the environment's meta.
+	// Registrator registers containers as Registrator does: an instance for each published port, with the host's address,
+	// and the environment's meta.
 	Registrator bool
-	// Labelled has only those containers registered that are labelled for it.
+	// Labelled registers only those containers that are labelled for it.
 	Labelled bool
-	// ProjectNames puts Compose's project behind its name of a service: web of the project prod is web-prod.
+	// ProjectNames appends Compose's project to its name of a service: web of the project prod is web-prod.
 	ProjectNames bool
-	// MaxProcesses bounds how many processes of containers are watched, each of which takes a file descriptor; 0 means 1024.
+	// MaxProcesses bounds the watched processes of containers, each of which takes a file descriptor; 0 means 1024.
 	MaxProcesses int
-	// Networks is given the engine's networks whenever they change, and before a container on a new one is declared. It
+	// Networks gets the engine's networks whenever they change, and before a container on a new one is declared. It
 	// must not block for long. It may be nil.
 	Networks func([]catalog.Network)
-	// Missing says that there may be no engine at all: until one answers that is not worth a warning.
+	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
-	// Sink takes what is declared.
+	// Sink takes the declarations.
 	Sink Sink
-	// Adopt returns what the catalog holds from this source for this node; it is asked once, when Run starts, so that
+	// Adopt returns what the catalog holds from this source for this node; it is called once, when Run starts, so that
 	// a container that got its stop signal is not offered again after a restart of Koine. It may be nil.
 	Adopt func() []catalog.Registration
-	// Logger is where warnings go; nil discards them.
+	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
-	// Metrics is where the source's metrics are registered; nil means nowhere.
+	// Metrics registers the source's metrics; nil registers none.
 	Metrics prometheus.Registerer
 }
 
@@ -96,7 +96,7 @@ type Source struct {
 	owned  *client.Client
 	nets   *networks
 	inbox  *inbox
-	// questions are taken by the loop; asking bounds how many wait for the engine.
+	// questions are taken by the loop; asking bounds those that wait for the engine.
 	questions chan question
 	asking    chan struct{}
 	log       *slog.Logger
@@ -152,7 +152,7 @@ func dial(host string) (*client.Client, error) {
 	return c, nil
 }
 
-// processes returns how many processes may be watched: none where the engine is on another host.
+// processes returns the bound on the watched processes: 0 if the engine is on another host.
 func (s *Source) processes() int {
 	if !strings.HasPrefix(s.engine.DaemonHost(), "unix://") {
 		return 0
@@ -166,7 +166,7 @@ func (s *Source) Run(ctx context.Context) error {
 	if s.watch == nil {
 		var err error
 		if s.watch, err = newPidWatch(s.processes()); err != nil {
-			s.log.Warn("deaths of containers are seen by the engine's events only", "error", err)
+			s.log.Warn("cannot watch container processes: their ends show only in the engine's events", "error", err)
 		}
 	}
 	l := &loop{
@@ -193,7 +193,7 @@ func (s *Source) Run(ctx context.Context) error {
 // Answers reports whether the engine answered when it was last asked.
 func (s *Source) Answers() bool { return s.answers.Load() }
 
-// setAnswers notes whether the engine answers.
+// setAnswers records whether the engine answers.
 func (s *Source) setAnswers(yes bool) {
 	s.answers.Store(yes)
 	up := 0.0
@@ -218,7 +218,7 @@ func (s *Source) logReport(r report) {
 	for _, w := range r.warnings {
 		message := "label left out"
 		if w.Counts {
-			message = "label counts in another way than it says"
+			message = "label not used as written"
 		}
 		s.log.Warn(message, "container", r.container, "label", w.Label, "reason", w.Reason)
 	}
@@ -240,7 +240,7 @@ type metrics struct {
 	drains     prometheus.Histogram
 	// shortDrains counts the containers that ended before their koine.drain was over.
 	shortDrains prometheus.Counter
-	// shared counts the names of services that several share by chance.
+	// shared counts the names of services that several projects share by chance.
 	shared prometheus.Gauge
 }
 

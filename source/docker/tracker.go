@@ -11,25 +11,25 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// drainPrefix begins the drain reasons that the source remembers; those that inspecting tells do not have it.
+// drainPrefix begins the drain reasons that the source remembers; those found by inspecting do not have it.
 const drainPrefix = "stop signal "
 
-// tracker is what the source knows of the engine's running containers. It decides; it does no I/O, and one goroutine
-// uses it.
+// tracker is the source's state of the engine's running containers. It decides; it does no I/O, and only one goroutine uses
+// it.
 type tracker struct {
 	options    options
 	containers map[string]*tracked
 	// drains are the containers that got their stop signal, until they have another start time.
 	drains map[string]mark
-	// dead are the containers whose process has ended although the engine has not said so yet.
+	// dead are the containers whose process has ended, which the engine has not reported yet.
 	dead map[string]mark
-	// kills are signals to containers that are not known yet.
+	// kills are signals to containers not known yet.
 	kills map[string]kills
-	// deaths are what the engine's events have told of the ends of containers that have not been looked at since.
+	// deaths are the ends in the engine's events of containers that have not been looked at since.
 	deaths map[string]death
-	// gone are the containers that ended last, the eldest first.
+	// gone are the last containers that ended, the oldest first.
 	gone []catalog.LeftOut
-	// ended says how containers have ended, until takeEnded is called.
+	// ended has the reasons of the ends of containers, until takeEnded is called.
 	ended map[string]string
 }
 
@@ -43,22 +43,22 @@ type tracked struct {
 	// peer is the id of the container whose network it shares.
 	peer        string
 	name, image string
-	// description is what becomes of it; its skip is set too if it breaks the catalog's limits.
+	// description is its description; its skip is set too if it breaks the catalog's limits.
 	description
 	warned map[Warning]bool
 }
 
-// mark is something that holds for a container from one start to the next.
+// mark is a fact that holds for a container from one start to the next.
 type mark struct {
 	startedAt, reason string
-	// signal is the first that told it to stop, at when it was sent, or its process seen to end; zero if nobody saw that.
+	// signal is the first signal to stop. at is the time when it was sent, or the process was seen to end; zero if unseen.
 	signal string
 	at     time.Time
-	// over is set for the end of a process that the engine has not spoken of in time.
+	// over is set for the end of a process that the engine has not reported in time.
 	over bool
 }
 
-// kills are the signals sent to a container and when the last of them was.
+// kills are the signals sent to a container and the time of the last.
 type kills struct {
 	signals uint64
 	at      time.Time
@@ -84,7 +84,7 @@ func (t *tracker) adopt(registrations []catalog.Registration) {
 	}
 }
 
-// report is what an update has to tell people about.
+// report is the part of an update that is logged.
 type report struct {
 	container string
 	warnings  []Warning
@@ -98,7 +98,7 @@ type report struct {
 	lasted *lasted
 }
 
-// update takes in what the engine says of a container, and of the one whose network it shares.
+// update takes in the engine's answer about a container, and about the one whose network it shares.
 func (t *tracker) update(c, peer *container.InspectResponse) report {
 	told := report{container: containerName(c)}
 	options := t.options
@@ -170,7 +170,7 @@ func keepOutput(before, now *tracked) {
 	}
 }
 
-// forgetMarks drops what was noted of a container before its last start.
+// forgetMarks drops the marks of a container from before its last start.
 func (t *tracker) forgetMarks(c *tracked) {
 	if m, ok := t.drains[c.id]; ok && m.startedAt != c.startedAt {
 		delete(t.drains, c.id)
@@ -192,7 +192,7 @@ func (t *tracker) remove(id string) {
 	delete(t.deaths, id)
 }
 
-// kill notes signals that were sent to a container. Those from before its last start do not count.
+// kill records signals that were sent to a container. Those from before its last start do not count.
 func (t *tracker) kill(id string, k kills) {
 	c, ok := t.containers[id]
 	if !ok {
@@ -209,7 +209,7 @@ func (t *tracker) kill(id string, k kills) {
 	}
 }
 
-// exited notes that the process which a container started with has ended.
+// exited records that the first process of a container has ended.
 func (t *tracker) exited(id, startedAt string, at time.Time) {
 	if c, ok := t.containers[id]; ok && c.startedAt == startedAt {
 		t.dead[id] = mark{startedAt: startedAt, at: at}

@@ -21,7 +21,7 @@ const (
 type Warning struct {
 	// Label is the label or environment variable.
 	Label string `json:"label"`
-	// Reason says what is wrong with it.
+	// Reason is the reason why it was left out, or the way in which it counts.
 	Reason string `json:"reason"`
 	// Counts is set if the setting counts nevertheless.
 	Counts bool `json:"counts,omitempty"`
@@ -38,9 +38,9 @@ type setting struct {
 	kind string
 }
 
-// said is what a container says of itself: koine.* labels by what follows the prefix, and Registrator's SERVICE_* in the
+// settings are a container's settings: koine.* labels by the text after the prefix, and Registrator's SERVICE_* in the
 // environment and the labels, lower-cased, for the container and for single ports.
-type said struct {
+type settings struct {
 	// registrator is set if the environment's meta is read, too, and ports are Registrator's.
 	registrator bool
 	koine       map[string]setting
@@ -59,9 +59,9 @@ const (
 	koinePrefix   = "koine."
 )
 
-// read sorts the environment and the labels of a container. Labels count more than the environment.
-func read(env []string, labels map[string]string, registrator bool) *said {
-	s := &said{
+// read sorts the environment and the labels of a container. Labels take precedence over the environment.
+func read(env []string, labels map[string]string, registrator bool) *settings {
+	s := &settings{
 		registrator: registrator,
 		koine:       make(map[string]setting), service: make(map[string]setting), ports: make(map[uint16]map[string]setting),
 	}
@@ -87,8 +87,8 @@ func read(env []string, labels map[string]string, registrator bool) *said {
 	return s
 }
 
-// keepService sorts one SERVICE_ setting. Nothing of a variable that is not read is kept but its name.
-func (s *said) keepService(v setting) {
+// keepService sorts one SERVICE_ setting. Of a variable that is not read, only the name is kept.
+func (s *settings) keepService(v setting) {
 	k, ok := parseServiceKey(v.label)
 	isFree := ok && free(k.key)
 	if v.kind == "env" && !s.registrator && (isFree || !ok || !known(k.key)) {
@@ -111,7 +111,7 @@ func (s *said) keepService(v setting) {
 }
 
 // bounded counts a setting, and reports whether it is within the limits.
-func (s *said) bounded(v setting) bool {
+func (s *settings) bounded(v setting) bool {
 	if s.count++; s.count > maxSettings {
 		return false
 	}
@@ -122,8 +122,8 @@ func (s *said) bounded(v setting) bool {
 	return true
 }
 
-// of returns where settings of a key's port, or of the container, are kept.
-func (s *said) of(k serviceKey) map[string]setting {
+// of returns the map that holds the settings of a key's port, or of the container.
+func (s *settings) of(k serviceKey) map[string]setting {
 	if !k.ofPort {
 		return s.service
 	}
@@ -133,19 +133,19 @@ func (s *said) of(k serviceKey) map[string]setting {
 	return s.ports[k.port]
 }
 
-func (s *said) hint(format string, args ...any) {
+func (s *settings) hint(format string, args ...any) {
 	if len(s.hints) < maxHints {
 		s.hints = append(s.hints, fmt.Sprintf(format, args...))
 	}
 }
 
-// warn notes what is left out, once.
-func (s *said) warn(label, format string, args ...any) {
+// warn records a setting that is left out, once.
+func (s *settings) warn(label, format string, args ...any) {
 	s.note(Warning{Label: label, Reason: fmt.Sprintf(format, args...)})
 }
 
-// doubt notes what counts in another way than it says, once.
-func (s *said) doubt(label, format string, args ...any) {
+// doubt records a setting that counts in another way than it says, once.
+func (s *settings) doubt(label, format string, args ...any) {
 	s.note(Warning{Label: label, Reason: fmt.Sprintf(format, args...), Counts: true})
 }
 
@@ -154,15 +154,15 @@ const maxWarning = 255
 
 func shorten(text string) string { return strings.ToValidUTF8(text[:min(len(text), maxWarning)], "") }
 
-func (s *said) note(w Warning) {
+func (s *settings) note(w Warning) {
 	w.Label, w.Reason = shorten(w.Label), shorten(w.Reason)
 	if !slices.Contains(s.warnings, w) {
 		s.warnings = append(s.warnings, w)
 	}
 }
 
-// first returns the setting that counts most: koine's, the main port's, the container's.
-func (s *said) first(koine string, main uint16, service string) (setting, bool) {
+// first returns the setting that takes precedence: koine's, the main port's, the container's.
+func (s *settings) first(koine string, main uint16, service string) (setting, bool) {
 	if v, ok := s.koine[koine]; ok {
 		return v, true
 	}
@@ -173,8 +173,8 @@ func (s *said) first(koine string, main uint16, service string) (setting, bool) 
 	return v, ok
 }
 
-// ignored reports whether the container is not to be registered, and which setting says so.
-func (s *said) ignored() (setting, bool) {
+// ignored reports whether the container is not to be registered, and returns the setting that decides it.
+func (s *settings) ignored() (setting, bool) {
 	if v, ok := s.koine["enable"]; ok && !truth(v.value) {
 		return v, true
 	}
@@ -185,7 +185,7 @@ func (s *said) ignored() (setting, bool) {
 	return v, ok && truth(v.value)
 }
 
-// truth reads a switch: Registrator takes any text for true, but who writes "false" means it.
+// truth reads a switch: Registrator takes any text for true, but "false" can only mean false.
 func truth(text string) bool {
 	switch strings.ToLower(strings.TrimSpace(text)) {
 	case "", "0", "f", "false", "n", "no", "off":
@@ -204,7 +204,7 @@ func list(text string) (items []string) {
 	return items
 }
 
-// split is list without a word about spaces: Registrator keeps them.
+// split is list with spaces kept, as Registrator does.
 func split(text string) (items []string) {
 	var item strings.Builder
 	flush := func() {

@@ -10,35 +10,35 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// outcome is what becomes of a container among all of the engine.
-type outcome struct {
+// verdict is the decision about a container among all of the engine.
+type verdict struct {
 	*tracked
-	// instances are its members as they are declared, none if it is not registered.
+	// instances are its members as declared, none if it is not registered.
 	instances []member
-	// why says why it is not registered; "" if it is.
+	// why is the reason why it is not registered; "" if it is.
 	why string
 }
 
-// whyEnded is why a container is not registered whose process has ended.
+// whyEnded is the reason why a container whose process has ended is not registered.
 const whyEnded = "its process has ended"
 
-// outcomes returns what becomes of each container, the eldest first. Of instances that claim the same ID the eldest
-// container's has it.
-func (t *tracker) outcomes() []outcome {
+// verdicts decides about each container, the oldest first. Of instances that claim the same ID, the oldest container's gets
+// it.
+func (t *tracker) verdicts() []verdict {
 	byAge := slices.SortedFunc(maps.Values(t.containers), func(a, b *tracked) int {
 		return cmp.Or(strings.Compare(a.created, b.created), strings.Compare(a.id, b.id))
 	})
 	taken := make(map[string]bool, len(byAge))
-	outcomes := make([]outcome, 0, len(byAge))
+	verdicts := make([]verdict, 0, len(byAge))
 	room := make([]member, 0, t.members())
 	for _, c := range byAge {
 		if why := t.leftWhy(c, len(taken)); why != "" {
-			outcomes = append(outcomes, outcome{tracked: c, why: why})
+			verdicts = append(verdicts, verdict{tracked: c, why: why})
 			continue
 		}
 		first := len(room)
 		room = append(room, c.members...)
-		o := outcome{tracked: c, instances: room[first:len(room):len(room)]}
+		o := verdict{tracked: c, instances: room[first:len(room):len(room)]}
 		for i := range o.instances {
 			m := &o.instances[i]
 			if taken[m.Instance.ID] {
@@ -47,15 +47,15 @@ func (t *tracker) outcomes() []outcome {
 			taken[m.Instance.ID] = true
 			m.Instance.Drain = t.drainOf(c, m.Instance.Drain)
 		}
-		outcomes = append(outcomes, o)
+		verdicts = append(verdicts, o)
 	}
-	for i := range outcomes {
-		followRenamed(outcomes[i])
+	for i := range verdicts {
+		followRenamed(verdicts[i])
 	}
-	return outcomes
+	return verdicts
 }
 
-// freeID puts a container's short id behind an ID that is taken, and a number if that is taken as well.
+// freeID appends a container's short id to an ID that is taken, and a number if that is taken as well.
 func freeID(taken map[string]bool, id, short string) string {
 	free := extendID(id, "-"+short)
 	for n := 2; taken[free]; n++ {
@@ -64,7 +64,7 @@ func freeID(taken map[string]bool, id, short string) string {
 	return free
 }
 
-// members returns how many instances all containers have.
+// members returns the number of instances of all containers.
 func (t *tracker) members() (n int) {
 	for _, c := range t.containers {
 		n += len(c.members)
@@ -72,7 +72,7 @@ func (t *tracker) members() (n int) {
 	return n
 }
 
-// leftWhy says why a container is not registered, given how many instances are before it; "" if it is.
+// leftWhy returns the reason why a container is not registered, given the number of instances before it; "" if it is.
 func (t *tracker) leftWhy(c *tracked, before int) string {
 	switch {
 	case c.skip != "":
@@ -86,8 +86,8 @@ func (t *tracker) leftWhy(c *tracked, before int) string {
 	}
 }
 
-// drainOf says why a container's instances take no traffic: it got its stop signal, its process has ended, or what the engine
-// says.
+// drainOf returns the reason why a container's instances take no traffic: its stop signal, the end of its process, or else
+// the engine's.
 func (t *tracker) drainOf(c *tracked, said string) string {
 	if drain, ok := t.drains[c.id]; ok {
 		return drain.reason
@@ -98,8 +98,8 @@ func (t *tracker) drainOf(c *tracked, said string) string {
 	return said
 }
 
-// followRenamed has the instances of a container's ports follow its first one, under whatever ID that is declared.
-func followRenamed(o outcome) {
+// followRenamed makes the instances of a container's ports follow its first one under the ID with which that is declared.
+func followRenamed(o verdict) {
 	if len(o.instances) < 2 || o.instances[0].Instance.ID == o.members[0].Instance.ID {
 		return
 	}
@@ -116,13 +116,13 @@ func followRenamed(o outcome) {
 }
 
 // registrations returns the whole set that is declared, by ID.
-func registrations(outcomes []outcome) []catalog.Registration {
+func registrations(verdicts []verdict) []catalog.Registration {
 	n := 0
-	for _, o := range outcomes {
+	for _, o := range verdicts {
 		n += len(o.instances)
 	}
 	set := make([]catalog.Registration, 0, n)
-	for _, o := range outcomes {
+	for _, o := range verdicts {
 		for _, m := range o.instances {
 			set = append(set, m.Registration)
 		}
