@@ -64,10 +64,11 @@ type Config struct {
 type Agent struct {
 	cfg Config
 	// release ends the hold of the View; ready is set once that was done. Only the goroutine that declares the node
-	// touches them, and rivalry.
+	// touches them, rivalry and twin.
 	release func()
 	ready   bool
 	rivalry rivalry
+	twin    twin
 	// synced is the stage from a declaration to its hand-over to the registry.
 	synced prometheus.Histogram
 
@@ -298,6 +299,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 			return given
 		}
 		if err == nil {
+			a.noteSync(fresh.declared.IsZero() && result.Puts+result.Deletes > 0, time.Now())
 			if !fresh.declared.IsZero() {
 				a.synced.Observe(begun.Sub(fresh.declared).Seconds())
 			}
