@@ -48,9 +48,10 @@ func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 }
 
 // purge removes what a dead node declared, and the node itself if nobody else's records stand on it. It returns false if
-// there was nothing to remove.
+// there was nothing to remove, or the duty is another process's: a View that shows that is believed without a question to the
+// store, because every process comes here for every node that is long dead, again and again.
 func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
-	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
+	plan := func(revision uint64) (*write, error) {
 		others := r.unreadable.below(instancesOf(node), checksOf(node))
 		w := planPurge(r.view.Node(node), others, revision, r.writes.maxBytes)
 		if purged = w != nil && r.holds(catalog.PurgeDuty(node)); !purged {
@@ -58,7 +59,11 @@ func (r *Registry) purge(ctx context.Context, node string) (purged bool, err err
 		}
 		r.asHolder(w, revision)
 		return w, nil
-	})
+	}
+	if w, _ := plan(r.view.Revision()); w == nil {
+		return false, nil
+	}
+	_, err = r.attempt(ctx, plan)
 	return purged, err
 }
 
