@@ -70,7 +70,11 @@ func New(cfg Config) (*Daemon, error) {
 	return d, nil
 }
 
+// closeListeners closes what New has bound.
 func (d *Daemon) closeListeners() error {
+	if d.dns != nil {
+		d.dns.Close()
+	}
 	if d.http == nil {
 		return nil
 	}

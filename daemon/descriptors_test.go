@@ -1,6 +1,11 @@
 package daemon
 
-import "testing"
+import (
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+)
 
 func TestShareDescriptors(t *testing.T) {
 	for limit, want := range map[int]shares{
@@ -23,5 +28,31 @@ func TestShareDescriptors(t *testing.T) {
 	}
 	if descriptorLimit() < 100 {
 		t.Errorf("this process may have %d files open", descriptorLimit())
+	}
+}
+
+// TestSharesInTheDocuments holds that the documents have the numbers of the code.
+func TestSharesInTheDocuments(t *testing.T) {
+	most := shareDescriptors(mostDescriptors)
+	told := map[string][]string{
+		"../docs/run-koine.md": {fmt.Sprintf("at least %d, at most %d.", leastReserved, most.reserved),
+			fmt.Sprintf("(%d at most each)", most.dns)},
+		"../docs/adr/0003-watch-container-processes.md": {fmt.Sprintf("up to %d;", most.processes)},
+	}
+	for _, files := range []int{120, 1024, 65536} {
+		s := shareDescriptors(files)
+		row := fmt.Sprintf("| %d | %d | %d | %d | %d | %d |", files, s.reserved, s.checks, s.dns, s.forwards, s.http)
+		told["../docs/run-koine.md"] = append(told["../docs/run-koine.md"], row)
+	}
+	for path, texts := range told {
+		page, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, text := range texts {
+			if !strings.Contains(string(page), text) {
+				t.Errorf("%s does not say %q", path, text)
+			}
+		}
 	}
 }

@@ -17,7 +17,7 @@ const Bridge = "bridge"
 const bridgePort = 53
 
 // listenDNS binds the addresses of Config.DNS. Those of bridges follow once the engine's networks have been read.
-func (d *Daemon) listenDNS() error {
+func (d *Daemon) listenDNS() (err error) {
 	upstreams := d.cfg.Upstreams
 	if !d.cfg.forwards() {
 		upstreams = nil
@@ -31,6 +31,11 @@ func (d *Daemon) listenDNS() error {
 	if err != nil {
 		return err
 	}
+	defer func() {
+		if err != nil {
+			server.Close()
+		}
+	}()
 	for place := range strings.SplitSeq(d.cfg.DNS, ",") {
 		if bridge, ok := parseBridge(place); ok {
 			d.bridges = append(d.bridges, bridge)

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/google/uuid"
@@ -79,17 +80,30 @@ func temporaryID(node string) string {
 	return uuid.NewSHA1(uuid.NameSpaceOID, append(machine, node...)).String()
 }
 
-// claimID reserves a derived identity on one store for this process, by the name of a socket in Linux's abstract
-// namespace: the name disappears with the process, however it ends, and leaves no file. Processes in other network
-// namespaces are not seen.
+// claimID reserves a derived identity on one store for this process, by the names of sockets in Linux's abstract namespace:
+// the names disappear with the process, however it ends, and leave no files. There is one for each member that the store's
+// address names, because two processes that name one member use one store, whatever else they name and in which order.
+// Processes in other network namespaces are not seen.
 func claimID(node, id, store string) (release func(), err error) {
 	if runtime.GOOS != "linux" {
 		return func() {}, nil
 	}
-	listener, err := net.Listen("unix", "@koine-node-"+uuid.NewSHA1(uuid.NameSpaceOID, []byte(id+" "+store)).String())
-	if err != nil {
-		return nil, catalog.Errorf(catalog.KindConflict, "node %s is run by another process of this host", node).
-			WithHint("give this one another name with --node")
+	var claims []net.Listener
+	release = func() {
+		for _, claim := range claims {
+			claim.Close()
+		}
 	}
-	return func() { listener.Close() }, nil
+	members := engine.Members(strings.ToLower(store))
+	slices.Sort(members) // of two processes that start together one gets all of its claims
+	for _, member := range slices.Compact(members) {
+		claim, err := net.Listen("unix", "@koine-node-"+uuid.NewSHA1(uuid.NameSpaceOID, []byte(id+" "+member)).String())
+		if err != nil {
+			release()
+			return nil, catalog.Errorf(catalog.KindConflict, "node %s is run by another process of this host", node).
+				WithHint("give this one another name with --node")
+		}
+		claims = append(claims, claim)
+	}
+	return release, nil
 }

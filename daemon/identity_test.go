@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -40,6 +41,39 @@ func TestSecondProcessOfANodeIsRefused(t *testing.T) {
 			runDaemon(t, cfg) // another node may share the store
 		})
 	}
+}
+
+func TestClaimOfANodeOnAStore(t *testing.T) {
+	if runtime.GOOS != "linux" {
+		t.Skip("abstract sockets are Linux's")
+	}
+	id := uuid.NewString()
+	release, err := claimID("n1", id, "etcd://10.0.0.1:2379,Store:2379,10.0.0.1:2379")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for store, free := range map[string]bool{
+		"etcd://10.0.0.1:2379,Store:2379":               false,
+		"etcd://store:2379,10.0.0.1:2379":               false,
+		"etcd://10.0.0.1:2379, store:2379":              false,
+		"etcd://10.0.0.1:2379":                          false,
+		"etcd://10.0.0.0:2379,10.0.0.1:2379,other:2379": false,
+		"etcd://10.0.0.1:2380":                          true,
+		"etcd://10.0.0.0:2379,other:2379":               true,
+	} {
+		again, err := claimID("n1", id, store)
+		if (err == nil) != free || err != nil && catalog.KindOf(err) != catalog.KindConflict {
+			t.Errorf("a second process claims the node on %s: %v", store, err)
+		}
+		if err == nil {
+			again()
+		}
+	}
+	release()
+	if release, err = claimID("n1", id, "etcd://10.0.0.0:2379,store:2379"); err != nil {
+		t.Fatalf("not free after its release: %v", err)
+	}
+	release()
 }
 
 func TestIdentityIsKeptWithTheData(t *testing.T) {

@@ -79,13 +79,21 @@ func Open(ctx context.Context, cfg Config) (*Engine, error) {
 // reconnect is the interval between attempts to reach a cluster that is away: until one succeeds the answers are old.
 var reconnect = backoff.Config{BaseDelay: 100 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 2 * time.Second}
 
+// Members returns the members that the address of a cluster names, as host:port.
+func Members(address string) (members []string) {
+	for member := range strings.SplitSeq(strings.TrimPrefix(address, Scheme), ",") {
+		if member = strings.TrimSpace(member); member != "" {
+			members = append(members, member)
+		}
+	}
+	return members
+}
+
 // dial connects to a cluster that runs elsewhere.
 func dial(ctx context.Context, cfg Config) (*Engine, error) {
 	var endpoints []string
-	for endpoint := range strings.SplitSeq(strings.TrimPrefix(cfg.Endpoints, Scheme), ",") {
-		if endpoint = strings.TrimSpace(endpoint); endpoint != "" {
-			endpoints = append(endpoints, "http://"+endpoint)
-		}
+	for _, member := range Members(cfg.Endpoints) {
+		endpoints = append(endpoints, "http://"+member)
 	}
 	if len(endpoints) == 0 {
 		return nil, catalog.Errorf(catalog.KindInvalid, "engine %q names no host", cfg.Endpoints).

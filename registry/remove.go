@@ -47,10 +47,11 @@ func onDeadNode(node *catalog.NodeSnapshot, revision uint64) *write {
 	return w
 }
 
-// purge removes what a dead node declared, and the node itself if no other owner's records stand on it. It returns false if
-// there was nothing to remove.
+// purge removes what a dead node declared, and the node itself if no other owner's records stand on it. It returns false if there
+// was nothing to remove, or another process has the duty. Where the View shows that, the store is not asked: every process comes
+// here again and again for every node that is long dead.
 func (r *Registry) purge(ctx context.Context, node string) (purged bool, err error) {
-	_, err = r.attempt(ctx, func(revision uint64) (*write, error) {
+	plan := func(revision uint64) (*write, error) {
 		others := r.unreadable.below(instancesOf(node), checksOf(node))
 		w := planPurge(r.view.Node(node), others, revision, r.writes.maxBytes)
 		if purged = w != nil && r.holds(catalog.PurgeDuty(node)); !purged {
@@ -58,7 +59,11 @@ func (r *Registry) purge(ctx context.Context, node string) (purged bool, err err
 		}
 		r.asHolder(w, revision)
 		return w, nil
-	})
+	}
+	if w, _ := plan(r.view.Revision()); w == nil {
+		return false, nil
+	}
+	_, err = r.attempt(ctx, plan)
 	return purged, err
 }
 

@@ -32,12 +32,18 @@ type networks struct {
 	// wake has room for one signal that a network was created or removed.
 	wake chan struct{}
 
+	// listing is held while the networks are listed, which the engine may hang on, so that they are never passed on after newer
+	// ones. It is taken before mu, never after.
+	listing sync.Mutex
+	handed  []catalog.Network
+	told    bool
+
+	// mu is never held during a call of the engine: every look at a container takes it.
 	mu sync.Mutex
 	// drivers are the drivers of the networks by ID; nil before the first list.
 	drivers map[string]string
-	handed  []catalog.Network
 	// refused is set after a failure, until the next scheduled list.
-	refused, told bool
+	refused bool
 }
 
 func newNetworks(cfg Config, engine Engine, log *slog.Logger) *networks {
@@ -81,16 +87,25 @@ func (n *networks) refresh(ctx context.Context) {
 	if n.engine == nil {
 		return
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
+	n.listing.Lock()
+	defer n.listing.Unlock()
 	n.list(ctx)
 }
 
 // know lists the networks if a container is on an unknown one.
 func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
-	if n.engine == nil || c.NetworkSettings == nil {
+	if n.engine == nil || c.NetworkSettings == nil || n.knows(c) {
 		return
 	}
+	n.listing.Lock()
+	defer n.listing.Unlock()
+	if !n.knows(c) { // another look may have listed them meanwhile
+		n.list(ctx)
+	}
+}
+
+// knows reports whether all networks of a container are known, or the engine has refused to list them.
+func (n *networks) knows(c *container.InspectResponse) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, endpoint := range c.NetworkSettings.Networks {
@@ -98,19 +113,21 @@ func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
 			continue
 		}
 		if _, known := n.drivers[endpoint.NetworkID]; !known {
-			n.list(ctx)
-			return
+			return false
 		}
 	}
+	return true
 }
 
-// list is called with mu held, so that networks are never passed on after newer ones.
+// list is called with listing held.
 func (n *networks) list(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
 	result, err := n.engine.NetworkList(ctx, client.NetworkListOptions{})
-	n.refused = err != nil
 	if err != nil {
+		n.mu.Lock()
+		n.refused = true
+		n.mu.Unlock()
 		if !n.told && ctx.Err() == nil {
 			n.log.Warn("docker networks cannot be listed: keeping the last known ones", "error", err)
 		}
@@ -118,14 +135,22 @@ func (n *networks) list(ctx context.Context) {
 		return
 	}
 	n.told = false
-	n.drivers = make(map[string]string, len(result.Items))
+	drivers := make(map[string]string, len(result.Items))
 	var list []catalog.Network
 	for _, item := range result.Items {
-		n.drivers[item.ID] = item.Driver
+		drivers[item.ID] = item.Driver
 		if item.Driver != "host" && item.Driver != "null" {
 			list = append(list, networkOf(item.Network))
 		}
 	}
+	n.mu.Lock()
+	n.drivers, n.refused = drivers, false
+	n.mu.Unlock()
+	n.pass(list)
+}
+
+// pass passes the networks on if they differ from before. It is called with listing held.
+func (n *networks) pass(list []catalog.Network) {
 	slices.SortFunc(list, func(a, b catalog.Network) int { return strings.Compare(a.ID, b.ID) })
 	if n.hand == nil || n.handed != nil && slices.EqualFunc(n.handed, list, sameNetwork) {
 		return

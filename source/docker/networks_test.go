@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"testing"
@@ -15,6 +16,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // TestNamesOn tells under which names others find a container.
@@ -239,4 +241,42 @@ func TestNetworksThatAreNotTold(t *testing.T) {
 			t.Errorf("asked %d times though it was refused", f.lists)
 		}
 	})
+}
+
+// TestLookDoesNotWaitForTheListOfNetworks holds that a list which the engine hangs on delays no look at a container whose networks
+// are known.
+func TestLookDoesNotWaitForTheListOfNetworks(t *testing.T) {
+	f := &hangingNetworks{&fakeNetworks{fakeEngine: newFake()}, make(chan struct{}), make(chan struct{})}
+	f.add("net1", "front", "bridge", "10.1.0.0/24")
+	n := newNetworks(Config{}, f, slog.New(slog.DiscardHandler))
+	n.refresh(t.Context())
+	var all sync.WaitGroup
+	defer all.Wait()
+	defer close(f.goesOn)
+	all.Go(func() { n.refresh(t.Context()) })
+	eventually.Receive(t, "the list", f.hangs)
+	looked := make(chan struct{})
+	all.Go(func() {
+		defer close(looked)
+		c := inspected(func(c *container.InspectResponse) {
+			c.NetworkSettings.Networks = map[string]*network.EndpointSettings{"front": {NetworkID: "net1"}}
+		})
+		n.know(t.Context(), c)
+		n.addGateway(t.Context(), c)
+	})
+	eventually.Receive(t, "the look at a container on a known network", looked)
+}
+
+// hangingNetworks lists its networks once, and hangs the second time until the test lets it go on.
+type hangingNetworks struct {
+	*fakeNetworks
+	hangs, goesOn chan struct{}
+}
+
+func (f *hangingNetworks) NetworkList(ctx context.Context, o client.NetworkListOptions) (client.NetworkListResult, error) {
+	if f.lists == 1 {
+		close(f.hangs)
+		<-f.goesOn
+	}
+	return f.fakeNetworks.NetworkList(ctx, o)
 }
