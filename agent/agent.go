@@ -135,13 +135,27 @@ func (a *Agent) Declare(source string, registrations []catalog.Registration) {
 // DeclareSince is Declare for a source that knows the time of the oldest change that it declares for the first time; the
 // zero time means now.
 func (a *Agent) DeclareSince(source string, since time.Time, registrations []catalog.Registration) {
-	a.declare(source, since, func(d *declaration) { d.registrations, d.reported = registrations, true })
+	a.declare(source, since, func(d *declaration) {
+		d.registrations, d.reported = registrations, true
+		d.note(registrations)
+	})
 }
 
 // DeclareNodeChecks replaces the checks of the node itself that a source has found. A source calls it before it first declares
 // registrations: from then on it has reported, and what it has not declared is removed. It never blocks.
 func (a *Agent) DeclareNodeChecks(source string, checks []catalog.Check) {
 	a.declare(source, time.Time{}, func(d *declaration) { d.nodeChecks = checks })
+}
+
+// KeepHeld gives the reason why a source does not know all that it declared before the agent started; "" once it does. Until then,
+// instances that the catalog holds of the source stay as they are, with their checks, unless the source has declared them
+// since, and no check of the node is removed. A source must call it before it first declares registrations, and takes it back
+// after it has declared what it knows now. It never blocks.
+func (a *Agent) KeepHeld(source, why string) {
+	a.declare(source, time.Time{}, func(d *declaration) {
+		d.unsure = why
+		d.note(d.registrations)
+	})
 }
 
 // DeclareGone replaces a source's reasons, by instance ID, why it no longer declares instances. A source must call it before
@@ -219,7 +233,9 @@ func (a *Agent) awaitSources(ctx context.Context) {
 		select {
 		case <-a.changed:
 		case <-grace.C:
-			a.cfg.Logger.Warn("sources have not reported: their instances stay registered, drained", "silent", a.silent())
+			if drained := a.unheard(); len(drained) > 0 {
+				a.cfg.Logger.Warn("sources have not reported: their instances stay registered, drained", "silent", drained)
+			}
 			return
 		case <-ctx.Done():
 			return
@@ -235,6 +251,14 @@ func (a *Agent) silent() []string {
 	return slices.DeleteFunc(silent, func(source string) bool {
 		return slices.Contains(a.cfg.Optional, source) && len(a.Held(source)) == 0
 	})
+}
+
+// unheard returns the silent sources that have not even said that they know less than before.
+func (a *Agent) unheard() []string {
+	silent := a.silent()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return slices.DeleteFunc(silent, func(source string) bool { return a.declared[source].unsure != "" })
 }
 
 // keepSynced declares the node at once, and after every change. It returns an error if another host has its name.
@@ -290,11 +314,11 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	var fresh news
 	for delay := retryMin; ctx.Err() == nil; delay = min(2*delay, retryMax) {
 		fresh.join(a.takeNews())
-		state, complaints := a.state()
+		state, stays, complaints := a.state()
 		state.Since = fresh.since
 		begun := time.Now()
 		result, err := a.cfg.Registry.SyncNode(ctx, state)
-		last.report(append(complaints, result.Conflicts...), err)
+		last.report(append(complaints, result.Conflicts...), stays, err)
 		if given := a.noteRival(err); given != nil {
 			return given
 		}
@@ -320,25 +344,34 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	return nil
 }
 
-// state returns the node's present declared state.
-func (a *Agent) state() (state catalog.NodeState, complaints []string) {
+// state returns the node's present declared state, and what of it stays only because its source is unsure.
+func (a *Agent) state() (state catalog.NodeState, stays, complaints []string) {
 	silent := a.silent()
 	a.mu.Lock()
 	declared := maps.Clone(a.declared)
+	for source, d := range declared {
+		d.known = maps.Clone(d.known)
+		declared[source] = d
+	}
 	for source, gone := range a.gone {
 		d := declared[source]
 		d.gone = gone
 		declared[source] = d
 	}
 	a.mu.Unlock()
-	for _, source := range silent {
+	keepChecks := false
+	for _, source := range a.cfg.Sources {
 		d := declared[source]
+		if d.unsure == "" && (d.reported || !slices.Contains(silent, source)) {
+			continue
+		}
+		keepChecks = true
 		d.kept = a.Held(source)
 		declared[source] = d
 	}
-	state, complaints = merge(a.cfg.Node, a.cfg.Sources, declared)
-	state.KeepChecks = len(silent) > 0
-	return state, complaints
+	state, stays, complaints = merge(a.cfg.Node, a.cfg.Sources, declared)
+	state.KeepChecks = keepChecks
+	return state, stays, complaints
 }
 
 // followNode has the node compared again when anything of it changes in the catalog: another writer's change is
@@ -363,10 +396,17 @@ func (a *Agent) followNode(ctx context.Context) {
 type syncReporter struct {
 	logger *slog.Logger
 	told   []string
+	stays  []string
 	failed string
 }
 
-func (o *syncReporter) report(complaints []string, err error) {
+func (o *syncReporter) report(complaints, stays []string, err error) {
+	for _, what := range stays {
+		if !slices.Contains(o.stays, what) {
+			o.logger.Warn("what was registered before the start stays as it is", "reason", what)
+		}
+	}
+	o.stays = stays
 	for _, complaint := range complaints {
 		if !slices.Contains(o.told, complaint) {
 			o.logger.Warn("left out", "reason", complaint)

@@ -417,7 +417,7 @@ func TestMergeLeavesOutWhatCannotStand(t *testing.T) {
 	check := catalog.Check{ID: "c", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
 	bad := registration("bad")
 	bad.Instance.Service = "not a name"
-	state, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
+	state, _, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
 		"docker": {registrations: []catalog.Registration{registration("a", check), bad}},
 		"file": {
 			registrations: []catalog.Registration{registration("a"), registration("b", check), registration("d")},
@@ -449,7 +449,7 @@ func TestMergeKeepsWithinTheLimits(t *testing.T) {
 	for i := range checks {
 		checks[i] = catalog.Check{ID: fmt.Sprint("c", i), Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
 	}
-	state, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
+	state, _, complaints := merge(node, []string{"docker", "file"}, map[string]declaration{
 		"docker": {registrations: many}, "file": {registrations: many[:1], nodeChecks: checks},
 	})
 	if len(state.Registrations) != catalog.MaxRegistration || len(state.Checks) != catalog.MaxChecks {
@@ -470,7 +470,7 @@ func TestMergeKeepsWithinTheLimits(t *testing.T) {
 
 func TestMergeLeavesOutAnInstanceThatContradictsItself(t *testing.T) {
 	check := catalog.Check{ID: "c", Definition: catalog.Definition{Type: catalog.CheckTCP, TCP: "127.0.0.1:1"}}
-	state, complaints := merge(node, []string{"docker"}, map[string]declaration{
+	state, _, complaints := merge(node, []string{"docker"}, map[string]declaration{
 		"docker": {registrations: []catalog.Registration{registration("a", check, check), registration("b")}},
 	})
 	if diff := cmp.Diff([]string{"b"}, ids(state)); diff != "" || len(complaints) != 1 {

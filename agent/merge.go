@@ -3,6 +3,7 @@ package agent
 import (
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -15,25 +16,56 @@ type declaration struct {
 	nodeChecks []catalog.Check
 	// gone has the reasons why instances are no longer declared.
 	gone map[string]string
-	// kept are registrations that the catalog holds and that the source has not declared since the agent started.
+	// unsure is the reason why the source does not know all that it declared before the agent started; "" if it does.
+	unsure string
+	// known holds the ids of instances, and after a slash those of checks, that the source has declared while it was unsure.
+	known map[string]bool
+	// kept are the registrations that the catalog holds of a source that is silent or unsure.
 	kept []catalog.Registration
 }
 
+// note records what an unsure source has declared.
+func (d *declaration) note(registrations []catalog.Registration) {
+	if d.unsure == "" {
+		d.known = nil
+		return
+	}
+	if d.known == nil {
+		d.known = make(map[string]bool)
+	}
+	for i := range registrations {
+		d.known[registrations[i].Instance.ID] = true
+		for j := range registrations[i].Checks {
+			d.known["/"+registrations[i].Checks[j].ID] = true
+		}
+	}
+}
+
 // merge gathers the declarations of several sources, in that order, into one state of a node. A registration that conflicts
-// with an earlier one, or is outside the limits, is left out and named in complaints; the rest is not affected.
-func merge(node catalog.Node, order []string, declared map[string]declaration) (state catalog.NodeState, complaints []string) {
+// with an earlier one, or is outside the limits, is left out and named in complaints; the rest is not affected. What stays only
+// because its source is unsure is named in stays.
+func merge(node catalog.Node, order []string, declared map[string]declaration) (
+	state catalog.NodeState, stays, complaints []string,
+) {
 	m := merger{
 		state: catalog.NodeState{Node: node}, instances: make(map[string]string), checks: make(map[string]bool),
 	}
 	for _, source := range order {
 		m.addInstances(source, declared[source].registrations)
 		m.addChecks(declared[source].nodeChecks)
-		m.keep(source, declared[source].kept)
+		if declared[source].unsure == "" {
+			m.keep(source, declared[source].kept)
+		}
+	}
+	for _, source := range order {
+		if d := declared[source]; d.unsure != "" {
+			m.stay(source, &d)
+		}
 	}
 	for _, source := range order {
 		m.addGone(declared[source].gone)
 	}
-	return m.state, m.complaints
+	return m.state, m.stays, m.complaints
 }
 
 // addGone adds a source's reasons why it no longer declares instances. An instance that another source declares is not gone.
@@ -53,6 +85,8 @@ func (m *merger) addGone(gone map[string]string) {
 type merger struct {
 	state      catalog.NodeState
 	complaints []string
+	// stays names what stays as it is because its source is unsure.
+	stays []string
 	// instances holds the source of each instance.
 	instances map[string]string
 	checks    map[string]bool
@@ -108,6 +142,54 @@ func (m *merger) keep(source string, held []catalog.Registration) {
 		drained = append(drained, r)
 	}
 	m.addInstances(source, drained)
+}
+
+// maxNamed bounds how much of what stays is named.
+const maxNamed = 10
+
+// stay leaves as it is what the catalog holds of an unsure source and nobody declares: instances, and checks of instances that
+// the source does declare.
+func (m *merger) stay(source string, d *declaration) {
+	declared := make(map[string]*catalog.Registration, len(m.state.Registrations))
+	for i := range m.state.Registrations {
+		declared[m.state.Registrations[i].Instance.ID] = &m.state.Registrations[i]
+	}
+	var names []string
+	for i := range d.kept {
+		held := &d.kept[i]
+		id := held.Instance.ID
+		switch r := declared[id]; {
+		case r == nil && !d.known[id]:
+			if m.state.Keep == nil {
+				m.state.Keep = make(map[string]bool)
+			}
+			m.state.Keep[id] = true
+			names = append(names, "instance "+id)
+		case r != nil && m.instances[id] == source:
+			names = append(names, m.stayChecks(r, held.Checks, d.known)...)
+		}
+	}
+	if more := len(names) - maxNamed; more > 0 {
+		names = append(names[:maxNamed], fmt.Sprintf("%d more", more))
+	}
+	if len(names) > 0 {
+		m.stays = append(m.stays, fmt.Sprintf("%s of %s: %s", strings.Join(names, ", "), source, d.unsure))
+	}
+}
+
+// stayChecks adds to a declared instance the checks that the catalog holds of it and that its source may not know any more. It
+// returns what it has added.
+func (m *merger) stayChecks(r *catalog.Registration, held []catalog.Check, known map[string]bool) (names []string) {
+	for _, c := range held {
+		if known["/"+c.ID] || m.checks[c.ID] || len(r.Checks) >= catalog.MaxChecks || c.Validate() != nil {
+			continue
+		}
+		c.Status = "" // its runner may know better by now
+		m.checks[c.ID] = true
+		r.Checks = append(r.Checks, c)
+		names = append(names, "check "+c.ID)
+	}
+	return names
 }
 
 // onNode returns a copy of a registration with its node set; the source's value is not changed.

@@ -23,6 +23,8 @@
 // An error affects nothing else. The unit is the service with its checks, or the check at the top of a file:
 //
 //   - A unit in error stays as it was before. While a file has an error, nothing that it declared before is taken out.
+//   - What a file in error declared before the start is unknown. Until all files have been read without an error, nothing that
+//     the sink holds from before the start is taken out: see HoldingSink.
 //   - An ID in force stays with the file that declared it. Another file that declares it is in error. If the ID is not
 //     in force, the order of the files' names decides.
 //   - The services of a missing file are taken out only after a while, because editors, version control and mounts take

@@ -74,7 +74,11 @@ func (s *Source) reportFiles() (errs []error) {
 			errs = append(errs, err)
 			now[err.Error()] = true
 			if !f.told[err.Error()] {
-				s.log.Error("definition file is in error", "error", err, "kept", len(f.inForce) > 0)
+				attrs := []any{"error", err}
+				if s.settled { // before that, only the sink knows what it holds of the file
+					attrs = append(attrs, "kept", len(f.inForce) > 0)
+				}
+				s.log.Error("definition file is in error", attrs...)
 			}
 		}
 		if len(now) > 0 {

@@ -26,6 +26,13 @@ type NodeCheckSink interface {
 	DeclareNodeChecks(source string, checks []catalog.Check)
 }
 
+// HoldingSink is a Sink that holds what a former process declared. KeepHeld tells it why the source does not know all of
+// that: then nothing is removed that the source has not declared itself. It is called before Declare; and with "" after it, once
+// all files have been read without an error.
+type HoldingSink interface {
+	KeepHeld(source, why string)
+}
+
 // Config is where the files are and where their services go. Dir, Node and Sink must be set.
 type Config struct {
 	// Dir is the directory of the definition files.
@@ -62,7 +69,11 @@ type Source struct {
 	declared   []catalog.Registration
 	nodeChecks []catalog.Check
 	loaded     bool
-	told       told
+	// settled is set once all files have been read without an error: what no file declares was taken out since. keeps is the
+	// reason that the sink got before that.
+	settled bool
+	keeps   string
+	told    told
 	// next is when the directory must be read although nothing in it changes; zero if that is not before the next
 	// rescan.
 	next time.Time
@@ -125,6 +136,9 @@ func (s *Source) load(asked bool) error {
 	s.reportDirectory(err, asked)
 	if err != nil {
 		s.next = time.Now().Add(s.retry)
+		if !s.settled {
+			s.keepHeld("the config directory cannot be read")
+		}
 		return err
 	}
 	names, err := s.limit(l.names)
@@ -132,8 +146,8 @@ func (s *Source) load(asked bool) error {
 	first := !s.loaded
 	news := s.readAll(names) || first
 	var c changes
-	if news {
-		c = s.apply()
+	if news || !s.settled {
+		c = s.apply(err != nil)
 	}
 	errs := s.reportFiles()
 	if news || asked {
@@ -214,7 +228,7 @@ func (s *Source) miss(found map[string]bool) (news bool) {
 		}
 		end := f.since.Add(s.absence)
 		switch {
-		case len(f.inForce) == 0, !now.Before(end):
+		case len(f.inForce) == 0 && s.settled, !now.Before(end): // before that, the sink may hold more of the file
 			delete(s.files, name)
 			news = true
 		case s.next.IsZero() || end.Before(s.next):
@@ -224,8 +238,8 @@ func (s *Source) miss(found map[string]bool) (news bool) {
 	return news
 }
 
-// apply merges the files and passes the result to the sink if anything has changed.
-func (s *Source) apply() changes {
+// apply merges the files and passes the result to the sink if anything has changed. TooMany reports that some are not read.
+func (s *Source) apply(tooMany bool) changes {
 	files := s.sorted()
 	m := merge(files, s.holders)
 	for _, f := range files {
@@ -234,6 +248,13 @@ func (s *Source) apply() changes {
 	s.holders = m.holders
 	services, checks := registrations(m.units), nodeChecks(m.units)
 	c := difference(s.declared, services, s.nodeChecks, checks)
+	why := ""
+	if !s.settled {
+		why = inError(files, tooMany)
+	}
+	if why != "" {
+		s.keepHeld(why)
+	}
 	// The checks of the node come first: with the services the source has reported, and what it has not declared then is removed.
 	if sink, ok := s.cfg.Sink.(NodeCheckSink); ok && (!s.loaded || !sameChecks(s.nodeChecks, checks)) {
 		sink.DeclareNodeChecks(sourceName, checks)
@@ -242,7 +263,39 @@ func (s *Source) apply() changes {
 		s.cfg.Sink.Declare(sourceName, services)
 	}
 	s.declared, s.nodeChecks, s.loaded = services, checks, true
+	if why == "" { // last: what is mended by this load has been declared
+		s.keepHeld("")
+		s.settled = true
+	}
 	return c
+}
+
+// inError says why files may have declared more before the start than they do now; "" if all are in order.
+func inError(files []*file, tooMany bool) string {
+	if tooMany {
+		return "not all definition files are read"
+	}
+	var bad []string
+	for _, f := range files {
+		if len(f.problems()) > 0 {
+			bad = append(bad, f.name)
+		}
+	}
+	if len(bad) == 0 {
+		return ""
+	}
+	return "definition files have been in error since the start: " + shorten(bad)
+}
+
+// keepHeld tells the sink why it must keep what it holds, unless it knows.
+func (s *Source) keepHeld(why string) {
+	if why == s.keeps {
+		return
+	}
+	s.keeps = why
+	if sink, ok := s.cfg.Sink.(HoldingSink); ok {
+		sink.KeepHeld(sourceName, why)
+	}
 }
 
 // sorted returns the files by name.

@@ -40,7 +40,7 @@ func (s scripts) Run() int {
 const builtVersion = "1.2.3-script"
 
 // needsOwnStore are the scripts that do not depend on a store elsewhere, or are about the embedded one.
-var needsOwnStore = []string{"cli", "config", "datadir", "engine", "fish", "listeners", "zsh"}
+var needsOwnStore = []string{"cli", "config", "datadir", "engine", "files_restart", "fish", "listeners", "zsh"}
 
 func TestScripts(t *testing.T) {
 	bin := t.TempDir()
