@@ -48,6 +48,64 @@ func TestEventsDuringASuspension(t *testing.T) {
 	})
 }
 
+// suspend has the View suspended as the end of the host's own session is applied; resume brings the session back.
+func suspend(f *store) (resume func()) {
+	release := f.view.Suspend("the renewal of this host's session, which has ended")
+	f.apply(catalog.Change{Type: catalog.RecordSession, Name: "n1"})
+	return func() {
+		f.apply(catalog.Change{Type: catalog.RecordSession, Name: "n1", Session: "7c"})
+		release()
+	}
+}
+
+// TestBlockingReadDuringASuspension holds that a read that a change wakes while the View is suspended waits for it to be ready, and
+// says so if its time is over before.
+func TestBlockingReadDuringASuspension(t *testing.T) {
+	for path, code := range map[string]int{"/services/web?index=10": 200, "/nodes/n1?index=10": 200, "/services/web?index=10&wait=30s": 503} {
+		synctest.Test(t, func(t *testing.T) {
+			f, s := newOffline(t)
+			w, answered := start(t.Context(), s, path)
+			if answered() {
+				t.Fatalf("%s does not block", path)
+			}
+			resume := suspend(f)
+			if answered() {
+				t.Errorf("%s is answered while the View is suspended: %d %.300s", path, w.Code, w.Body)
+			}
+			time.Sleep(time.Minute) // of the bubble
+			resume()
+			if !answered() || w.Code != code || strings.Contains(w.Body.String(), `"critical"`) {
+				t.Errorf("%s: %d %.300s", path, w.Code, w.Body)
+			}
+		})
+	}
+}
+
+// TestWatchDuringASuspension holds that a watch tells nothing while the View is suspended, and afterwards only what is then true.
+func TestWatchDuringASuspension(t *testing.T) {
+	for _, path := range []string{"/watch", "/watch?service=web"} {
+		synctest.Test(t, func(t *testing.T) {
+			f, s := newOffline(t)
+			r := &reader{}
+			open(t, s, path, r)
+			r.take()
+			resume := suspend(f)
+			if got := r.take(); got != "" {
+				t.Errorf("%s tells while the View is suspended: %.600s", path, got)
+			}
+			f.apply(instanceChange(instance("web", "new")))
+			time.Sleep(time.Minute) // of the bubble: heartbeats come due
+			if got := r.take(); got != "" {
+				t.Errorf("%s tells while the View is suspended: %.600s", path, got)
+			}
+			resume()
+			if got := brief(t, r.take()); !strings.Contains(got, "web[a new]") {
+				t.Errorf("%s tells after the suspension %q", path, got)
+			}
+		})
+	}
+}
+
 // slowKeeper takes less than askTimeout for each question, so none of them is the last.
 type slowKeeper struct{}
 

@@ -183,6 +183,23 @@ func TestWatchBacksOff(t *testing.T) {
 	})
 }
 
+// TestWatchBacksOffAnew holds that the pauses begin short again once a connection has brought something.
+func TestWatchBacksOffAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := &script{streams: []string{"refused", "refused", "refused", "refused", `{"revision":5}` + "\n", "refused", "…"}}
+		collect(t.Context(), t, s, WatchOptions{}, 6)
+		if len(s.times) != 6 {
+			t.Fatalf("%d attempts", len(s.times))
+		}
+		if before := s.times[4].Sub(s.times[3]); before <= minPause {
+			t.Errorf("the pause after four refusals is %v", before)
+		}
+		if after := s.times[5].Sub(s.times[4]); after > minPause {
+			t.Errorf("the pause after a connection that brought something is %v, want %v at most", after, minPause)
+		}
+	})
+}
+
 func TestWatchNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &script{streams: []string{`{"revision":5}` + "\n…"}}

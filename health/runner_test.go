@@ -349,6 +349,23 @@ func TestSetRepairsARecordMadeAnew(t *testing.T) {
 	})
 }
 
+// TestAdjustRepairsARecordMadeAnew is the same for a record that came with another interval.
+func TestAdjustRepairsARecordMadeAnew(t *testing.T) {
+	bubble(t, Config{}, func(t *testing.T, h *harness) {
+		h.prober.set("a", catalog.Passing, "fine")
+		h.Set([]*catalog.Check{tcp("a", 10*time.Second)})
+		h.expect(t, time.Second, "n1/a passing fine")
+		stored := tcp("a", 20*time.Second)
+		stored.Status = catalog.Critical
+		h.Set([]*catalog.Check{stored})
+		h.expect(t, 0, "n1/a passing fine")
+		stored = tcp("a", 30*time.Second)
+		stored.Status = catalog.Passing
+		h.Set([]*catalog.Check{stored})
+		h.expect(t, time.Minute)
+	})
+}
+
 func TestSetIgnoresDocker(t *testing.T) {
 	bubble(t, Config{}, func(t *testing.T, h *harness) {
 		h.Set([]*catalog.Check{{ID: "d", Node: "n1", Definition: catalog.Definition{Type: catalog.CheckDocker}}})

@@ -182,6 +182,40 @@ func TestProcessThatStoodStillWritesNothing(t *testing.T) {
 	}
 }
 
+// TestProcessThatStoodStillTidiesNothing is the same of what a process does without being asked.
+func TestProcessThatStoodStillTidiesNothing(t *testing.T) {
+	e := enginetest.Open(t)
+	holder, stop := host(t, e, "h1")
+	external(t, holder, "ext", ttlCheck)
+	if err := holder.PushCheck(t.Context(), "ext", "c", catalog.Passing, ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := holder.Deregister(t.Context(), "ext", "x"); err != nil {
+		t.Fatal(err)
+	}
+	stop()
+	other, _ := start(t, e)
+	still := startBehind(t, e)
+	still.ActFor(takerOf("h1").Node)
+	other.mustSync(t, takerOf("h2"))
+	clock := storedClock(t, other, 0).ModRevision
+	other.killSession(t, "h1")
+	if !still.holds(catalog.ClockDuty) || !still.holds(catalog.PurgeDuty("ext")) {
+		t.Fatal("the process knows already that others have taken over")
+	}
+	if err := still.writeClock(t.Context(), moment{int64(other.view.Revision()), time.Now()}); err != nil {
+		t.Error(err)
+	}
+	if now := storedClock(t, other, 0).ModRevision; now != clock {
+		t.Errorf("the clock was written at %d", now)
+	}
+	still.sweepPushes(t.Context())
+	catchUp(t, other)
+	if other.view.Push("ext", "c") == nil {
+		t.Error("what was pushed was removed")
+	}
+}
+
 func longAgo() time.Time { return time.Now().Add(-time.Hour).UTC() }
 
 // storeCheck writes an outcome with a time.

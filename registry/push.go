@@ -114,7 +114,7 @@ func (r *Registry) sweepPushes(ctx context.Context) {
 		}
 		_, err := r.attempt(ctx, func(revision uint64) (*write, error) {
 			now := r.view.Push(push.Node, push.Check)
-			if now == nil || !r.leftOver(now) {
+			if now == nil || !r.holds(catalog.PurgeDuty(push.Node)) || !r.leftOver(now) {
 				return nil, nil
 			}
 			w := &write{}

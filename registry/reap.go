@@ -30,15 +30,20 @@ func (r *Registry) reap(ctx context.Context) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		if now.Sub(last) > reapGap {
-			clear(deadSince) // this process stood still: a node may have lived meanwhile
-		}
+		r.reapOverdue(ctx, deadSince, last, now)
 		last = now
-		r.forgetLived(deadSince)
-		for _, node := range overdue(r.view.Nodes(), deadSince, now) {
-			r.reapNode(ctx, node)
-		}
 		r.sweepPushes(ctx)
+	}
+}
+
+// reapOverdue purges the nodes that are overdue. last is the time of the last look.
+func (r *Registry) reapOverdue(ctx context.Context, deadSince map[string]time.Time, last, now time.Time) {
+	if now.Sub(last) > reapGap {
+		clear(deadSince) // this process stood still: a node may have lived meanwhile
+	}
+	r.forgetLived(deadSince)
+	for _, node := range overdue(r.view.Nodes(), deadSince, now) {
+		r.reapNode(ctx, node)
 	}
 }
 

@@ -45,3 +45,31 @@ func TestReapAsksTheStoreForNothing(t *testing.T) {
 		t.Errorf("%d questions to the store about nodes without anything to purge, %d of them another process's", got, others)
 	}
 }
+
+// TestTimeWithoutALookDoesNotCount holds that a process that stood still counts the time of dead nodes anew: they may have lived
+// meanwhile.
+func TestTimeWithoutALookDoesNotCount(t *testing.T) {
+	r, _ := start(t, enginetest.Open(t))
+	state := sessionNode("n1", time.Minute)
+	state.Node.PurgeAfter = catalog.Duration(time.Hour)
+	r.mustSync(t, state)
+	r.killSession(t, "n1")
+	since, last := make(map[string]time.Time), time.Now()
+	for _, step := range []time.Duration{0, reapInterval, time.Hour, reapGap} {
+		r.reapOverdue(t.Context(), since, last, last.Add(step))
+		last = last.Add(step)
+		if r.view.Node("n1") == nil {
+			t.Fatalf("the node is purged %v after the look before", step)
+		}
+	}
+	for passed := reapGap; passed < time.Hour; passed += reapGap { // since the gap
+		if r.view.Node("n1") == nil {
+			t.Fatalf("the node is purged within %v of the gap", passed)
+		}
+		r.reapOverdue(t.Context(), since, last, last.Add(reapGap))
+		last = last.Add(reapGap)
+	}
+	if r.view.Node("n1") != nil {
+		t.Error("the node is left an hour after the gap")
+	}
+}
