@@ -46,7 +46,7 @@ func TestReapAsksTheStoreForNothing(t *testing.T) {
 	}
 }
 
-// TestTimeWithoutALookDoesNotCount holds that a process that stood still counts the time of dead nodes anew: they may have lived
+// TestTimeWithoutALookDoesNotCount holds that a process that stood still begins the time of dead nodes again: they may have lived
 // meanwhile.
 func TestTimeWithoutALookDoesNotCount(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
