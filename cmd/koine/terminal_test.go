@@ -11,6 +11,7 @@ import (
 	"regexp"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -153,8 +154,8 @@ func (s *shell) shows(pattern *regexp.Regexp) bool {
 // registrations is a server that accepts every registration.
 type registrations struct {
 	*httptest.Server
-	// premature is a file that must not exist yet when an instance is taken out.
-	premature string
+	// premature is a file that must not exist yet when an instance is taken out; nil if there is none.
+	premature atomic.Pointer[string]
 
 	mu   sync.Mutex
 	got  []string // PUT and DELETE
@@ -165,7 +166,7 @@ func newRegistrations(t *testing.T) *registrations {
 	s := &registrations{wake: make(chan struct{}, 1)}
 	s.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		method := r.Method
-		if method == http.MethodDelete && s.premature != "" && appears(s.premature) {
+		if file := s.premature.Load(); method == http.MethodDelete && file != nil && appears(*file) {
 			method = "late DELETE"
 		}
 		s.mu.Lock()
@@ -229,7 +230,7 @@ while :; do sleep 0.05; done
 // TestCtrlC holds that Ctrl-C takes the instance out before the command gets it, and that a second one kills.
 func TestCtrlC(t *testing.T) {
 	s := newShell(t)
-	s.server.premature = filepath.Join(s.dir, "int")
+	s.server.premature.Store(new(filepath.Join(s.dir, "int")))
 	s.send("koine register web --port 80 -- sh traps; echo ended with $?\n")
 	s.expect("ready")
 	s.server.awaits(t, "PUT")
@@ -322,7 +323,7 @@ func TestGroupSignal(t *testing.T) {
 	}
 	cmd := exec.Command(self, "register", "web", "--port", "80", "--", "sh", "-c", traps)
 	cmd.Dir = t.TempDir()
-	server.premature = filepath.Join(cmd.Dir, "int")
+	server.premature.Store(new(filepath.Join(cmd.Dir, "int")))
 	cmd.Env = append(os.Environ(), asKoine+"=1", "KOINE_HTTP="+server.URL)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	var output bytes.Buffer
