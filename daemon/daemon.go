@@ -141,7 +141,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, store.Close()) }()
+	defer func() { err = d.closeStore(store, err) }()
 	id, release, err := d.identity(dir, temporary)
 	if err != nil {
 		return err
@@ -155,6 +155,19 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	return d.runOn(ctx, store, reg, id)
+}
+
+// closeStore closes the store, given the error that ends the process. If there is one, an error of closing follows from it, as that of
+// a store on a full disk that does not stop in time: it is logged, and does not stand beside its cause.
+func (d *Daemon) closeStore(store *engine.Engine, cause error) error {
+	err := store.Close()
+	if cause == nil {
+		return err
+	}
+	if err != nil {
+		d.cfg.Logger.Warn("the store was not closed in order", "error", err)
+	}
+	return cause
 }
 
 // closeQuietly closes listeners that were bound but perhaps never served.
