@@ -153,7 +153,7 @@ func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.
 		Instance: *e.Instance, Status: e.Status, Healthy: e.Healthy(), WhyNot: e.WhyNot(),
 		CreateRevision: e.CreateRevision, ModRevision: e.ModRevision,
 	}
-	shown.Locality = e.Place()
+	shown.Locality, shown.Origin = e.Place(), e.Author()
 	shown.Address, shown.Port = dial(e, scope)
 	for _, c := range e.Checks {
 		shown.Checks = append(shown.Checks, checkOf(c, outputs))

@@ -71,7 +71,7 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 	}
 	var events []Event
 	if replaced(before.Instance, after.Instance) {
-		events = append(events, after.event(EventReplaced, "", "", strings.TrimSpace("registered "+after.Origin.String())))
+		events = append(events, after.event(EventReplaced, "", "", strings.TrimSpace("registered "+after.Author().String())))
 	}
 	if fields := changedFields(before, after); len(fields) > 0 {
 		events = append(events, after.event(EventChanged, "", "", strings.Join(fields, ", ")))
@@ -108,7 +108,7 @@ func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 
 // howItCame returns the registrant of an endpoint, and why clients do not get it from the first moment on.
 func (e *Endpoint) howItCame() string {
-	who, why := e.Origin.String(), e.notWell()
+	who, why := e.Author().String(), e.notWell()
 	if who != "" && why != "" {
 		return who + "; " + why
 	}

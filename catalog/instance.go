@@ -34,7 +34,7 @@ type Instance struct {
 	Source string `json:"source"`
 	// Owner keeps it alive.
 	Owner Owner `json:"owner"`
-	// Origin names the client that wrote it; nil for a declaration of a source of the node itself.
+	// Origin names the client that registered it; nil if it is declared with its node: see Endpoint.Author.
 	Origin *Origin `json:"origin,omitempty"`
 	// Drain is the reason why the instance takes no new traffic; empty while it does.
 	Drain string `json:"drain,omitempty"`

@@ -71,22 +71,36 @@ func (o *Origin) String() string {
 // same reports whether two origins are equal, so that one value can serve for both.
 func (o *Origin) same(p *Origin) bool { return o == p || o != nil && p != nil && *o == *p }
 
-// Registrant returns the name that the client which registered the instance gave itself; it may be empty.
-func (i *Instance) Registrant() string {
-	if i.Origin == nil {
+func (o *Origin) registrant() string {
+	if o == nil {
 		return ""
 	}
-	return i.Origin.Registrant
+	return o.Registrant
+}
+
+// Registrant returns the name that the client which registered the instance gave itself; it may be empty.
+func (i *Instance) Registrant() string { return i.Origin.registrant() }
+
+// Registrant returns the name that the client which declared the node gave itself; it may be empty.
+func (n *Node) Registrant() string { return n.Origin.registrant() }
+
+// Author returns the client that registered the instance or, if the instance is declared with its node, declared the node;
+// nil for a declaration of the process that keeps the catalog.
+func (e *Endpoint) Author() *Origin {
+	if e.Instance.Origin == nil && e.Owner.Declared() && e.Host != nil && e.Host.Node != nil {
+		return e.Host.Node.Origin
+	}
+	return e.Instance.Origin
 }
 
 // OwnedBy refuses a caller whose registration another registrant has replaced, with an error of KindConflict. A caller without
 // a name may touch any instance, and any caller may touch an instance without an origin, as former versions stored it.
-func (i *Instance) OwnedBy(ctx context.Context) error {
-	registrant := CallerOf(ctx).Registrant
-	unknown := i.Origin == nil && !i.Owner.Declared()
-	if registrant == "" || unknown || i.Registrant() == registrant {
+func (e *Endpoint) OwnedBy(ctx context.Context) error {
+	registrant, author := CallerOf(ctx).Registrant, e.Author()
+	unknown := author == nil && !e.Owner.Declared()
+	if registrant == "" || unknown || author.registrant() == registrant {
 		return nil
 	}
-	return Errorf(KindConflict, "instance %s is not that of %s: it was last registered %s", i.ID, registrant,
-		cmp.Or(i.Origin.String(), "through "+i.Source)).WithHint("leave it to its new owner, or choose another id")
+	return Errorf(KindConflict, "instance %s is not that of %s: it was last registered %s", e.ID, registrant,
+		cmp.Or(author.String(), "through "+e.Source)).WithHint("leave it to its new owner, or choose another id")
 }

@@ -78,7 +78,7 @@ func (p *pusher) owned(ctx context.Context, node, check string) error {
 		return nil
 	}
 	if e := n.Endpoint(c.Instance); e != nil {
-		return e.Instance.OwnedBy(ctx)
+		return e.OwnedBy(ctx)
 	}
 	return nil
 }

@@ -79,7 +79,7 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 }
 
 func (d *difference) compareNode(node catalog.Node, session clientv3.LeaseID) {
-	if d.current.Node == nil || !d.current.Node.Equal(&node) {
+	if current := d.current.Node; current == nil || !current.Equal(&node) || current.Registrant() != node.Registrant() {
 		d.record(nodeKey(node.Name), nodeRecord{V: format, Node: &node})
 	}
 	switch {

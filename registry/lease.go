@@ -56,8 +56,8 @@ func (r *Registry) Renew(ctx context.Context, node, id string) error {
 		switch {
 		case e == nil:
 			return "", noInstance(node, id)
-		case e.Instance.OwnedBy(ctx) != nil:
-			return "", e.Instance.OwnedBy(ctx)
+		case e.OwnedBy(ctx) != nil:
+			return "", e.OwnedBy(ctx)
 		case e.Owner.Kind != catalog.OwnerLease:
 			return "", catalog.Errorf(catalog.KindConflict, "instance %s has no lease: it is owned by %s", id, ownerText(e.Instance))
 		}

@@ -87,8 +87,8 @@ func (r *Registry) pushable(ctx context.Context, node, id string, status catalog
 	if err := check.AcceptsPush(status); err != nil {
 		return nil, err
 	}
-	if i := snapshot.Endpoint(check.Instance); i != nil {
-		if err := i.Instance.OwnedBy(ctx); err != nil {
+	if e := snapshot.Endpoint(check.Instance); e != nil {
+		if err := e.OwnedBy(ctx); err != nil {
 			return nil, err
 		}
 	}

@@ -206,7 +206,7 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 		return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).
 			WithHint("%s", howToRemove(e.Instance))
 	}
-	if err := e.Instance.OwnedBy(ctx); err != nil {
+	if err := e.OwnedBy(ctx); err != nil {
 		return nil, err
 	}
 	w.stillThere(instanceKey(node, id), revision) // and so its checks are those that are known here

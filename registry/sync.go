@@ -61,13 +61,14 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 // maxRounds bounds the writes of one sync. Each takes at least half a request, so a node within the limits needs fewer.
 const maxRounds = 1000
 
-// normalize sets the optional parts of a declaration, and its origin.
+// normalize sets the optional parts of a declaration, and its origin. The node has that for all that is declared with it:
+// a host of 1,000 instances would store it 1,000 times.
 func normalize(state catalog.NodeState, origin *catalog.Origin) catalog.NodeState {
 	name := state.Node.Name
 	state.Node.Origin = origin
 	registrations := make([]catalog.Registration, len(state.Registrations))
 	for i, r := range state.Registrations {
-		r.Instance.Node, r.Instance.Origin = name, origin
+		r.Instance.Node, r.Instance.Origin = name, nil
 		if !r.Instance.Owner.Declared() {
 			r.Instance.Owner = catalog.Owner{Kind: catalog.OwnerSession}
 		}

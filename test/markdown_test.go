@@ -122,7 +122,8 @@ func (s step) question() bool {
 	case "curl":
 		return !slices.Contains(words, "-X") && words[len(words)-1] != "&"
 	case "bin/koine":
-		return len(words) > 1 && slices.Contains([]string{"services", "lookup", "nodes", "history"}, words[1])
+		asks := []string{"services", "lookup", "nodes", "history", "explain", "events"}
+		return len(words) > 1 && slices.Contains(asks, words[1]) && words[len(words)-1] != "&"
 	}
 	return false
 }

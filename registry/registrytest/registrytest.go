@@ -49,6 +49,7 @@ func Conformance(t *testing.T, open func(t *testing.T) (Registry, *catalog.View)
 		{"a registration in the place of a declared one is refused", registerOverDeclared},
 		{"deregister removes, once", deregister},
 		{"a later registration of an id replaces the earlier, whose owner loses it", replaceOwner},
+		{"what a client declares with a node is that client's", declareAs},
 		{"a caller without a name may renew and deregister every registration", nameless},
 		{"a declared instance is not deregistered under its owner", deregisterDeclared},
 		{"a living node is not removed, a dead one is", removeNode},
@@ -504,6 +505,38 @@ func replaceOwner(t *testing.T, s *suite) {
 	}
 	_, err = s.Deregister(s.as("fourth"), "n1", "web-1")
 	s.wantKind(err, catalog.KindNotFound)
+}
+
+func declareAs(t *testing.T, s *suite) {
+	declared := state("n1", plain("n1", "web-1", "web"))
+	declared.Node.Owner = catalog.Owner{Kind: catalog.OwnerPermanent}
+	for _, registrant := range []string{"first", "second", ""} { // the same in every other respect
+		result, err := s.SyncNode(s.as(registrant), declared)
+		if err != nil {
+			t.Fatalf("sync as %q: %v", registrant, err)
+		}
+		if err := s.view.WaitRevision(s.ctx, result.Revision); err != nil {
+			t.Fatal(err)
+		}
+		author := ""
+		if o := s.view.Instance("n1", "web-1").Author(); o != nil {
+			author = o.Registrant
+		}
+		if author != registrant {
+			t.Errorf("the instance is %q's, want %q's", author, registrant)
+		}
+	}
+	if _, err := s.SyncNode(s.as("second"), declared); err != nil {
+		t.Fatal(err)
+	}
+	_, err := s.Deregister(s.as("first"), "n1", "web-1")
+	s.wantKind(err, catalog.KindConflict)
+	if err != nil && !strings.Contains(err.Error(), "by second") {
+		t.Errorf("the replaced owner gets %v, want the new one named", err)
+	}
+	if _, err := s.Deregister(s.as("second"), "n1", "web-1"); err != nil {
+		t.Errorf("the owner deregisters: %v", err)
+	}
 }
 
 func nameless(t *testing.T, s *suite) {
