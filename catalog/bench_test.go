@@ -61,7 +61,7 @@ func BenchmarkViewApply(b *testing.B) {
 			changes := make([]Change, 2)
 			for i := range changes {
 				changes[i] = crowdMember("node-0000", size.services, 0)
-				changes[i].Instance.Weight = i + 1
+				changes[i].Instance.Weight = int32(i + 1)
 			}
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
@@ -90,7 +90,7 @@ func BenchmarkViewApplyBatch(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		for n := range changes {
 			instance := *changes[n].Instance
-			instance.Weight = i + 1
+			instance.Weight = int32(i + 1)
 			changes[n].Instance = &instance
 		}
 		v.Apply(uint64(i+2), changes)

@@ -22,15 +22,16 @@ type Definition struct {
 	Header map[string][]string `json:"header,omitempty"`
 	// Body is sent with the HTTP request.
 	Body string `json:"body,omitempty"`
-	// TLSServerName is the name expected in the server's certificate; empty means the host that is dialled.
-	TLSServerName string `json:"tls_server_name,omitempty"`
-	// TLSSkipVerify accepts any certificate.
-	TLSSkipVerify bool `json:"tls_skip_verify,omitempty"`
 
 	// TCP is the host:port to connect to.
 	TCP string `json:"tcp,omitempty"`
 	// TCPUseTLS makes a TLS handshake with TCP, too, and verifies the server's certificate unless TLSSkipVerify is set.
 	TCPUseTLS bool `json:"tcp_use_tls,omitempty"`
+
+	// TLSSkipVerify accepts any certificate of the server.
+	TLSSkipVerify bool `json:"tls_skip_verify,omitempty"`
+	// TLSServerName is the name expected in it; empty means the host that is dialled.
+	TLSServerName string `json:"tls_server_name,omitempty"`
 
 	// UDP is the host:port to send a datagram to: an answer passes, "port unreachable" is critical.
 	UDP string `json:"udp,omitempty"`

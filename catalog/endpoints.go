@@ -8,7 +8,7 @@ func answered(all []*Endpoint) (list []*Endpoint, belowFloor bool) {
 	list = healthy(all)
 	floor, taking := 0, 0
 	for _, e := range all {
-		floor = max(floor, e.MinHealthy)
+		floor = max(floor, int(e.MinHealthy))
 		if e.Drained == "" {
 			taking++
 		}

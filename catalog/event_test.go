@@ -219,7 +219,7 @@ func TestEventsOfTheView(t *testing.T) {
 func TestForgottenEventsAreCounted(t *testing.T) {
 	v := loaded(put("n1", "a", "web"))
 	for n := range recentSize + 5 {
-		v.Apply(uint64(11+n), []Change{put("n1", "a", "web", func(i *Instance) { i.Weight = n + 2 })})
+		v.Apply(uint64(11+n), []Change{put("n1", "a", "web", func(i *Instance) { i.Weight = int32(n + 2) })})
 	}
 	lines, next := eventsFrom(v, 2)
 	if want := []string{"15 gap missing 3", "16 changed web a n1: weight"}; len(lines) != 1+recentSize || !slices.Equal(lines[:2], want) {

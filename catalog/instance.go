@@ -23,11 +23,11 @@ type Instance struct {
 	// Meta is free text by key.
 	Meta map[string]string `json:"meta,omitempty"`
 	// Weight is the share of traffic relative to other instances of the service; 0 means 1.
-	Weight int `json:"weight,omitempty"`
+	Weight int32 `json:"weight,omitempty"`
 	// MinHealthy is the service's floor in percent. While the healthy share of the instances that take traffic is below
 	// it, clients get all of them, because a mass failure is more likely a failure of the checks. The largest floor
 	// among the instances counts.
-	MinHealthy int `json:"min_healthy,omitempty"`
+	MinHealthy int32 `json:"min_healthy,omitempty"`
 	// Locality is its place; empty means its node's place.
 	Locality Locality `json:"locality,omitzero"`
 	// Source is the origin of the registration: "docker", "file", "http", …

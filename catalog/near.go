@@ -70,7 +70,7 @@ func (s *Service) smallestTier(q *Query, at Locality, counts func(*Endpoint) boo
 	var taking, good [Anywhere + 1]int
 	floor := 0
 	for _, e := range s.Endpoints {
-		floor = max(floor, e.MinHealthy)
+		floor = max(floor, int(e.MinHealthy))
 		if e.Drained != "" || !ofAny.wants(e) || counts != nil && !counts(e) {
 			continue
 		}

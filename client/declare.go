@@ -19,9 +19,9 @@ type Declaration struct {
 	Addresses []catalog.Address `json:"addresses,omitempty"`
 	Tags      []string          `json:"tags,omitempty"`
 	Meta      map[string]string `json:"meta,omitempty"`
-	Weight    int               `json:"weight,omitempty"`
+	Weight    int32             `json:"weight,omitempty"`
 	// MinHealthy is the service's floor in percent: below it clients get all instances that take traffic.
-	MinHealthy int                        `json:"min_healthy,omitempty"`
+	MinHealthy int32                      `json:"min_healthy,omitempty"`
 	Locality   catalog.Locality           `json:"locality,omitzero"`
 	Source     string                     `json:"source,omitempty"`
 	Drain      string                     `json:"drain,omitempty"`

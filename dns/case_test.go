@@ -42,7 +42,7 @@ func TestQuestionGoesBackAsItCame(t *testing.T) {
 // carries them.
 func TestWeights(t *testing.T) {
 	const trials = 20_000
-	weights := []int{0, 1, 3, 5} // 0 is none
+	weights := []int32{0, 1, 3, 5} // 0 is none
 	changes := fleet(len(weights), func(i int, one *catalog.Instance) { one.Weight = weights[i] })
 	w := seeded(newTestServer(t, Config{}, changes), 17)
 	first := make([]int, len(weights))
@@ -59,7 +59,7 @@ func TestWeights(t *testing.T) {
 	}
 	for _, rr := range ask(t, w, query("fleet.service.koine.", dns.TypeSRV), true).Answer {
 		srv := rr.(*dns.SRV)
-		if want := max(weights[srv.Target[7]-'0'], 1); int(srv.Weight) != want {
+		if want := max(weights[srv.Target[7]-'0'], 1); int32(srv.Weight) != want {
 			t.Errorf("%s weighs %d, want %d", srv.Target, srv.Weight, want)
 		}
 	}

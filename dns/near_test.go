@@ -86,7 +86,7 @@ func TestNearest(t *testing.T) {
 // TestNearestStandFirst holds that an SRV answer that is cut has the nearest.
 func TestNearestStandFirst(t *testing.T) {
 	changes := fleet(100, func(i int, one *catalog.Instance) {
-		one.Weight = 1 + 1000*(i%2)
+		one.Weight = int32(1 + 1000*(i%2))
 		one.Locality = catalog.Locality{Region: "eu", Zone: fmt.Sprint(i / 5)}
 		one.Addresses[0].Network = ""
 	})

@@ -41,7 +41,7 @@ func TestTruncation(t *testing.T) {
 	for _, n := range []int{1, 2, 7, 11, 12, 30, 31, 75, 300, 1400, 5000} {
 		workers := make(map[int]*worker)
 		for _, size := range []int{0, 512, 4096} {
-			changes := fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%5 })
+			changes := fleet(n, func(i int, one *catalog.Instance) { one.Weight = int32(1 + i%5) })
 			workers[size] = seeded(newTestServer(t, Config{UDPSize: size}, changes), 13)
 		}
 		for _, way := range ways {
@@ -176,7 +176,7 @@ func addressOf(t *testing.T, rr dns.RR) netip.Addr {
 
 func BenchmarkAnswer(b *testing.B) {
 	for _, n := range []int{3, 300, 10_000} {
-		s := newTestServer(b, Config{}, fleet(n, func(i int, one *catalog.Instance) { one.Weight = 1 + i%2 }))
+		s := newTestServer(b, Config{}, fleet(n, func(i int, one *catalog.Instance) { one.Weight = int32(1 + i%2) }))
 		for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
 			b.Run(fmt.Sprintf("%s-%d", dns.TypeToString[qtype], n), func(b *testing.B) {
 				w := seeded(s, 1)

@@ -224,7 +224,7 @@ func TestSameKeyInOneGroup(t *testing.T) {
 	for w := range 8 {
 		wg.Go(func() {
 			registration := permanent("n1", "same", "web")
-			registration.Instance.Weight = w + 1
+			registration.Instance.Weight = int32(w + 1)
 			if _, err := r.Register(t.Context(), registration); err != nil {
 				t.Error(err)
 			}

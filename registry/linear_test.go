@@ -40,7 +40,7 @@ type operation struct {
 	id     string
 	action action
 	// weight is the field in which registrations differ, status the one that a check is set to.
-	weight int
+	weight int32
 	status catalog.Status
 }
 
@@ -53,7 +53,7 @@ type answer struct {
 // instanceModel is the state that one instance must have in the catalog after the operations so far.
 type instanceModel struct {
 	present bool
-	weight  int
+	weight  int32
 	// status is that of its check; empty if it has none.
 	status catalog.Status
 	// drained outlives the instance: an order is a record of its own.
@@ -196,7 +196,7 @@ func TestRegistriesOnOneStoreAreLinearizable(t *testing.T) {
 				chance := rand.New(rand.NewPCG(uint64(client), 1))
 				for range each {
 					o := operation{
-						id: fmt.Sprint("i", chance.IntN(instances)), action: action(chance.IntN(int(actions))), weight: 1 + chance.IntN(2),
+						id: fmt.Sprint("i", chance.IntN(instances)), action: action(chance.IntN(int(actions))), weight: 1 + chance.Int32N(2),
 						status: []catalog.Status{catalog.Passing, catalog.Warning, catalog.Critical}[chance.IntN(3)],
 					}
 					call := time.Since(begun).Nanoseconds()

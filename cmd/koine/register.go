@@ -22,7 +22,7 @@ type registerFlags struct {
 	id, node, address   string
 	ports               ports
 	tags, meta          []string
-	weight              int
+	weight              int32
 	at                  catalog.Locality
 	ttl                 time.Duration
 	permanent           bool
@@ -43,7 +43,7 @@ func (f *registerFlags) add(cmd *cobra.Command) {
 	flags.Var(&f.ports, "port", "port; may be repeated, the first is the main one")
 	flags.StringArrayVar(&f.tags, "tag", nil, "`tag`; may be repeated")
 	flags.StringArrayVar(&f.meta, "meta", nil, "meta, `key=value`; may be repeated")
-	flags.IntVar(&f.weight, "weight", 0, "share of traffic relative to the other instances (default 1)")
+	flags.Int32Var(&f.weight, "weight", 0, "share of traffic relative to the other instances (default 1)")
 	flags.StringVar(&f.at.Zone, "zone", "", "zone that it runs in (default the node's)")
 	flags.StringVar(&f.at.Region, "region", "", "region that it runs in (default the node's)")
 	flags.DurationVar(&f.ttl, "ttl", 0, "remove the instance if it is not registered again for so long")

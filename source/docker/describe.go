@@ -283,17 +283,17 @@ func (s *settings) instanceID(c *container.InspectResponse, main uint16) string 
 }
 
 // number reads a koine label that is a whole number from 0 to limit; 0 if it is missing or bad.
-func (s *settings) number(key string, limit int) int {
+func (s *settings) number(key string, limit int32) int32 {
 	v, ok := s.koine[key]
 	if !ok {
 		return 0
 	}
-	n, err := strconv.Atoi(strings.TrimSpace(v.value))
-	if err != nil || n < 0 || n > limit {
+	n, err := strconv.ParseInt(strings.TrimSpace(v.value), 10, 32)
+	if err != nil || n < 0 || n > int64(limit) {
 		s.warn(v.label, "%q is not a number of 0 to %d", v.value, limit)
 		return 0
 	}
-	return n
+	return int32(n)
 }
 
 // unknown warns of koine labels that mean nothing: most are misspelt.

@@ -143,7 +143,7 @@ func setBool(to *bool) setter {
 	}
 }
 
-func setInt(to *int, limit int) setter {
+func setInt[T int | int32](to *T, limit T) setter {
 	return func(v *node) error {
 		if v.kind == null {
 			return nil
@@ -153,7 +153,7 @@ func setInt(to *int, limit int) setter {
 		if v.kind != number || err != nil || n < 0 || n > int64(limit) {
 			return fmt.Errorf("must be a whole number from 0 to %d, not %s", limit, brief(v))
 		}
-		*to = int(n)
+		*to = T(n)
 		return nil
 	}
 }
