@@ -28,6 +28,8 @@ type Definition struct {
 	// TCPUseTLS makes a TLS handshake with TCP, too, and verifies the server's certificate unless TLSSkipVerify is set.
 	TCPUseTLS bool `json:"tcp_use_tls,omitempty"`
 
+	// DisableRedirects makes a redirect the answer to an HTTP request.
+	DisableRedirects bool `json:"disable_redirects,omitempty"`
 	// TLSSkipVerify accepts any certificate of the server.
 	TLSSkipVerify bool `json:"tls_skip_verify,omitempty"`
 	// TLSServerName is the name expected in it; empty means the host that is dialled.

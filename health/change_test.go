@@ -14,7 +14,7 @@ func TestChangedDefinition(t *testing.T) {
 	kept := func() *catalog.Check {
 		c := tcp("a", 10*time.Second)
 		c.FailuresBeforeCritical = 3
-		c.Status, c.Output = catalog.Passing, "fine"
+		c.Status, c.InitialStatus = catalog.Passing, catalog.Passing
 		return c
 	}
 	for _, tt := range []struct {

@@ -73,6 +73,21 @@ func TestUDP(t *testing.T) {
 	expect(t, probe(t, catalog.Definition{Type: catalog.CheckUDP, UDP: "127.0.0.1"}), catalog.Critical, "missing port")
 }
 
+// TestUDPTriesEachAddress holds that a name with addresses of both families is checked at that which answers: localhost is
+// ::1 as well on most hosts, and many servers listen at 127.0.0.1 only.
+func TestUDPTriesEachAddress(t *testing.T) {
+	_, port, err := net.SplitHostPort(echo(t, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	addresses := []string{"::1", "127.0.0.2", "127.0.0.1"} // a refusal, or no route, at the first two
+	def := catalog.Definition{Type: catalog.CheckUDP, UDP: "name:" + port, UDPReply: true}
+	expect(t, probeAddresses(t.Context(), addresses, port, &def), catalog.Passing, "UDP name:"+port+": answered")
+	expect(t, probeAddresses(t.Context(), addresses[:2], port, &def), catalog.Critical, "UDP name:"+port)
+	def.UDP = "localhost:" + port
+	expect(t, probe(t, def), catalog.Passing, "answered")
+}
+
 // endedInTime is a connection whose context ends at the moment at which a deadline of the run's own is set.
 type endedInTime struct {
 	net.Conn

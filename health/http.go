@@ -1,9 +1,9 @@
 package health
 
 import (
+	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -20,28 +20,54 @@ const (
 func probeHTTP(ctx context.Context, def *catalog.Definition) Result {
 	request, err := newRequest(ctx, def)
 	if err != nil {
-		return critical("%v", err)
+		return critical("make request: %v", unwrapURL(err))
 	}
 	client := newClient(def)
 	defer client.CloseIdleConnections()
-	what := request.Method + " " + request.URL.Redacted()
+	what := request.Method + " " + shownURL(request.URL)
 	response, err := client.Do(request)
 	if err != nil {
 		return critical("%s: %s", what, reason(unwrapURL(err), def))
 	}
 	defer func() { _ = response.Body.Close() }()
-	// The status has arrived, so the instance answers: a body that breaks off does not change that.
-	body, _ := io.ReadAll(io.LimitReader(response.Body, headSize))
 	output := what + ": " + response.Status
-	if to := response.Header.Get("Location"); to != "" {
-		output += " to " + to
+	if to, err := url.Parse(response.Header.Get("Location")); err == nil && *to != (url.URL{}) {
+		output += " to " + shownURL(to)
+	}
+	if response.StatusCode == http.StatusSwitchingProtocols { // what follows is no body
+		return critical("%s", output)
+	}
+	body, err := io.ReadAll(io.LimitReader(response.Body, headSize))
+	if err != nil {
+		return critical("%s, and then: %s\n%s", output, reason(err, def), body)
 	}
 	return Result{statusOf(response.StatusCode), strings.TrimSpace(output + "\n" + string(body))}
 }
 
+// shownURL returns a URL for people, without the secrets that it may have: its password, or its user if there is no
+// password, the values of the query, and the fragment.
+func shownURL(u *url.URL) string {
+	const hidden = "xxxxx" // as in Redacted
+	shown := *u
+	shown.Fragment, shown.RawFragment = "", ""
+	if _, ok := u.User.Password(); !ok && u.User != nil {
+		shown.User = url.User(hidden)
+	}
+	pairs := strings.Split(u.RawQuery, "&")
+	for i, pair := range pairs {
+		if name, _, found := strings.Cut(pair, "="); found {
+			pairs[i] = name + "=" + hidden
+		} else if pair != "" {
+			pairs[i] = hidden
+		}
+	}
+	shown.RawQuery = strings.Join(pairs, "&")
+	return shown.Redacted()
+}
+
 func statusOf(code int) catalog.Status {
 	switch {
-	case code < 300:
+	case code >= 200 && code < 300:
 		return catalog.Passing
 	case code == http.StatusTooManyRequests:
 		return catalog.Warning
@@ -56,7 +82,7 @@ func newRequest(ctx context.Context, def *catalog.Definition) (*http.Request, er
 	}
 	request, err := http.NewRequestWithContext(ctx, method, def.HTTP, strings.NewReader(def.Body))
 	if err != nil {
-		return nil, fmt.Errorf("make request: %w", err)
+		return nil, err
 	}
 	request.Header.Set("User-Agent", "koine-health")
 	request.Header.Set("Accept", "text/plain, text/*, */*")
@@ -78,16 +104,33 @@ func newClient(def *catalog.Definition) *http.Client {
 			MaxResponseHeaderBytes: maxResponseHeader,
 			TLSClientConfig:        tlsConfig(def),
 		},
-		CheckRedirect: followSameHost,
+		CheckRedirect: func(next *http.Request, via []*http.Request) error { return follow(def, next, via) },
 	}
 }
 
-// followSameHost keeps a redirect as the answer if it leads to another host or exceeds the limit.
-func followSameHost(next *http.Request, via []*http.Request) error {
-	if len(via) > maxRedirects || !strings.EqualFold(next.URL.Hostname(), via[0].URL.Hostname()) {
+// follow keeps a redirect as the answer if it leads to another host or exceeds the limit. On another port or by another
+// scheme, another program may listen: it gets nothing that the check has for the first one.
+func follow(def *catalog.Definition, next *http.Request, via []*http.Request) error {
+	first := via[0]
+	if def.DisableRedirects || len(via) > maxRedirects || !strings.EqualFold(next.URL.Hostname(), first.URL.Hostname()) {
 		return http.ErrUseLastResponse
 	}
+	if next.URL.Scheme == first.URL.Scheme && portOf(next.URL) == portOf(first.URL) {
+		return nil
+	}
+	if next.ContentLength != 0 {
+		return http.ErrUseLastResponse
+	}
+	for name := range def.Header {
+		next.Header.Del(name)
+	}
+	next.Header.Del("Authorization") // of the URL's password
+	next.Header.Del("Referer")       // of its query
 	return nil
+}
+
+func portOf(u *url.URL) string {
+	return cmp.Or(u.Port(), map[string]string{"http": "80", "https": "443"}[u.Scheme])
 }
 
 // unwrapURL removes the HTTP client's wrapping of an error: method and URL, which the output names already.

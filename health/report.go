@@ -78,6 +78,7 @@ func (r *Runner) yield(k key, e *entry) {
 	}
 	r.stop(k)
 	r.start(k, check, time.Now())
+	r.entries[k].state.Stored = false // that process keeps it up to date
 }
 
 // retryDelay returns the delay after a number of attempts, the last part of it random so that the checks of a node do not

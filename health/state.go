@@ -29,6 +29,9 @@ type State struct {
 	// Settled is set once an outcome is stored for the check. The first outcome of a check that is not settled counts
 	// as a change.
 	Settled bool
+	// Stored is set until the first result if Status is an outcome from before this process ran the check. Nobody knows how
+	// long ago it was true: the first result replaces it, whatever the thresholds.
+	Stored bool
 	// Flaps is the history from which the flap score is computed.
 	Flaps Flaps
 	// Damped is set while the check is held critical because it flaps; Beneath is its status without that.
@@ -40,16 +43,21 @@ type State struct {
 // status other than passing without an output is not settled, nor is one of before the definition changed.
 func Begin(check *catalog.Check, now time.Time) State {
 	if check.Status.Valid() {
+		ran := check.Output != catalog.OutputChanged
 		return State{
 			Status: check.Status, Output: check.Output, Since: check.Since, Begun: now,
-			Settled: check.Output != catalog.OutputChanged && (check.Status == catalog.Passing || check.Output != ""),
+			Settled: ran && (check.Status == catalog.Passing || check.Output != ""),
+			Stored:  ran && (check.Status != initialStatus(check) || check.Output != ""),
 		}
 	}
-	status := check.InitialStatus
-	if !status.Valid() {
-		status = catalog.Critical
+	return State{Status: initialStatus(check), Since: now, Begun: now}
+}
+
+func initialStatus(check *catalog.Check) catalog.Status {
+	if check.InitialStatus.Valid() {
+		return check.InitialStatus
 	}
-	return State{Status: status, Since: now, Begun: now}
+	return catalog.Critical
 }
 
 // undamped returns the status by the thresholds alone, without damping.
@@ -75,8 +83,11 @@ func (s State) Step(def *catalog.Definition, r Result, now time.Time) (State, bo
 	if s.idle(def, now) {
 		next.Begun = now
 	}
-	next.Ran = now
-	status := next.judge(def, r.Status)
+	next.Ran, next.Stored = now, false
+	status := r.Status
+	if !s.Stored {
+		status = next.judge(def, r.Status)
+	}
 	ran := s.Successes+s.Failures > 0 // the status before the first run was no outcome of a run
 	next.Flaps = s.Flaps.Next(ran && flips(s.undamped(), status))
 	next.Damped = damps(def.FlapThreshold, s.Damped, next.Flaps.Score())

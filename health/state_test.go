@@ -92,7 +92,12 @@ func TestBegin(t *testing.T) {
 			State{Status: catalog.Warning, Since: now, Begun: now}},
 		{"stored status wins", catalog.Check{Status: catalog.Passing, Output: "ok", Since: then,
 			Definition: catalog.Definition{InitialStatus: catalog.Warning}},
-			State{Status: catalog.Passing, Output: "ok", Since: then, Begun: now, Settled: true}},
+			State{Status: catalog.Passing, Output: "ok", Since: then, Begun: now, Settled: true, Stored: true}},
+		{"stored without an output", catalog.Check{Status: catalog.Passing, Since: then},
+			State{Status: catalog.Passing, Since: then, Begun: now, Settled: true, Stored: true}},
+		{"initial status, stored", catalog.Check{Status: catalog.Passing, Since: then,
+			Definition: catalog.Definition{InitialStatus: catalog.Passing}},
+			State{Status: catalog.Passing, Since: then, Begun: now, Settled: true}},
 		{"stored without a reason", catalog.Check{Status: catalog.Critical, Since: then},
 			State{Status: catalog.Critical, Since: then, Begun: now}},
 		{"stored for another definition", catalog.Check{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then},
@@ -104,6 +109,30 @@ func TestBegin(t *testing.T) {
 				t.Errorf("state (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// TestStoredStatusHoldsUntilTheFirstRun holds that the first run after a start decides, whatever the thresholds, and that they
+// count from then on.
+func TestStoredStatusHoldsUntilTheFirstRun(t *testing.T) {
+	thresholds := catalog.Definition{Type: catalog.CheckHTTP, SuccessBeforePassing: 2, FailuresBeforeWarning: 2, FailuresBeforeCritical: 3}
+	for _, tt := range []struct{ stored, results, want string }{
+		{"p", "cpp", "CcP"}, {"p", "pccc", "ppWC"}, {"p", "wp", "WP"}, {"c", "pcc", "PpW"}, {"c", "cpp", "ccP"}, {"w", "cp", "Cc"},
+	} {
+		s := Begin(&catalog.Check{Status: letters[rune(tt.stored[0])], Output: "of before", Definition: thresholds}, time.Unix(0, 0))
+		got := ""
+		for _, r := range tt.results {
+			var changed bool
+			s, changed = s.Step(&thresholds, Result{Status: letters[r]}, time.Unix(1, 0))
+			if changed {
+				got += strings.ToUpper(letter(s.Status))
+			} else {
+				got += letter(s.Status)
+			}
+		}
+		if got != tt.want {
+			t.Errorf("stored %s, results %s: got %s, want %s", tt.stored, tt.results, got, tt.want)
+		}
 	}
 }
 

@@ -15,6 +15,8 @@ const (
 	// refusalWait bounds the wait for a refusal if silence passes: on a working network it arrives as fast as an answer
 	// would, and a run that waited for its whole timeout would keep others from running.
 	refusalWait = time.Second
+	// maxUDPAddresses bounds the addresses of a name that one run tries.
+	maxUDPAddresses = 8
 	// defaultPayload is the datagram of a check without one. An empty datagram would not even reach some servers.
 	defaultPayload = "\n"
 )
@@ -22,8 +24,34 @@ const (
 // probeUDP sends one datagram. Any answer passes; a refusal (ICMP "port unreachable") is critical. Silence says
 // nothing, since most servers drop what they do not understand: it passes, as it does in Consul, unless the check
 // requires an answer.
+//
+// A dial over UDP cannot fail as one over TCP does, so that it would stay with the first address of a name: a refusal there
+// leads to the next one here.
 func probeUDP(ctx context.Context, def *catalog.Definition) Result {
-	conn, err := new(net.Dialer).DialContext(ctx, "udp", def.UDP)
+	host, port, err := net.SplitHostPort(def.UDP)
+	if err != nil {
+		return critical("UDP %s: %v", def.UDP, err)
+	}
+	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
+	if err != nil {
+		return critical("UDP %s: %s", def.UDP, reason(err, def))
+	}
+	return probeAddresses(ctx, addresses, port, def)
+}
+
+// probeAddresses probes at one address after the other until one does not refuse.
+func probeAddresses(ctx context.Context, addresses []string, port string, def *catalog.Definition) (result Result) {
+	for _, address := range addresses[:min(len(addresses), maxUDPAddresses)] {
+		result = probeAddress(ctx, net.JoinHostPort(address, port), def)
+		if result.Status != catalog.Critical || ctx.Err() != nil {
+			break
+		}
+	}
+	return result
+}
+
+func probeAddress(ctx context.Context, address string, def *catalog.Definition) Result {
+	conn, err := new(net.Dialer).DialContext(ctx, "udp", address)
 	if err != nil {
 		return critical("UDP %s: %s", def.UDP, reason(err, def))
 	}

@@ -344,6 +344,8 @@ func setProperty(d *catalog.Definition, key, value string) (err error) {
 		d.UDPPayload = value
 	case "udp_reply":
 		d.UDPReply = truth(value)
+	case "disable_redirects":
+		d.DisableRedirects = truth(value)
 	case "tcp_use_tls":
 		d.TCPUseTLS = truth(value)
 	case "grpc_use_tls":

@@ -48,8 +48,8 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 		"notes": setText(new(string)), "type": setText((*string)(&def.Type)),
 		"http": setText(&def.HTTP), "method": setText(&def.Method), "body": setText(&def.Body),
 		"header": setHeader(def), "tls_server_name": setText(&def.TLSServerName),
-		"tls_skip_verify": setBool(&def.TLSSkipVerify),
-		"tcp":             setText(&def.TCP), "tcp_use_tls": setBool(&def.TCPUseTLS), "ttl": setDuration(&def.TTL),
+		"tls_skip_verify": setBool(&def.TLSSkipVerify), "disable_redirects": setBool(&def.DisableRedirects),
+		"tcp": setText(&def.TCP), "tcp_use_tls": setBool(&def.TCPUseTLS), "ttl": setDuration(&def.TTL),
 		"udp": setText(&def.UDP), "udp_payload": setText(&def.UDPPayload), "udp_reply": setBool(&def.UDPReply),
 		"grpc": setText(&def.GRPC), "grpc_use_tls": setBool(&def.GRPCUseTLS),
 		"h2ping": setText(&def.H2Ping), "h2ping_plain": setBool(&def.H2PingPlain), "h2ping_use_tls": setNot(&def.H2PingPlain),
@@ -67,7 +67,7 @@ func (d *decoder) checkSchema(c *declaredCheck, words *scriptWords) schema {
 	for _, name := range []string{"deregister_after", "deregister_critical_service_after"} {
 		s[name] = d.setAndWarn(name, setDuration(&def.DeregisterAfter))
 	}
-	for _, name := range []string{"output_max_size", "disable_redirects", "exposed_port", "token", "namespace", "partition"} {
+	for _, name := range []string{"output_max_size", "exposed_port", "token", "namespace", "partition"} {
 		s[name] = d.warn(name)
 	}
 	s["os_service"] = refuseOSService
