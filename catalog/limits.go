@@ -33,7 +33,7 @@ const (
 	MaxTimeout        = time.Hour   // of one run of a check
 	MinTTL            = time.Second
 	MaxTTL            = 24 * time.Hour
-	MaxCheckTTL       = 366 * 24 * time.Hour // of a check
-	DefaultHistory    = time.Hour            // back from now
+	MaxCheckTTL       = 1_000_000 * time.Hour // of a check; files in the field say 999999h for never
+	DefaultHistory    = time.Hour             // back from now
 	MaxHistory        = 7 * 24 * time.Hour
 )

@@ -64,6 +64,47 @@ func TestGolden(t *testing.T) {
 	}
 }
 
+// TestFilesAsPeopleHaveThem reads definitions in shapes that are in use.
+func TestFilesAsPeopleHaveThem(t *testing.T) {
+	agent := []string{"leave_on_terminate", "bind_addr", "client_addr", "retry_join"}
+	for name, want := range map[string]struct {
+		services, warnings []string
+		problem            string
+	}{
+		"d02.json": {services: []string{"koapp"}},
+		"d07.json": {services: []string{"podweb"}, warnings: append(agent, "connect")},
+		"d08.json": {services: []string{"sayer"}, warnings: []string{"datacenter", "node_name", "data_dir", "log_level", "retry_join"}},
+		"d09.json": {services: []string{"front-end-Shop"}, warnings: []string{"node_name"}},
+		"d14.json": {services: []string{"twin", "twin", "single"}},
+		"d19.json": {services: []string{"clusterhost"}, warnings: []string{"watches"}},
+		"d20.json": {problem: `put them under "service"`},
+		"d21.json": {services: []string{"fake", "fake-sidecar-proxy"}, warnings: []string{"kind", "proxy"}},
+		"d23.hcl":  {services: []string{"hcl-one", "hcl-two"}},
+		"d27.json": {services: []string{"withtoken"}, warnings: []string{"token", "token"}},
+		"d28.json": {services: []string{"onecheck"}},
+		"d31.json": {warnings: []string{"datacenter", "data_dir", "log_level", "node_name", "server", "ui", "watches"}},
+	} {
+		data, err := os.ReadFile(filepath.Join("testdata/field", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		c, err := decodeText(name, string(data))
+		if want.problem != "" && (err == nil || !strings.Contains(err.Error(), want.problem)) || want.problem == "" && err != nil {
+			t.Errorf("%s: %v, want %q", name, err, want.problem)
+		}
+		var services, warnings []string
+		for _, s := range c.services {
+			services = append(services, s.Instance.Service)
+		}
+		for _, w := range c.warnings {
+			warnings = append(warnings, w.field)
+		}
+		if diff := cmp.Diff(want.services, services) + cmp.Diff(want.warnings, warnings); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", name, diff)
+		}
+	}
+}
+
 func TestCommandsAreRefused(t *testing.T) {
 	for _, text := range []string{
 		`{"check": {"name": "c", "args": ["x"]}}`, `{"check": {"name": "c", "container": "b", "args": ["x"]}}`,
