@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -28,8 +29,7 @@ func watchCommand() *cobra.Command {
 		Short: "print a service's instances on each change, or run a command with them on its standard input",
 		Long: "Print the instances of services now, and those of a service on each change of it, or run a command each time with\n" +
 			"them on its standard input, one address:port on each line. It also has KOINE_SERVICE and KOINE_REVISION in its\n" +
-			"environment. A change that comes while the command runs is reported after it has ended; the report is always\n" +
-			"of the last state.\n\n" +
+			"environment. Of the changes that come while the command runs, it gets the last one after it has ended.\n\n" +
 			"With --until, wait for a state of a service that meets a condition, report that one only, and end.\n" + conditionHelp,
 		Example: "  koine watch web\n" +
 			"  koine watch web api\n" +
@@ -96,7 +96,12 @@ func (w *watcher) watch(ctx context.Context, c *client.Client, q catalog.Query, 
 		return err
 	}
 	options := client.WatchOptions{Services: w.services, Tags: q.Tags, Meta: q.Meta, Health: q.Health, Near: near}
-	for event, err := range c.Watch(ctx, options) {
+	watch := func(ctx context.Context) iter.Seq2[client.Event, error] { return c.Watch(ctx, options) }
+	events := watch(ctx)
+	if len(w.command) > 0 && w.until == nil {
+		events = newest(ctx, watch)
+	}
+	for event, err := range events {
 		if ctx.Err() != nil {
 			return nil
 		}
