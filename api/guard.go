@@ -186,8 +186,9 @@ var (
 	exposed = []string{strings.Join([]string{client.HeaderRevision, client.HeaderIndex, client.HeaderAge, "Retry-After"}, ", ")}
 )
 
-// Front wraps everything that is served at the server's HTTP address, on all paths: it refuses what the Guard does, and
-// all requests once the server stops, and sets the headers that keep browsers from sharing answers.
+// Front wraps everything that is served at the server's HTTP address, on all paths: it refuses what the Guard does, paths
+// that are not canonical, and all requests once the server stops, and sets the headers that keep browsers from sharing
+// answers.
 func (s *Server) Front(g *Guard, next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		h := w.Header()
@@ -200,10 +201,19 @@ func (s *Server) Front(g *Guard, next http.Handler) http.Handler {
 			s.refuse(w, r, errStopping)
 		case share != "" && allowShared(h, r, share):
 			w.WriteHeader(http.StatusNoContent)
+		case !canonical(r.URL.EscapedPath()):
+			s.refuse(w, r, catalog.Errorf(catalog.KindInvalid, "path %.200q has an empty segment, or one of dots", r.URL.Path).
+				WithHint("percent-encode the id: a slash in it is %%2F, a dot %%2E"))
 		default:
 			next.ServeHTTP(w, r)
 		}
 	})
+}
+
+// canonical reports whether a path names what it appears to name. http.ServeMux answers others with a redirect, and a client
+// that follows it would ask for another id.
+func canonical(escaped string) bool {
+	return !strings.Contains(escaped, "//") && !strings.Contains(escaped+"/", "/./") && !strings.Contains(escaped+"/", "/../")
 }
 
 // allowShared sets the headers of the Fetch standard's CORS protocol, and reports whether the request was only the

@@ -140,6 +140,27 @@ func TestGuardFlags(t *testing.T) {
 	}
 }
 
+// TestPathsThatAreNotCanonical holds that an id which is not percent-encoded is an error, not a redirect to another id.
+func TestPathsThatAreNotCanonical(t *testing.T) {
+	b := newBed(t)
+	mux := http.NewServeMux()
+	mux.Handle(root+"/", b.server.Handler())
+	front := b.server.Front(newGuard(t), mux)
+	for path, want := range map[string]int{
+		"/instances/http://www.example.net/x": 400, "/instances/a/../b": 400, "/instances/./a": 400, "/instances/..": 400,
+		"/instances//": 400, "//instances/a": 400, "/instances/http:%2F%2Fwww.example.net%2Fx": 404, "/instances/%2E%2E": 404,
+		"/instances/a..b": 404, "/instances/.a": 404,
+	} {
+		r := httptest.NewRequest(http.MethodGet, root+path, nil)
+		r.Host = "localhost"
+		w := httptest.NewRecorder()
+		front.ServeHTTP(w, r)
+		if w.Code != want || want == 400 && !strings.Contains(w.Body.String(), "percent-encode the id") {
+			t.Errorf("%s: %d %s, want %d", path, w.Code, w.Body, want)
+		}
+	}
+}
+
 // TestFront holds that a request of a foreign page reads and changes nothing, on any path.
 func TestFront(t *testing.T) {
 	b := newBed(t)
