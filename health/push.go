@@ -64,6 +64,7 @@ func (r *Runner) take(k key, e *entry, pushed Result, now time.Time) {
 	e.deadline = now.Add(time.Duration(e.check.TTL))
 	r.expiries.schedule(k, e.deadline)
 	r.step(k, e, pushed, now)
+	e.pushed = e.last
 }
 
 // shares returns the Sharer that takes the pushes for a node's checks; false if they are the Runner's own.
@@ -98,7 +99,7 @@ func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 	case push == nil:
 		e.push = nil
 		r.expiries.remove(k)
-		r.step(k, e, silent(e.check), now)
+		r.step(k, e, e.silent(), now)
 	case before == nil || push.ModRevision != before.ModRevision:
 		e.push = push
 		r.take(k, e, Result{push.Status, push.Output}, now)
@@ -116,9 +117,12 @@ func (r *Runner) current(check *catalog.Check) bool {
 	return now == nil || now.CreateRevision == check.CreateRevision && now.TTL == check.TTL
 }
 
-// silent is the result of a TTL check without a push in time.
-func silent(check *catalog.Check) Result {
-	return critical("no status was pushed within %s", check.TTL)
+// silent is the result of a TTL check without a push in time, with what its application said last.
+func (e *entry) silent() Result {
+	if e.pushed.Output == "" {
+		return critical("no status was pushed within %s", e.check.TTL)
+	}
+	return critical("no status was pushed within %s; the last one was %s: %s", e.check.TTL, e.pushed.Status, e.pushed.Output)
 }
 
 // expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not. A check whose pushes
@@ -140,6 +144,6 @@ func (r *Runner) expire(_ context.Context, k key) time.Time {
 		r.step(k, e, Result{e.push.Status, e.push.Output}, now)
 		return e.deadline
 	}
-	r.step(k, e, silent(e.check), now)
+	r.step(k, e, e.silent(), now)
 	return time.Time{}
 }

@@ -91,7 +91,7 @@ func TestSharedPushes(t *testing.T) {
 		w.push(1, catalog.Warning)
 		h.expect(t, time.Second, "ext/t warning said warning")
 		w.endPush()
-		h.expect(t, time.Second, "ext/t critical no status was pushed within 1m0s")
+		h.expect(t, time.Second, "ext/t critical no status was pushed within 1m0s; the last one was warning: said warning")
 		h.expect(t, time.Hour)
 		w.push(1, catalog.Passing)
 		h.expect(t, time.Second, "ext/t passing said passing")
@@ -100,7 +100,7 @@ func TestSharedPushes(t *testing.T) {
 
 func TestWhereARunnerTakesUpAPush(t *testing.T) {
 	stored := func(status catalog.Status) func(*catalog.Check) {
-		return func(c *catalog.Check) { c.Status, c.Output = status, "stored" }
+		return func(c *catalog.Check) { c.Status, c.Output = status, "said "+string(status) }
 	}
 	const silence = "ext/t critical no status was pushed within 1m0s"
 	for _, tt := range []struct {
@@ -138,19 +138,24 @@ func TestWhereARunnerTakesUpAPush(t *testing.T) {
 
 // TestPushOfAnotherDefinition: a check with another TTL, or one that was registered again, has a whole TTL to be pushed.
 func TestPushOfAnotherDefinition(t *testing.T) {
-	for name, changed := range map[string]*catalog.Check{
-		"another TTL": external(1, func(c *catalog.Check) { c.TTL = 2 * minute }), "registered again": external(7),
+	for name, test := range map[string]struct {
+		changed *catalog.Check
+		said    string
+	}{
+		"another TTL":      {external(1, func(c *catalog.Check) { c.TTL = 2 * minute }), "; the last one was passing: said passing"},
+		"registered again": {changed: external(7)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			shared(t, Config{}, func(t *testing.T, h *harness, w *world) {
 				h.Set([]*catalog.Check{external(1)})
 				w.push(1, catalog.Passing)
 				h.expect(t, time.Second, "ext/t passing said passing")
+				changed := test.changed
 				changed.Status, changed.Output = catalog.Passing, "stored"
 				h.Set([]*catalog.Check{changed})
 				w.endPush()
 				h.expect(t, time.Duration(changed.TTL)-time.Second)
-				h.expect(t, 2*time.Second, "ext/t critical no status was pushed within "+changed.TTL.String())
+				h.expect(t, 2*time.Second, "ext/t critical no status was pushed within "+changed.TTL.String()+test.said)
 			})
 		})
 	}

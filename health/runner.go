@@ -97,8 +97,8 @@ type entry struct {
 	// removing is set while the instance's deregistration is planned; refused counts its failures.
 	removing bool
 	refused  int
-	// last is the last result, its output cut to shownOutput.
-	last Result
+	// last is the last result, pushed the last one of an application; their outputs are cut to shownOutput.
+	last, pushed Result
 	// counted is set while the entry is counted among the damped checks.
 	counted bool
 }
@@ -311,10 +311,11 @@ func (r *Runner) step(k key, e *entry, result Result, now time.Time) {
 		return
 	}
 	log := r.log.With("node", e.check.Node, "check", k.id, "instance", e.check.Instance)
-	if state.Status == before.Status && state.Damped == before.Damped {
-		log.Info("check has its first outcome", "status", state.Status)
-	} else {
+	switch {
+	case state.Status != before.Status || state.Damped != before.Damped:
 		log.Info("check changed", "from", before.Status, "to", state.Status, "flapping", state.Damped)
+	case !before.Settled:
+		log.Info("check has its first outcome", "status", state.Status)
 	}
 	r.queueReport(k, e)
 }

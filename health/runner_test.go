@@ -391,15 +391,16 @@ func TestTTL(t *testing.T) {
 		push(catalog.Passing, "up")
 		h.expect(t, 0, "n1/t passing up")
 		for range 20 {
-			push(catalog.Passing, "heartbeat")
+			push(catalog.Passing, "up")
 			h.expect(t, 9*time.Second)
 		}
 		push(catalog.Warning, "busy")
 		h.expect(t, 9*time.Second, "n1/t warning busy")
-		h.expect(t, time.Second, "n1/t critical no status was pushed within 10s")
+		h.expect(t, time.Second, "n1/t critical no status was pushed within 10s; the last one was warning: busy")
 		h.expect(t, time.Hour)
 		push(catalog.Passing, "back")
-		h.expect(t, 10*time.Second, "n1/t passing back", "n1/t critical no status was pushed within 10s")
+		h.expect(t, 10*time.Second, "n1/t passing back",
+			"n1/t critical no status was pushed within 10s; the last one was passing: back")
 		h.Set(nil)
 		h.expect(t, time.Minute)
 	})

@@ -17,8 +17,10 @@ type Result struct {
 // State is the state of a check between two runs.
 type State struct {
 	Status catalog.Status
-	// Output is the output of the result that led to Status.
-	Output string
+	// Output is the output of the result that led to Status or, of a TTL check, of one since; OutputAt is the time of that
+	// result.
+	Output   string
+	OutputAt time.Time
 	// Since is the time when Status last changed.
 	Since time.Time
 	// Begun is the time when this process started the check, or went on after it stood still. DeregisterAt never counts the
@@ -45,12 +47,12 @@ func Begin(check *catalog.Check, now time.Time) State {
 	if check.Status.Valid() {
 		ran := check.Output != catalog.OutputChanged
 		return State{
-			Status: check.Status, Output: check.Output, Since: check.Since, Begun: now,
+			Status: check.Status, Output: check.Output, OutputAt: now, Since: check.Since, Begun: now,
 			Settled: ran && (check.Status == catalog.Passing || check.Output != ""),
 			Stored:  ran && (check.Status != initialStatus(check) || check.Output != ""),
 		}
 	}
-	return State{Status: initialStatus(check), Since: now, Begun: now}
+	return State{Status: initialStatus(check), OutputAt: now, Since: now, Begun: now}
 }
 
 func initialStatus(check *catalog.Check) catalog.Status {
@@ -97,11 +99,19 @@ func (s State) Step(def *catalog.Definition, r Result, now time.Time) (State, bo
 	}
 	if next.Status != s.Status {
 		next.Since = now
-	} else if next.Damped == s.Damped && (s.Settled || r.Status != next.Status) {
+	} else if next.Damped == s.Damped && (s.Settled || r.Status != next.Status) && !s.outdated(def, r, now) {
 		return next, false
 	}
-	next.Output, next.Settled = CutOutput(next.explain(def, r.Output)), true
+	next.Output, next.OutputAt, next.Settled = CutOutput(next.explain(def, r.Output)), now, true
 	return next, true
+}
+
+// outputEvery is the shortest time between two outputs of one status that are reported for a TTL check.
+const outputEvery = time.Minute
+
+// outdated reports whether an application has had something else to say than the state's output for long enough.
+func (s State) outdated(def *catalog.Definition, r Result, now time.Time) bool {
+	return def.Type == catalog.CheckTTL && !s.Damped && now.Sub(s.OutputAt) >= outputEvery && CutOutput(r.Output) != s.Output
 }
 
 // count returns the state with one result more.

@@ -69,14 +69,42 @@ func TestStepKeepsOutputAndTimeOfTheChange(t *testing.T) {
 	s := State{Status: catalog.Critical, Settled: true}
 	s, _ = s.Step(def, Result{catalog.Passing, "first"}, t1)
 	s, changed := s.Step(def, Result{catalog.Passing, "second"}, t2)
-	want := State{Status: catalog.Passing, Output: "first", Since: t1, Ran: t2, Successes: 2, Settled: true}
+	want := State{Status: catalog.Passing, Output: "first", OutputAt: t1, Since: t1, Ran: t2, Successes: 2, Settled: true}
 	if diff := cmp.Diff(want, s); changed || diff != "" {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
 	}
 	s, changed = s.Step(def, Result{"odd", "third"}, t3)
-	want = State{Status: catalog.Critical, Output: "third", Since: t3, Ran: t3, Failures: 1, Settled: true, Flaps: 1}
+	want = State{Status: catalog.Critical, Output: "third", OutputAt: t3, Since: t3, Ran: t3, Failures: 1, Settled: true, Flaps: 1}
 	if diff := cmp.Diff(want, s); !changed || diff != "" {
 		t.Errorf("changed %v, state (-want +got):\n%s", changed, diff)
+	}
+}
+
+// TestWordsOfAnApplication holds that what a TTL check's application says shows without a change of status, at most once in
+// outputEvery, and that a polled check's output does not.
+func TestWordsOfAnApplication(t *testing.T) {
+	for _, kind := range []catalog.CheckType{catalog.CheckTTL, catalog.CheckHTTP} {
+		def := &catalog.Definition{Type: kind}
+		begin := time.Unix(0, 0)
+		s, _ := State{Status: catalog.Passing, Settled: true}.Step(def, Result{catalog.Warning, "disk 91%"}, begin)
+		for _, tt := range []struct {
+			after  time.Duration
+			output string
+			want   string
+		}{
+			{time.Second, "disk 92%", "disk 91%"}, {outputEvery - 1, "disk 95%", "disk 91%"}, {outputEvery, "disk 91%", "disk 91%"},
+			{outputEvery + 1, "disk 97%", "disk 97%"}, {2 * outputEvery, "disk 98%", "disk 97%"}, {3 * outputEvery, "disk 99%", "disk 99%"},
+		} {
+			if kind != catalog.CheckTTL {
+				tt.want = "disk 91%"
+			}
+			var changed bool
+			before := s.Output
+			s, changed = s.Step(def, Result{catalog.Warning, tt.output}, begin.Add(tt.after))
+			if s.Output != tt.want || changed != (s.Output != before) || !s.Since.Equal(begin) {
+				t.Errorf("%s, %q after %v: changed %v, state %+v; want %q", kind, tt.output, tt.after, changed, s, tt.want)
+			}
+		}
 	}
 }
 
@@ -87,21 +115,21 @@ func TestBegin(t *testing.T) {
 		check catalog.Check
 		want  State
 	}{
-		{"nothing said", catalog.Check{}, State{Status: catalog.Critical, Since: now, Begun: now}},
+		{"nothing said", catalog.Check{}, State{Status: catalog.Critical, Since: now, OutputAt: now, Begun: now}},
 		{"initial status", catalog.Check{Definition: catalog.Definition{InitialStatus: catalog.Warning}},
-			State{Status: catalog.Warning, Since: now, Begun: now}},
+			State{Status: catalog.Warning, Since: now, OutputAt: now, Begun: now}},
 		{"stored status wins", catalog.Check{Status: catalog.Passing, Output: "ok", Since: then,
 			Definition: catalog.Definition{InitialStatus: catalog.Warning}},
-			State{Status: catalog.Passing, Output: "ok", Since: then, Begun: now, Settled: true, Stored: true}},
+			State{Status: catalog.Passing, Output: "ok", Since: then, OutputAt: now, Begun: now, Settled: true, Stored: true}},
 		{"stored without an output", catalog.Check{Status: catalog.Passing, Since: then},
-			State{Status: catalog.Passing, Since: then, Begun: now, Settled: true, Stored: true}},
+			State{Status: catalog.Passing, Since: then, OutputAt: now, Begun: now, Settled: true, Stored: true}},
 		{"initial status, stored", catalog.Check{Status: catalog.Passing, Since: then,
 			Definition: catalog.Definition{InitialStatus: catalog.Passing}},
-			State{Status: catalog.Passing, Since: then, Begun: now, Settled: true}},
+			State{Status: catalog.Passing, Since: then, OutputAt: now, Begun: now, Settled: true}},
 		{"stored without a reason", catalog.Check{Status: catalog.Critical, Since: then},
-			State{Status: catalog.Critical, Since: then, Begun: now}},
+			State{Status: catalog.Critical, Since: then, OutputAt: now, Begun: now}},
 		{"stored for another definition", catalog.Check{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then},
-			State{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then, Begun: now}},
+			State{Status: catalog.Passing, Output: catalog.OutputChanged, Since: then, OutputAt: now, Begun: now}},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {

@@ -8,7 +8,7 @@ import (
 )
 
 // SetCheck writes the outcome of a check if its status differs from the stored one, or if it is the first outcome whose
-// output is stored. The output is cut to catalog.MaxOutput bytes. The outcome is that of the check with the given
+// output is stored, or if it is of a TTL check and its output differs. The output is cut to catalog.MaxOutput bytes. The outcome is that of the check with the given
 // CreateRevision or, without one, of any check with its node and ID. The error is of KindNotFound if there is no such
 // check, and of KindConflict if it was registered again since, if its target has changed, or if another process runs it:
 // the node's own, or the one that has the duty for a node without an agent.
@@ -29,11 +29,12 @@ func (r *Registry) SetCheck(ctx context.Context, ran *catalog.Check, status cata
 		if err == nil && !ranAs(ran, before) {
 			err = catalog.Errorf(catalog.KindConflict, "check %s is no longer the one that was run", id)
 		}
-		if err != nil || before.Status == status && !firstOutcome(before, output) {
+		output = output[:min(len(output), catalog.MaxOutput)]
+		if err != nil || before.Status == status && !showsOutput(before, output) {
 			return nil, err
 		}
 		after := *before
-		after.Output = output[:min(len(output), catalog.MaxOutput)]
+		after.Output = output
 		if after.Status != status {
 			after.Status, after.Since = status, time.Now().UTC()
 		}
@@ -58,9 +59,12 @@ func ranAs(ran, held *catalog.Check) bool {
 	return ran.CreateRevision == 0 || ran.CreateRevision == held.CreateRevision && ran.SameTarget(held)
 }
 
-// firstOutcome reports whether an output is the first of a check: the stored output is empty, or says only that the check
-// has not run.
-func firstOutcome(before *catalog.Check, output string) bool {
+// showsOutput reports whether an output is stored although the status stays: what an application pushes, and the first output
+// of any check: the stored one is empty, or says only that the check has not run.
+func showsOutput(before *catalog.Check, output string) bool {
+	if before.Type == catalog.CheckTTL {
+		return before.Output != output
+	}
 	return before.Output == catalog.OutputChanged || before.Output == "" && output != ""
 }
 

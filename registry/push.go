@@ -13,12 +13,15 @@ import (
 // pushRounds bounds the attempts at a push, which begins again if its lease ended or its check's declaration changed meanwhile.
 const pushRounds = 3
 
+// pushedOutputEvery is the shortest time between two pushes of one status that are written because their outputs differ.
+const pushedOutputEvery = time.Minute
+
 // errOtherCheck means that the check has changed since a push for it began.
 var errOtherCheck = errors.New("check was declared otherwise")
 
 // PushCheck takes the status of a TTL check of a node without an agent from its application, for the process that runs
 // the check. The status holds until the check's TTL, in whole seconds, has passed without another push to any process. A
-// push of the same status renews a lease and writes nothing.
+// push of the same status renews a lease and writes nothing, unless its output is another one and the last is a minute old.
 //
 // It returns an error of KindInvalid for a status or a check of another type, of KindNotFound if there is no such check, of
 // KindConflict if its node has an agent, and of KindUnavailable if the store does not answer.
@@ -64,13 +67,14 @@ func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push)
 }
 
 // renewPush gives a push its lease: that of the push before, renewed, or a new one. It returns true if the push before has
-// the same status, so that nothing is to be written.
+// the same status and nothing new to say, so that nothing is to be written.
 func (r *Registry) renewPush(ctx context.Context, check *catalog.Check, push *catalog.Push) (held bool, err error) {
 	if kept := r.view.Push(check.Node, check.ID); kept != nil && kept.For(check) {
 		alive, err := r.keepAlive(ctx, kept.Lease)
 		if err != nil || alive {
 			push.Lease = kept.Lease
-			return kept.Status == push.Status, err
+			said := kept.Output != push.Output && push.Time.Sub(kept.Time) >= pushedOutputEvery
+			return kept.Status == push.Status && !said, err
 		}
 	}
 	lease, err := r.grant(ctx, check.TTL)
