@@ -20,6 +20,8 @@ type Network struct {
 	Gateways []netip.Addr
 	// Isolated reports that its members reach the host and are reached from it, but do not reach one another.
 	Isolated bool
+	// Internal reports that nothing beyond the host is reached from it.
+	Internal bool
 }
 
 // Scope is the reach of a client. Scopes are interned: while the host's networks stay the same, the same client gets the
@@ -31,6 +33,8 @@ type Scope struct {
 	Host bool
 	// Everything reports that the client's networks are unknown, or that it wants to see all addresses.
 	Everything bool
+	// Confined reports that all networks of the client are internal ones.
+	Confined bool
 }
 
 // AllNetworks is the scope of a client that wants every address, whether it can be reached or not.
@@ -136,6 +140,8 @@ type networks struct {
 	list []Network
 	// isolated are the IDs of the networks on which only the host reaches the others.
 	isolated map[string]bool
+	// internal are the IDs of the internal networks.
+	internal map[string]bool
 	// host is the scope of the host itself: it reaches all networks on which it has an address.
 	host *Scope
 
@@ -147,10 +153,15 @@ type networks struct {
 const maxScopes = 4096
 
 func newNetworks(list []Network) *networks {
-	n := &networks{list: list, isolated: make(map[string]bool), interned: make(map[string]*Scope)}
+	n := &networks{
+		list: list, isolated: make(map[string]bool), internal: make(map[string]bool), interned: make(map[string]*Scope),
+	}
 	n.host = &Scope{Host: true}
 	for _, network := range list {
 		n.isolated[network.ID] = network.Isolated
+		if network.Internal {
+			n.internal[network.ID] = true
+		}
 		if len(network.Gateways) > 0 {
 			n.host.Networks = append(n.host.Networks, network.ID)
 		}
@@ -161,6 +172,8 @@ func newNetworks(list []Network) *networks {
 
 // scope returns the interned scope for a set of networks. It sorts ids, and allocates only for a new set.
 func (n *networks) scope(ids []string) *Scope {
+	outside := func(id string) bool { return !n.internal[id] }
+	confined := len(n.internal) > 0 && len(ids) > 0 && !slices.ContainsFunc(ids, outside)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -168,6 +181,9 @@ func (n *networks) scope(ids []string) *Scope {
 	key := room[:0]
 	for _, id := range ids {
 		key = append(append(key, id...), 0)
+	}
+	if confined {
+		key = append(key, 1)
 	}
 	n.mu.RLock()
 	scope, ok := n.interned[string(key)]
@@ -180,7 +196,7 @@ func (n *networks) scope(ids []string) *Scope {
 	if scope, ok := n.interned[string(key)]; ok {
 		return scope
 	}
-	scope = &Scope{Networks: slices.Clone(ids)}
+	scope = &Scope{Networks: slices.Clone(ids), Confined: confined}
 	if len(n.interned) < maxScopes {
 		n.interned[string(key)] = scope
 	}

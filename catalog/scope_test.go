@@ -90,6 +90,26 @@ func TestScopeOf(t *testing.T) {
 	}
 }
 
+// TestConfined holds that a client is confined if it is on internal networks only.
+func TestConfined(t *testing.T) {
+	v := scopedView(
+		container("one", 0, at("A/10.1.0.2")),
+		container("two", 0, at("A/10.1.0.3"), at("B/10.2.0.3")),
+		container("both", 0, at("B/10.2.0.4"), at("G/10.3.0.4")),
+	)
+	networks := hostNetworks()[:3]
+	networks[1].Internal, networks[2].Internal = true, true
+	v.SetNetworks(networks)
+	for ip, want := range map[string]bool{
+		"127.0.0.1": false, "10.2.0.1": false, "192.0.2.7": false, "10.1.0.2": false, "10.1.0.3": false, "10.2.0.3": false,
+		"10.2.0.4": true, "10.3.0.4": true, "10.2.0.77": true, "10.3.0.77": true, "10.1.0.77": false, "198.51.100.1": false,
+	} {
+		if got := v.ScopeOf("n1", netip.MustParseAddr(ip)); got.Confined != want {
+			t.Errorf("%s: %+v, want confined %v", ip, got, want)
+		}
+	}
+}
+
 func TestScopeWithoutNetworks(t *testing.T) {
 	v := NewView()
 	for _, ip := range []string{"127.0.0.1", "10.1.0.2"} {

@@ -67,6 +67,8 @@ type Config struct {
 	// DNSAllow are the clients that may resolve names outside Koine's domains, besides loopback, this host's subnets and
 	// the Docker engine's networks: CIDR ranges, addresses, or "any".
 	DNSAllow []string
+	// ForwardInternal resolves such names for containers whose networks are all internal, too.
+	ForwardInternal bool
 	// DNSUDPSize bounds a DNS answer over UDP, in bytes; 0 means 1232.
 	DNSUDPSize int
 	// DNSTTL is how long resolvers may keep the catalog's names; 0 means 5 seconds.

@@ -25,7 +25,7 @@ func (d *Daemon) listenDNS() (err error) {
 	server, err := dns.New(dns.Config{
 		View: d.view, Domains: d.cfg.Domains, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
 		MaxConns: d.shares.dns, MaxForwards: d.shares.forwards,
-		Allow: d.cfg.DNSAllow, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
+		Allow: d.cfg.DNSAllow, ForwardInternal: d.cfg.ForwardInternal, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
 	if err != nil {

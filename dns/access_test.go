@@ -84,6 +84,44 @@ func TestSubnets(t *testing.T) {
 	}
 }
 
+// TestInternalNetworksStayClosed holds that no name of a client whose networks are all internal reaches a resolver, whether or
+// not its container is known, and that such a client finds its neighbours.
+func TestInternalNetworksStayClosed(t *testing.T) {
+	networks := bridges()
+	networks[1].Internal = true
+	for _, open := range []bool{false, true} {
+		asked := make(chan string, 100)
+		u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
+			asked <- q.Question[0].Name
+			return one(reply(q, "www.example.com. 300 IN A 192.0.2.1"))
+		})
+		view := catalog.NewView()
+		view.SetNetworks(networks)
+		cfg := Config{View: view, Upstreams: []string{u.addr}, Allow: []string{AllowAny}, ForwardInternal: open}
+		w := seeded(newTestServer(t, cfg, neighbourhood()), 1)
+		for from, closed := range map[string]bool{
+			fromFront: false, fromBoth: false, fromFresh: false, fromAfar: false, fromBack: true, "10.2.0.99": true,
+		} {
+			w.req.client = w.server.clientAt(netip.MustParseAddr(from))
+			name := strings.ReplaceAll(from, ".", "-") + ".example.com."
+			m := ask(t, w, query(name, dns.TypeTXT), false)
+			out := len(asked) > 0
+			for len(asked) > 0 {
+				<-asked
+			}
+			if want := open || !closed; out != want || (m.Rcode == refused) == want {
+				t.Errorf("open %v, from %s: passed on %v, want %v; answer %v", open, from, out, want, m)
+			}
+			if from == fromAfar {
+				continue
+			}
+			if m := ask(t, w, query("web.", dns.TypeA), false); len(m.Answer) == 0 {
+				t.Errorf("open %v, from %s: web: %v", open, from, m)
+			}
+		}
+	}
+}
+
 // TestStrangersAreNotForwardedFor asks from an unknown address: names of the server's own domains are answered, others
 // refused, even those whose answers are in the cache.
 func TestStrangersAreNotForwardedFor(t *testing.T) {

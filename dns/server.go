@@ -39,6 +39,8 @@ type Config struct {
 	// Allow are the clients whose queries for other names are forwarded, besides loopback, the subnets of this host's
 	// interfaces, and the networks of AllowNetworks: CIDR ranges, addresses, or AllowAny.
 	Allow []string
+	// ForwardInternal forwards the queries of clients on internal networks only, too.
+	ForwardInternal bool
 	// UDPSize bounds the bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
 	// fits every link unfragmented.
 	UDPSize int
@@ -90,10 +92,12 @@ type shared struct {
 	udpSize    uint16
 	upstream   *forwarder // nil if nothing is forwarded
 	access     *access
-	cookies    *cookies
-	cache      *answerCache
-	metrics    *metrics
-	log        *slog.Logger
+	// forwardInternal is Config.ForwardInternal.
+	forwardInternal bool
+	cookies         *cookies
+	cache           *answerCache
+	metrics         *metrics
+	log             *slog.Logger
 	// bare is the zone of the bare names of containers: the root, as seen by a client on their networks.
 	bare *zone
 
@@ -135,7 +139,7 @@ func New(cfg Config) (*Server, error) {
 	s := &Server{shared: &shared{
 		view: cfg.View, slot: cfg.View.Slot(), zones: zones, specials: newSpecials(), datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
-		udpSize: uint16(cfg.UDPSize), access: access, cookies: newCookies(time.Now()),
+		udpSize: uint16(cfg.UDPSize), access: access, forwardInternal: cfg.ForwardInternal, cookies: newCookies(time.Now()),
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: newConns(cfg.MaxConns),
 		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),

@@ -54,6 +54,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringVar(&f.cfg.Docker, "docker", daemon.Auto, "Docker engine: auto, off, or an address such as unix:///var/run/docker.sock")
 	addContainers(flags, &f.cfg, "")
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
+	flags.BoolVar(&f.cfg.ForwardInternal, "forward-internal", false, "resolve other names for containers whose networks are all internal, too")
 	flags.StringSliceVar(&f.cfg.DNSAllow, "dns-allow", nil, "clients to resolve other names for, besides loopback, this host's subnets and Docker's networks: CIDR ranges, addresses, or any")
 	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
 	flags.DurationVar(&f.cfg.DNSTTL, "dns-ttl", 5*time.Second, "how long resolvers may keep an answer, 1s to 24h")

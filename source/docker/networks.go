@@ -160,14 +160,16 @@ func (n *networks) pass(list []catalog.Network) {
 }
 
 func sameNetwork(a, b catalog.Network) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.Isolated == b.Isolated &&
+	return a.ID == b.ID && a.Name == b.Name && a.Isolated == b.Isolated && a.Internal == b.Internal &&
 		slices.Equal(a.Subnets, b.Subnets) && slices.Equal(a.Gateways, b.Gateways)
 }
 
 // networkOf converts an engine's network to the catalog's form. Only on a bridge does the host have an address: the
 // gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host.
 func networkOf(n network.Network) catalog.Network {
-	c := catalog.Network{ID: n.ID, Name: n.Name, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false"}
+	c := catalog.Network{
+		ID: n.ID, Name: n.Name, Internal: n.Internal, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false",
+	}
 	for _, config := range n.IPAM.Config {
 		if !config.Subnet.IsValid() {
 			continue

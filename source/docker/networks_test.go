@@ -117,6 +117,11 @@ func TestNetworkOf(t *testing.T) {
 	if !networkOf(alone).Isolated {
 		t.Error("a network on which containers do not reach one another is not isolated")
 	}
+	closed := ipam("bridge")
+	closed.Internal = true
+	if got := networkOf(closed); !got.Internal || sameNetwork(got, networkOf(ipam("bridge"))) {
+		t.Errorf("an internal network is %+v", got)
+	}
 }
 
 // fakeNetworks is a fakeEngine with networks.
