@@ -84,8 +84,10 @@ func TestUDPTriesEachAddress(t *testing.T) {
 	def := catalog.Definition{Type: catalog.CheckUDP, UDP: "name:" + port, UDPReply: true}
 	expect(t, probeAddresses(t.Context(), addresses, port, &def), catalog.Passing, "UDP name:"+port+": answered")
 	expect(t, probeAddresses(t.Context(), addresses[:2], port, &def), catalog.Critical, "UDP name:"+port)
-	def.UDP = "localhost:" + port
-	expect(t, probe(t, def), catalog.Passing, "answered")
+	for _, host := range []string{"localhost", "127.0.0.1", ""} {
+		def.UDP = host + ":" + port
+		expect(t, probe(t, def), catalog.Passing, "answered")
+	}
 }
 
 // endedInTime is a connection whose context ends at the moment at which a deadline of the run's own is set.

@@ -32,9 +32,11 @@ func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	if err != nil {
 		return critical("UDP %s: %v", def.UDP, err)
 	}
-	addresses, err := net.DefaultResolver.LookupHost(ctx, host)
-	if err != nil {
-		return critical("UDP %s: %s", def.UDP, reason(err, def))
+	addresses := []string{""} // this host, as in a dial
+	if host != "" {
+		if addresses, err = net.DefaultResolver.LookupHost(ctx, host); err != nil {
+			return critical("UDP %s: %s", def.UDP, reason(err, def))
+		}
 	}
 	return probeAddresses(ctx, addresses, port, def)
 }

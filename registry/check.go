@@ -7,11 +7,11 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// SetCheck writes the outcome of a check if its status differs from the stored one, or if it is the first outcome whose
-// output is stored, or if it is of a TTL check and its output differs. The output is cut to catalog.MaxOutput bytes. The outcome is that of the check with the given
-// CreateRevision or, without one, of any check with its node and ID. The error is of KindNotFound if there is no such
-// check, and of KindConflict if it was registered again since, if its target has changed, or if another process runs it:
-// the node's own, or the one that has the duty for a node without an agent.
+// SetCheck writes the outcome of a check if its status differs from the stored one, if it is the first outcome whose output
+// is stored, or if it is of a TTL check and its output differs. The output is cut to catalog.MaxOutput bytes. The outcome is
+// that of the check with the given CreateRevision or, without one, of any check with its node and ID. The error is of
+// KindNotFound if there is no such check, and of KindConflict if it was registered again since, if its target has changed, or
+// if another process runs it: the node's own, or the one that has the duty for a node without an agent.
 func (r *Registry) SetCheck(ctx context.Context, ran *catalog.Check, status catalog.Status, output string) error {
 	node, id := ran.Node, ran.ID
 	if !status.Valid() {
