@@ -70,7 +70,7 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 		return append(EndpointEvents(before, nil, movedTo(after)), EndpointEvents(nil, after, "")...)
 	}
 	var events []Event
-	if replaced(before.Instance, after.Instance) {
+	if replaced(before, after) {
 		events = append(events, after.event(EventReplaced, "", "", strings.TrimSpace("registered "+after.Author().String())))
 	}
 	if fields := changedFields(before, after); len(fields) > 0 {
@@ -96,8 +96,8 @@ func EndpointEvents(before, after *Endpoint, reason string) []Event {
 func movedTo(e *Endpoint) string { return "moved to service " + e.Service }
 
 // replaced reports whether another owner has taken an instance's place.
-func replaced(before, after *Instance) bool {
-	return before.Registrant() != after.Registrant() || before.Owner.Declared() != after.Owner.Declared()
+func replaced(before, after *Endpoint) bool {
+	return before.Author().registrant() != after.Author().registrant() || before.Owner.Declared() != after.Owner.Declared()
 }
 
 func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
@@ -207,7 +207,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 	}
 	a, b := *before.Instance, *after.Instance
 	a.Drain = b.Drain
-	if replaced(&a, &b) {
+	if replaced(before, after) {
 		a.Owner = b.Owner // an event of its own
 	}
 	if before.Instance == after.Instance || a.Equal(&b) {

@@ -265,3 +265,28 @@ func TestConcerns(t *testing.T) {
 		t.Error("a gap must concern every name")
 	}
 }
+
+// TestAuthorOfADeclaredInstance holds that an instance which is declared with its node is that of the client that declared the
+// node, also if its record is of a version that stored an author in each, and that a change of the author is an event.
+func TestAuthorOfADeclaredInstance(t *testing.T) {
+	endpoint := func(stored, node string, weight int32) *Endpoint {
+		i := &Instance{ID: "web-1", Node: "n1", Service: "web", Weight: weight, Owner: Owner{Kind: OwnerSession}}
+		if stored != "" {
+			i.Origin = &Origin{Registrant: stored}
+		}
+		return &Endpoint{Instance: i, Host: &Host{Node: &Node{Name: "n1", Origin: &Origin{Registrant: node}}}}
+	}
+	if got := endpoint("first", "second", 1).Author(); got.Registrant != "second" {
+		t.Errorf("author %+v", got)
+	}
+	told := func(before, after *Endpoint) bool {
+		isReplaced := func(e Event) bool { return e.Type == EventReplaced }
+		return slices.ContainsFunc(EndpointEvents(before, after, ""), isReplaced)
+	}
+	if !told(endpoint("", "first", 1), endpoint("", "second", 2)) {
+		t.Error("another client's declaration is no event")
+	}
+	if told(endpoint("first", "first", 1), endpoint("", "first", 2)) {
+		t.Error("a change by the same client counts as one of its owner")
+	}
+}

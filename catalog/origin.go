@@ -87,7 +87,7 @@ func (n *Node) Registrant() string { return n.Origin.registrant() }
 // Author returns the client that registered the instance or, if the instance is declared with its node, declared the node;
 // nil for a declaration of the process that keeps the catalog.
 func (e *Endpoint) Author() *Origin {
-	if e.Instance.Origin == nil && e.Owner.Declared() && e.Host != nil && e.Host.Node != nil {
+	if e.Owner.Declared() && e.Host != nil && e.Host.Node != nil {
 		return e.Host.Node.Origin
 	}
 	return e.Instance.Origin

@@ -27,12 +27,19 @@ func probeHTTP(ctx context.Context, def *catalog.Definition) Result {
 	what := request.Method + " " + shownURL(request.URL)
 	response, err := client.Do(request)
 	if err != nil {
-		return critical("%s: %s", what, reason(unwrapURL(err), def))
+		why := reason(unwrapURL(err), def)
+		if strings.HasPrefix(why, "failed to parse Location") { // net/http quotes the address, secrets included
+			why = "a redirect to an address that cannot be read"
+		}
+		return critical("%s: %s", what, why)
 	}
 	defer func() { _ = response.Body.Close() }()
 	output := what + ": " + response.Status
 	if to, err := url.Parse(response.Header.Get("Location")); err == nil && *to != (url.URL{}) {
 		output += " to " + shownURL(to)
+		if response.StatusCode >= 300 && response.StatusCode < 400 { // the body of a redirect often has the whole address
+			return critical("%s", output)
+		}
 	}
 	if response.StatusCode == http.StatusSwitchingProtocols { // what follows is no body
 		return critical("%s", output)
@@ -124,6 +131,7 @@ func follow(def *catalog.Definition, next *http.Request, via []*http.Request) er
 	for name := range def.Header {
 		next.Header.Del(name)
 	}
+	next.Host = ""                   // that of the check, if the address has no scheme
 	next.Header.Del("Authorization") // of the URL's password
 	next.Header.Del("Referer")       // of its query
 	return nil

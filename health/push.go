@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"strings"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -102,6 +103,7 @@ func (r *Runner) lookAtPush(k key, e *entry, now time.Time) {
 		r.step(k, e, e.silent(), now)
 	case before == nil || push.ModRevision != before.ModRevision:
 		e.push = push
+		e.state.OutputAt = time.Time{} // who wrote it has limited how often
 		r.take(k, e, Result{push.Status, push.Output}, now)
 	}
 }
@@ -117,12 +119,18 @@ func (r *Runner) current(check *catalog.Check) bool {
 	return now == nil || now.CreateRevision == check.CreateRevision && now.TTL == check.TTL
 }
 
+// silence begins the output of a TTL check without a push in time.
+const silence = "no status was pushed within"
+
 // silent is the result of a TTL check without a push in time, with what its application said last.
 func (e *entry) silent() Result {
-	if e.pushed.Output == "" {
-		return critical("no status was pushed within %s", e.check.TTL)
+	switch {
+	case e.pushed.Output == "" && e.state.Status == catalog.Critical && strings.HasPrefix(e.state.Output, silence):
+		return Result{catalog.Critical, e.state.Output} // it was silent before this process began
+	case e.pushed.Output == "":
+		return critical(silence+" %s", e.check.TTL)
 	}
-	return critical("no status was pushed within %s; the last one was %s: %s", e.check.TTL, e.pushed.Status, e.pushed.Output)
+	return critical(silence+" %s; the last one was %s: %s", e.check.TTL, e.pushed.Status, e.pushed.Output)
 }
 
 // expire turns a TTL check critical if its deadline has passed, and returns the deadline if it has not. A check whose pushes

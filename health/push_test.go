@@ -136,6 +136,27 @@ func TestWhereARunnerTakesUpAPush(t *testing.T) {
 	}
 }
 
+// TestSilenceKeepsItsWords holds that what an application said last stays over a restart of this process.
+func TestSilenceKeepsItsWords(t *testing.T) {
+	shared(t, Config{}, func(t *testing.T, h *harness, _ *world) {
+		check := external(1)
+		check.Status, check.Output = catalog.Critical, silence+" 1m0s; the last one was critical: disk full"
+		h.Set([]*catalog.Check{check})
+		h.expect(t, time.Hour)
+	})
+}
+
+// TestWordsOfAWrittenPush holds that another output which the Registry has let through shows at once.
+func TestWordsOfAWrittenPush(t *testing.T) {
+	shared(t, Config{}, func(t *testing.T, h *harness, w *world) {
+		check := external(1)
+		check.Status, check.Output = catalog.Passing, "said before"
+		h.Set([]*catalog.Check{check})
+		w.push(1, catalog.Passing)
+		h.expect(t, time.Second, "ext/t passing said passing")
+	})
+}
+
 // TestPushOfAnotherDefinition: a check with another TTL, or one that was registered again, has a whole TTL to be pushed.
 func TestPushOfAnotherDefinition(t *testing.T) {
 	for name, test := range map[string]struct {

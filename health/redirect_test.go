@@ -78,9 +78,46 @@ func TestRedirectsAreDisabled(t *testing.T) {
 	def.DisableRedirects = true
 	got := probe(t, def)
 	expect(t, got, catalog.Critical, "302 Found to /login?next=xxxxx&sid=xxxxx")
-	line, _, _ := strings.Cut(got.Output, "\n") // the rest is what the server says
-	if strings.Contains(line, "t0ken") || strings.Contains(line, "s3cr3t") {
-		t.Errorf("output tells a secret: %q", line)
+	if strings.Contains(got.Output, "t0ken") || strings.Contains(got.Output, "s3cr3t") {
+		t.Errorf("output tells a secret: %q", got.Output)
+	}
+}
+
+// TestRedirectsTellNoSecrets holds that neither the address nor the body of a redirect shows a secret that the server repeats,
+// and that a redirect without a scheme takes no Host along.
+func TestRedirectsTellNoSecrets(t *testing.T) {
+	const unreadable = "http://other.example/%zz?"
+	mux := http.NewServeMux()
+	mux.HandleFunc("/body", func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, "http://other.example"+r.URL.RequestURI(), http.StatusFound)
+	})
+	mux.HandleFunc("/unreadable", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Location", unreadable+r.URL.RawQuery)
+		w.WriteHeader(http.StatusFound)
+	})
+	host := ""
+	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { host = r.Host }))
+	defer other.Close()
+	mux.HandleFunc("/host", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Location", strings.TrimPrefix(other.URL, "http:"))
+		w.WriteHeader(http.StatusFound)
+	})
+	server := httptest.NewServer(mux)
+	defer server.Close()
+	for path, want := range map[string]string{
+		"/body": "302 Found to http://other.example/body?token=xxxxx", "/unreadable": "a redirect to an address that cannot be read",
+	} {
+		got := probe(t, catalog.Definition{Type: catalog.CheckHTTP, HTTP: server.URL + path + "?token=s3cr3t"})
+		expect(t, got, catalog.Critical, want)
+		if strings.Contains(got.Output, "s3cr3t") {
+			t.Errorf("output tells a secret: %q", got.Output)
+		}
+	}
+	expect(t, probe(t, catalog.Definition{
+		Type: catalog.CheckHTTP, HTTP: server.URL + "/host", Header: map[string][]string{"Host": {"s3cr3t.example"}},
+	}), catalog.Passing)
+	if host == "" || strings.Contains(host, "s3cr3t") {
+		t.Errorf("another port got the host %q", host)
 	}
 }
 

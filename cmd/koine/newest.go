@@ -43,7 +43,7 @@ func newest(ctx context.Context, watch func(context.Context) iter.Seq2[client.Ev
 	}
 }
 
-// newestEvents are the events of a watch that wait: one of each service, and the last error.
+// newestEvents are the events of a watch that wait: one of each service, and the error that came after them.
 type newestEvents struct {
 	// changed holds a value if something was put since the last take that found nothing.
 	changed chan struct{}
@@ -61,9 +61,9 @@ func (q *newestEvents) put(event client.Event, err error) {
 	case err != nil:
 		q.err = err
 	case i >= 0:
-		q.events[i] = event
+		q.events[i], q.err = event, nil
 	default:
-		q.events = append(q.events, event)
+		q.events, q.err = append(q.events, event), nil
 	}
 	select {
 	case q.changed <- struct{}{}:
@@ -71,16 +71,13 @@ func (q *newestEvents) put(event client.Event, err error) {
 	}
 }
 
-// take returns the last error, or else the event of the service that has waited longest; false if there is none.
+// take returns the event of the service that has waited longest, or else the error after it; false if there is none.
 func (q *newestEvents) take() (event client.Event, err error, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.err != nil {
-		err, q.err = q.err, nil
-		return event, err, true
-	}
 	if len(q.events) == 0 {
-		return event, nil, false
+		err, q.err = q.err, nil
+		return event, err, err != nil
 	}
 	event = q.events[0]
 	q.events = slices.Delete(q.events, 0, 1)
