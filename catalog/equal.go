@@ -27,8 +27,9 @@ func (n *Node) Equal(m *Node) bool {
 
 // Equal reports whether two definitions run the same check.
 func (d *Definition) Equal(e *Definition) bool {
-	return d.Type == e.Type && d.HTTP == e.HTTP && d.Method == e.Method && d.Body == e.Body && d.DisableRedirects == e.DisableRedirects &&
-		d.TLSServerName == e.TLSServerName && d.TLSSkipVerify == e.TLSSkipVerify && d.TCP == e.TCP && d.TCPUseTLS == e.TCPUseTLS && d.TTL == e.TTL &&
+	return d.Type == e.Type && d.HTTP == e.HTTP && d.Method == e.Method && d.Body == e.Body &&
+		d.DisableRedirects == e.DisableRedirects && d.TLSServerName == e.TLSServerName && d.TLSSkipVerify == e.TLSSkipVerify &&
+		d.TCP == e.TCP && d.TCPUseTLS == e.TCPUseTLS && d.TTL == e.TTL &&
 		d.Interval == e.Interval && d.Timeout == e.Timeout && d.SuccessBeforePassing == e.SuccessBeforePassing &&
 		d.FailuresBeforeWarning == e.FailuresBeforeWarning && d.FailuresBeforeCritical == e.FailuresBeforeCritical &&
 		d.InitialStatus == e.InitialStatus && slices.Equal(d.Args, e.Args) && d.Container == e.Container &&

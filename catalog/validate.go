@@ -226,7 +226,7 @@ func (n *Node) Validate() error {
 	if n.PurgeAfter < 0 {
 		return Errorf(KindInvalid, "%s has a purge_after of %v", noun, n.PurgeAfter).WithHint("leave it out, or give a time above zero")
 	}
-	if err := validateShort(noun, n.ID, n.Owner.ID, n.Locality.Region, n.Locality.Zone); err != nil {
+	if err := validateShort(noun, n.ID, n.Owner.ID, n.Locality.Region, n.Locality.Zone, n.Registrant()); err != nil {
 		return err
 	}
 	if err := validateAddresses(noun, n.Addresses); err != nil {
