@@ -256,7 +256,8 @@ func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []fu
 	if err != nil {
 		return nil, nil, err
 	}
-	upper = append(upper, d.announce)
+	events := &journal{view: d.view, logger: d.cfg.Logger.With("part", "catalog"), node: d.cfg.Node, all: !d.cfg.storeElsewhere()}
+	upper = append(upper, d.announce, events.run)
 	if d.http != nil {
 		serve, err := d.serveHTTP(reg, checks)
 		if err != nil {
