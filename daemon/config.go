@@ -2,6 +2,8 @@ package daemon
 
 import (
 	"cmp"
+	"errors"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -240,7 +242,20 @@ func (c Config) forwards() bool { return len(c.Upstreams) != 1 || c.Upstreams[0]
 // listenError is the error for an address at which a protocol cannot listen. It names the flag.
 func listenError(protocol, flag, address string, err error) error {
 	kind := catalog.Errorf(catalog.KindInvalid, "%s cannot listen on %s: %v", protocol, address, cause(err))
+	if errors.Is(err, fs.ErrPermission) {
+		return kind.WithHint("ports below 1024 need root, or the capability for them: sudo setcap cap_net_bind_service=+ep %s; "+
+			"or choose another port with %s", executable(), flag)
+	}
 	return kind.WithHint("choose another address with %s, or turn %s off with %s off", flag, protocol, flag)
+}
+
+// executable returns the path of this program, for a command that a user can run.
+func executable() string {
+	path, err := os.Executable()
+	if err != nil {
+		return "koine"
+	}
+	return path
 }
 
 func cause(err error) error {

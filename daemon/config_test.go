@@ -2,7 +2,10 @@ package daemon
 
 import (
 	"log/slog"
+	"net"
+	"os"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/koine-sd/koine/catalog"
@@ -55,5 +58,18 @@ func TestContainerSettings(t *testing.T) {
 	source := Config{Node: "n1", DockerExpose: ExposeLabelled, ComposeNames: NamesProject, Registrator: true, Logger: slog.Default()}.docker("")
 	if !source.Labelled || !source.ProjectNames || !source.Registrator {
 		t.Errorf("the source is given %+v", source)
+	}
+}
+
+// TestListenErrors holds what a listener that cannot be bound tells its user to do.
+func TestListenErrors(t *testing.T) {
+	for errno, want := range map[syscall.Errno]string{
+		syscall.EADDRINUSE: "address already in use: choose another address with --dns, or turn DNS off with --dns off",
+		syscall.EACCES:     "permission denied: ports below 1024 need root, or the capability for them: sudo setcap cap_net_bind_service=+ep " + executable(),
+	} {
+		err := listenError("DNS", "--dns", "127.0.0.1:53", &net.OpError{Err: os.NewSyscallError("bind", errno)})
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("%v, want %q", err, want)
+		}
 	}
 }

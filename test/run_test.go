@@ -7,6 +7,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -89,5 +90,27 @@ func TestRunWithTakenPort(t *testing.T) {
 		if strings.Contains(string(output), "building") {
 			t.Errorf("with %s taken it builds:\n%s", variable, output)
 		}
+	}
+}
+
+// TestInstallAsks holds that on a terminal nothing is installed without consent. Beside the shell's builtins only a false apt-get is
+// found, so that every tool is missing.
+func TestInstallAsks(t *testing.T) {
+	script := needs.Tool(t, "script")
+	dir := t.TempDir()
+	for name, text := range map[string]string{"apt-get": "#!/bin/sh\n: > " + dir + "/called\n", "id": "#!/bin/sh\necho 0\n"} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	run := exec.Command(script, "-qec", "/bin/bash scripts/install-tools curl", "/dev/null")
+	run.Dir, run.Env, run.Stdin = "..", []string{"PATH=" + dir, "SHELL=/bin/sh"}, strings.NewReader("n\n")
+	output, err := run.CombinedOutput()
+	if err == nil || !strings.Contains(string(output), "install the Debian packages curl for curl? [y/N]") ||
+		!strings.Contains(string(output), "INSTALL=yes installs without a question") {
+		t.Errorf("it ends with %v:\n%s", err, output)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "called")); err == nil {
+		t.Error("it installs without consent")
 	}
 }

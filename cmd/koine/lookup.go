@@ -107,7 +107,7 @@ func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) 
 	}
 	switch {
 	case unknown:
-		say(cmd, "no service %s: koine services lists all services", q.Service)
+		say(cmd, "no service %s: koine services lists all services, koine explain %s shows what is known of the name", q.Service, q.Service)
 		return exitCode(exitNone)
 	case len(service.Instances) == 0:
 		return noneFound(cmd, c, q)

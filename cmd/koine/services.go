@@ -29,6 +29,6 @@ func servicesCommand() *cobra.Command {
 			rows[i] = []string{s.Name, strconv.Itoa(s.Instances), strconv.Itoa(s.Healthy), joined(s.Tags)}
 		}
 		return table(cmd, "SERVICE INSTANCES HEALTHY TAGS", rows,
-			"nothing is registered yet: start a container, or see koine register --help")
+			"nothing is registered: start a container, or see koine register --help; koine events shows what was")
 	})
 }

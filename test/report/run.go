@@ -30,6 +30,7 @@ type run struct {
 	// outputs are the output of packages and tests that have not ended, and of builds under their import path.
 	outputs map[name]*strings.Builder
 	results map[string]result // of packages
+	ended   int               // tests, subtests among them
 	skips   []skip
 	failed  []name // tests
 }
@@ -88,6 +89,7 @@ func (r *run) drop(n name) string {
 
 func (r *run) endTest(n name, action string) {
 	text := r.drop(n)
+	r.ended++
 	switch action {
 	case "skip":
 		r.skips = append(r.skips, skip{n, reason(text)})

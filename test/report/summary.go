@@ -56,6 +56,7 @@ func (r *run) summary(allRequired bool) string {
 	if n := len(r.avoidable()); allRequired && n > 0 {
 		fmt.Fprintf(&b, "%s=1: only the kernel may be a reason to skip, and %d were for another\n", needs.RequireAll, n)
 	}
+	fmt.Fprintf(&b, "Tests: %d run, %d failed, %d skipped\n", r.ended-len(r.skips), len(r.failed), len(r.skips))
 	return b.String()
 }
 
