@@ -65,7 +65,7 @@ microbench:
 
 ## image: the container image, FROM scratch
 image: build
-	docker build -t koine:$(VERSION) .
+	docker build -t koine:$(VERSION) -t koine:latest .
 
 clean:
 	rm -rf bin
