@@ -3,6 +3,7 @@ package daemon
 import (
 	"context"
 
+	"github.com/koine-sd/koine/agent"
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/source/docker"
 )
@@ -39,4 +40,17 @@ func PlanDocker(ctx context.Context, cfg Config) ([]docker.Plan, error) {
 			WithHint("name one with --docker=unix:///path")
 	}
 	return docker.DryRun(ctx, cfg.docker(address))
+}
+
+// holdWhileDenied returns a function for docker.Config.Denied. A process that may not ask the engine and holds nothing of it knows
+// none of the containers: it must not be ready.
+func (d *Daemon) holdWhileDenied(host *agent.Agent) func(error) {
+	release := func() {}
+	return func(why error) {
+		release()
+		release = func() {}
+		if why != nil && len(host.Held(sourceDocker)) == 0 {
+			release = d.view.Hold("the Docker engine: " + why.Error())
+		}
+	}
 }

@@ -47,6 +47,8 @@ type koine struct {
 	client *client.Client
 	// files is how many files the process may have open; 0 means as many as the test.
 	files int
+	// credential is the user that the process runs as; nil means that of the test.
+	credential *syscall.Credential
 
 	cmd    *exec.Cmd
 	stderr *syncBuffer
@@ -97,6 +99,7 @@ func (k *koine) launch() {
 		limited := []string{"-c", `ulimit -n "$1" && shift && exec "$@"`, "sh", strconv.Itoa(k.files), path}
 		k.cmd = exec.Command("sh", append(limited, k.args...)...)
 	}
+	k.cmd.SysProcAttr = &syscall.SysProcAttr{Credential: k.credential}
 	k.stderr = &syncBuffer{}
 	k.cmd.Stdout, k.cmd.Stderr = k.stderr, k.stderr
 	if err := k.cmd.Start(); err != nil {

@@ -61,6 +61,9 @@ func DryRun(ctx context.Context, cfg Config) ([]Plan, error) {
 	}
 	ids, err := s.list(ctx, true)
 	if err != nil {
+		if why := denied(s.engine.DaemonHost()); why != nil {
+			return nil, why
+		}
 		return nil, catalog.Errorf(catalog.KindUnavailable, "docker engine %s: %v", s.engine.DaemonHost(), err).
 			WithHint("name another engine with --docker=unix:///path or DOCKER_HOST")
 	}

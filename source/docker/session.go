@@ -45,6 +45,8 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		}
 		s.setAnswers(false)
 		switch {
+		case !answered && !told && s.refused():
+			told = true
 		case !answered && !told && s.cfg.Missing:
 			s.log.Info("no docker engine is found: it is followed once there is one", "host", s.engine.DaemonHost())
 			told = true
@@ -60,6 +62,19 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		}
 		wait = min(max(2*wait, retryMin), retryMax)
 	}
+}
+
+// refused reports whether this process may not use the engine. If so it logs and hands on the reason.
+func (s *Source) refused() bool {
+	why := denied(s.engine.DaemonHost())
+	if why == nil {
+		return false
+	}
+	s.log.Warn("the docker engine cannot be followed: its containers are unknown", "host", s.engine.DaemonHost(), "reason", why)
+	if s.cfg.Denied != nil {
+		s.cfg.Denied(why)
+	}
+	return true
 }
 
 // follow subscribes to events, then lists, then hands on the events until the stream ends. It reports whether the engine
@@ -125,6 +140,9 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 		if n == 0 {
 			s.log.Info("docker engine answers", "host", s.engine.DaemonHost(), "containers", len(ids))
 			s.setAnswers(true)
+			if s.cfg.Denied != nil {
+				s.cfg.Denied(nil)
+			}
 			close(first)
 		}
 		in.list(ids)

@@ -76,6 +76,9 @@ type Config struct {
 	// Networks gets the engine's networks whenever they change, and before a container on a new one is declared. It
 	// must not block for long. It may be nil.
 	Networks func([]catalog.Network)
+	// Denied is called with the reason, and what to do, if the engine's socket refuses this process before the engine has
+	// answered, and with nil once it answers. Until then nothing is known of its containers. It may be nil.
+	Denied func(reason error)
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
 	// Sink takes the declarations.
