@@ -12,6 +12,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/lenient"
 )
 
 // sourceName is the source that the registrations name, and the key of its extras.
@@ -29,6 +30,8 @@ type options struct {
 	container string
 	// peer is the container whose network the described one shares, nil if it does not exist.
 	peer *container.InspectResponse
+	// faults are the parts of the engine's answers about both that could not be read.
+	faults []lenient.Fault
 }
 
 // description is the container's registration, or the reason why it has none.
@@ -89,7 +92,7 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	d.warnings, d.hints = s.warnings, s.hints
 	for i := range d.members {
 		m := &d.members[i]
-		m.keep(c, d.warnings)
+		m.keep(c, o.faults, d.warnings)
 		if err := m.Validate(); err != nil {
 			return d, err
 		}
@@ -211,8 +214,11 @@ func (s *settings) instance(c *container.InspectResponse, o options, n naming) c
 }
 
 // keep puts the source's extras into the instance.
-func (m *member) keep(c *container.InspectResponse, warnings []Warning) {
+func (m *member) keep(c *container.InspectResponse, faults []lenient.Fault, warnings []Warning) {
 	m.kept = extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: m.rule}
+	if len(faults) > 0 {
+		m.kept.Warnings = append(m.kept.Warnings, "the engine's answer cannot be read in full: "+faultsText(faults))
+	}
 	for _, w := range warnings[:min(len(warnings), maxKeptWarnings)] {
 		m.kept.Warnings = append(m.kept.Warnings, w.String())
 	}

@@ -9,6 +9,7 @@ import (
 	"sync"
 
 	cerrdefs "github.com/containerd/errdefs"
+	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/client"
 
 	"github.com/koine-sd/koine/catalog"
@@ -56,9 +57,7 @@ func DryRun(ctx context.Context, cfg Config) ([]Plan, error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.owned != nil {
-		defer s.owned.Close()
-	}
+	defer s.close()
 	ids, err := s.list(ctx, true)
 	if err != nil {
 		if why := denied(s.engine.DaemonHost()); why != nil {
@@ -104,7 +103,7 @@ func plansOf(t *tracker, looks []look) (plans []Plan) {
 				WhyNot: cmp.Or(d.skip, fmt.Sprint(err)),
 			})
 		default:
-			t.update(l.c, l.peer)
+			t.update(l.c, l.peer, l.faults...)
 		}
 	}
 	verdicts := t.verdicts()
@@ -144,13 +143,28 @@ func (o verdict) plan(shared map[string]string) Plan {
 func (s *Source) list(ctx context.Context, all bool) ([]string, error) {
 	ctx, cancel := context.WithTimeout(ctx, callTimeout)
 	defer cancel()
-	list, err := s.engine.ContainerList(ctx, client.ContainerListOptions{All: all})
+	items, err := listLeniently(ctx, func(ctx context.Context) ([]container.Summary, error) {
+		result, err := s.engine.ContainerList(ctx, client.ContainerListOptions{All: all})
+		return result.Items, err
+	})
 	if err != nil {
 		return nil, err
 	}
-	ids := make([]string, len(list.Items))
-	for i, c := range list.Items {
-		ids[i] = c.ID
+	ids := make([]string, 0, len(items))
+	unknown := 0
+	for _, item := range items {
+		if item.value.ID != "" {
+			ids = append(ids, item.value.ID)
+			continue
+		}
+		if unknown++; s.unnamed.Load() == 0 {
+			s.log.Warn("the engine lists a container without a readable id: it is left out",
+				"names", item.value.Names, "reason", faultsText(item.faults))
+		}
 	}
+	s.unnamed.Store(int32(unknown))
 	return ids, nil
 }
+
+// nameless returns the number of containers in the engine's last list whose ids could not be read.
+func (s *Source) nameless() int { return int(s.unnamed.Load()) }

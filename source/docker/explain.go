@@ -8,7 +8,6 @@ import (
 	"time"
 
 	cerrdefs "github.com/containerd/errdefs"
-	"github.com/moby/moby/client"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -75,8 +74,7 @@ func (s *Source) seek(ctx context.Context, name string) ([]catalog.LeftOut, erro
 	case <-ctx.Done():
 		return nil, unanswered(ctx.Err())
 	}
-	result, err := s.engine.ContainerInspect(ctx, name, client.ContainerInspectOptions{})
-	c := &result.Container
+	c, faults, err := inspect(ctx, s.engine, name)
 	switch {
 	case cerrdefs.IsNotFound(err), err == nil && !called(name, containerName(c), c.ID):
 		return nil, nil
@@ -85,7 +83,7 @@ func (s *Source) seek(ctx context.Context, name string) ([]catalog.LeftOut, erro
 	}
 	t := newTracker(s.options())
 	if !running(c) {
-		t.update(c, nil)
+		t.update(c, nil, faults...)
 		return t.gone, nil
 	}
 	return []catalog.LeftOut{t.leftOut(c.ID, containerName(c), description{

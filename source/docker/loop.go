@@ -2,6 +2,7 @@ package docker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/moby/moby/client"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/lenient"
 )
 
 // maxInspects bounds the looks at a time, so that a container on which the engine is stuck does not hold up others.
@@ -62,7 +64,9 @@ type look struct {
 	id   string
 	c    *container.InspectResponse
 	peer *container.InspectResponse
-	err  error
+	// faults are the parts of the answer that cannot be read.
+	faults []lenient.Fault
+	err    error
 }
 
 func (l *loop) run(ctx context.Context) {
@@ -192,7 +196,7 @@ func (l *loop) apply(ctx context.Context, r look) {
 		l.failed(r)
 		return
 	default:
-		l.source.logReport(l.tracker.update(r.c, r.peer))
+		l.source.logReport(l.tracker.update(r.c, r.peer, r.faults...))
 	}
 	l.answers++
 	delete(l.retry, r.id)
@@ -212,8 +216,15 @@ func (l *loop) apply(ctx context.Context, r look) {
 }
 
 // failed keeps the last known state of a container and has it looked at again. The first declaration does not wait for a
-// container on which the engine is stuck; only an answer about another one shows that the engine itself is not stuck.
+// container on which the engine is stuck; only an answer about another one shows that the engine itself is not stuck. An answer that
+// cannot be read is one, too.
 func (l *loop) failed(r look) {
+	if unreadable := (*unreadableError)(nil); errors.As(r.err, &unreadable) {
+		l.source.logReport(l.tracker.unread(r.id, unreadable))
+		l.retry[r.id] = l.answers
+		delete(l.awaited, r.id)
+		return
+	}
 	before, again := l.retry[r.id]
 	if !again {
 		l.source.log.Debug("container cannot be inspected", "id", shortID(r.id), "error", r.err)
@@ -244,6 +255,7 @@ func (l *loop) publish() {
 	} else if learned {
 		l.source.declareGone(l.endings)
 	}
+	l.source.metrics.unreadable.WithLabelValues("container").Set(float64(l.tracker.unreadable() + l.source.nameless()))
 	for _, at := range l.pending {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}
@@ -322,35 +334,33 @@ func (s *Source) declare(set []catalog.Registration, events []time.Time) {
 func (s *Source) look(ctx context.Context, id string) look {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	result, err := s.engine.ContainerInspect(ctx, id, client.ContainerInspectOptions{})
+	c, faults, err := inspect(ctx, s.engine, id)
 	if err != nil {
 		return look{id: id, err: fmt.Errorf("inspect: %w", err)}
 	}
-	c := &result.Container
 	// Without this check a name in place of an id would be kept under the name and removed under the id.
 	if c.ID != id {
 		return look{id: id, err: fmt.Errorf("inspect %s: the engine answered with container %q", id, c.ID)}
 	}
-	if c.State == nil || c.Config == nil || c.HostConfig == nil {
-		return look{id: id, err: fmt.Errorf("inspect %s: the engine's answer is incomplete", id)}
-	}
 	if !c.HostConfig.NetworkMode.IsContainer() {
-		s.seeNetworks(ctx, c)
-		return look{id: id, c: c}
+		faults = append(faults, s.seeNetworks(ctx, c)...)
+		return look{id: id, c: c, faults: faults}
 	}
-	peer, err := s.engine.ContainerInspect(ctx, c.HostConfig.NetworkMode.ConnectedContainer(), client.ContainerInspectOptions{})
+	peer, more, err := inspect(ctx, s.engine, c.HostConfig.NetworkMode.ConnectedContainer())
 	switch {
 	case cerrdefs.IsNotFound(err):
-		return look{id: id, c: c}
+		return look{id: id, c: c, faults: faults}
 	case err != nil:
 		return look{id: id, err: fmt.Errorf("inspect the container whose network it shares: %w", err)}
 	}
-	s.seeNetworks(ctx, &peer.Container)
-	return look{id: id, c: c, peer: &peer.Container}
+	more = append(more, s.seeNetworks(ctx, peer)...)
+	return look{id: id, c: c, peer: peer, faults: append(faults, more...)}
 }
 
-// seeNetworks lists the networks of a container if they are unknown, and completes its addresses on them.
-func (s *Source) seeNetworks(ctx context.Context, c *container.InspectResponse) {
+// seeNetworks lists the networks of a container if they are unknown, and completes its addresses on them. It returns the parts of
+// these networks that cannot be read.
+func (s *Source) seeNetworks(ctx context.Context, c *container.InspectResponse) []lenient.Fault {
 	s.nets.know(ctx, c)
 	s.nets.addGateway(ctx, c)
+	return s.nets.faultsOf(c)
 }

@@ -1,7 +1,9 @@
 package docker
 
 import (
+	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"maps"
 	"net/netip"
@@ -13,8 +15,10 @@ import (
 	"github.com/moby/moby/api/types/events"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/client"
+	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/lenient"
 )
 
 // networkEngine is an Engine that lists its networks, as *client.Client does.
@@ -31,17 +35,23 @@ type networks struct {
 	log    *slog.Logger
 	// wake has room for one signal that a network was created or removed.
 	wake chan struct{}
+	// unreadable counts the networks that could not be read in full; it may be nil.
+	unreadable prometheus.Gauge
 
 	// listing is held while the networks are listed, which the engine may hang on, so that they are never passed on after newer
 	// ones. It is taken before mu, never after.
 	listing sync.Mutex
 	handed  []catalog.Network
 	told    bool
+	// logged are the parts of networks that could not be read, as last logged, by the network's name.
+	logged map[string]string
 
 	// mu is never held during a call of the engine: every look at a container takes it.
 	mu sync.Mutex
 	// drivers are the drivers of the networks by ID; nil before the first list.
 	drivers map[string]string
+	// faulty are the parts of networks that could not be read, by the network's ID.
+	faulty map[string][]lenient.Fault
 	// refused is set after a failure, until the next scheduled list.
 	refused bool
 }
@@ -123,7 +133,10 @@ func (n *networks) knows(c *container.InspectResponse) bool {
 func (n *networks) list(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	result, err := n.engine.NetworkList(ctx, client.NetworkListOptions{})
+	items, err := listLeniently(ctx, func(ctx context.Context) ([]network.Summary, error) {
+		result, err := n.engine.NetworkList(ctx, client.NetworkListOptions{})
+		return result.Items, err
+	})
 	if err != nil {
 		n.mu.Lock()
 		n.refused = true
@@ -135,18 +148,65 @@ func (n *networks) list(ctx context.Context) {
 		return
 	}
 	n.told = false
-	drivers := make(map[string]string, len(result.Items))
+	drivers := make(map[string]string, len(items))
+	faulty := make(map[string][]lenient.Fault)
 	var list []catalog.Network
-	for _, item := range result.Items {
-		drivers[item.ID] = item.Driver
-		if item.Driver != "host" && item.Driver != "null" {
-			list = append(list, networkOf(item.Network))
+	for i, item := range items {
+		net := item.value.Network
+		if len(item.faults) > 0 {
+			faulty[cmp.Or(net.ID, net.Name, fmt.Sprintf("[%d]", i))] = item.faults
+			n.logFaults(cmp.Or(net.Name, net.ID, fmt.Sprintf("[%d]", i)), item.faults)
+		}
+		if net.ID == "" {
+			continue
+		}
+		drivers[net.ID] = net.Driver
+		if net.Driver != "host" && net.Driver != "null" {
+			list = append(list, networkOf(net, item.faults...))
 		}
 	}
+	if n.unreadable != nil {
+		n.unreadable.Set(float64(len(faulty)))
+	}
 	n.mu.Lock()
-	n.drivers, n.refused = drivers, false
+	n.drivers, n.faulty, n.refused = drivers, faulty, false
 	n.mu.Unlock()
 	n.pass(list)
+}
+
+// logFaults logs the parts of a network that could not be read, once. It is called with listing held.
+func (n *networks) logFaults(name string, faults []lenient.Fault) {
+	text := faultsText(faults)
+	if n.logged[name] == text {
+		return
+	}
+	if n.logged == nil || len(n.logged) > maxChanged {
+		n.logged = make(map[string]string)
+	}
+	n.logged[name] = text
+	n.log.Warn("part of the engine's answer about a network left out", "network", name, "reason", text)
+}
+
+// faultsOf returns the parts of a container's networks that could not be read.
+func (n *networks) faultsOf(c *container.InspectResponse) (faults []lenient.Fault) {
+	if c.NetworkSettings == nil {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if len(n.faulty) == 0 {
+		return nil
+	}
+	for _, name := range slices.Sorted(maps.Keys(c.NetworkSettings.Networks)) {
+		endpoint := c.NetworkSettings.Networks[name]
+		if endpoint == nil {
+			continue
+		}
+		for _, f := range n.faulty[endpoint.NetworkID] {
+			faults = append(faults, lenient.Fault{Path: "network " + name + ": " + f.Path, Reason: f.Reason})
+		}
+	}
+	return faults
 }
 
 // pass passes the networks on if they differ from before. It is called with listing held.
@@ -165,17 +225,20 @@ func sameNetwork(a, b catalog.Network) bool {
 }
 
 // networkOf converts an engine's network to the catalog's form. Only on a bridge does the host have an address: the
-// gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host.
-func networkOf(n network.Network) catalog.Network {
+// gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host. One that could not be read is none,
+// rather than the usual one.
+func networkOf(n network.Network, faults ...lenient.Fault) catalog.Network {
 	c := catalog.Network{
 		ID: n.ID, Name: n.Name, Internal: n.Internal, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false",
 	}
-	for _, config := range n.IPAM.Config {
+	for i, config := range n.IPAM.Config {
 		if !config.Subnet.IsValid() {
 			continue
 		}
 		c.Subnets = append(c.Subnets, config.Subnet.Masked())
-		if n.Driver == network.NetworkBridge {
+		at := fmt.Sprintf("IPAM.Config[%d].", i)
+		doubtful := slices.ContainsFunc(faults, func(f lenient.Fault) bool { return strings.HasPrefix(f.Path, at) })
+		if n.Driver == network.NetworkBridge && !doubtful {
 			c.Gateways = append(c.Gateways, gatewayOf(config))
 		}
 	}

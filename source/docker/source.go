@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"strings"
 	"sync"
@@ -96,15 +97,18 @@ type Config struct {
 type Source struct {
 	cfg    Config
 	engine Engine
-	owned  *client.Client
-	nets   *networks
-	inbox  *inbox
+	// owned has the connections to an engine that New has dialled.
+	owned *http.Transport
+	nets  *networks
+	inbox *inbox
 	// questions are taken by the loop; asking bounds those that wait for the engine.
 	questions chan question
 	asking    chan struct{}
 	log       *slog.Logger
 	metrics   *metrics
 	answers   atomic.Bool
+	// unnamed counts the containers in the engine's last list whose ids could not be read.
+	unnamed atomic.Int32
 	// watch sees the ends of processes; Run makes it, unless a test has.
 	watch *pidWatch
 }
@@ -126,13 +130,16 @@ func New(cfg Config) (*Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		s.engine, s.owned = owned, owned
+		if s.engine, s.owned, err = readLeniently(owned); err != nil {
+			return nil, err
+		}
 	}
-	s.nets = newNetworks(cfg, s.engine, s.log)
 	var err error
 	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
 	}
+	s.nets = newNetworks(cfg, s.engine, s.log)
+	s.nets.unreadable = s.metrics.unreadable.WithLabelValues("network")
 	meter.Queue(cfg.Metrics, "docker_inbox", maxChanged, s.inbox.len)
 	return s, nil
 }
@@ -187,10 +194,15 @@ func (s *Source) Run(ctx context.Context) error {
 	l.run(ctx)
 	cancel()
 	children.Wait()
-	if s.owned != nil {
-		return s.owned.Close()
-	}
+	s.close()
 	return nil
+}
+
+// close closes the connections to an engine that New has dialled.
+func (s *Source) close() {
+	if s.owned != nil {
+		s.owned.CloseIdleConnections()
+	}
 }
 
 // Answers reports whether the engine answered when it was last asked.
@@ -217,6 +229,9 @@ func (s *Source) options() options {
 func (s *Source) logReport(r report) {
 	if r.lasted != nil {
 		s.logLasted(r.container, r.lasted)
+	}
+	for _, f := range r.faults {
+		s.log.Warn("part of the engine's answer about a container left out", "container", r.container, "part", f.Path, "reason", f.Reason)
 	}
 	for _, w := range r.warnings {
 		message := "label left out"
@@ -245,6 +260,8 @@ type metrics struct {
 	shortDrains prometheus.Counter
 	// shared counts the names of services that several projects share by chance.
 	shared prometheus.Gauge
+	// unreadable counts the containers and networks of which the engine's last answer could not be read in full.
+	unreadable *prometheus.GaugeVec
 }
 
 func newMetrics(r prometheus.Registerer) (*metrics, error) {
@@ -263,11 +280,15 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		shared: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "koine_docker_shared_names", Help: "Names of services that containers of several projects share by chance.",
 		}),
+		unreadable: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "koine_docker_unreadable",
+			Help: "Containers and networks of which the engine's last answer could not be read in full.",
+		}, []string{"kind"}),
 		shortDrains: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "koine_docker_short_drains_total", Help: "Containers that ended before the time of their label koine.drain was over.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains, m.shared} {
+	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains, m.shared, m.unreadable} {
 		if r == nil {
 			break
 		}

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"github.com/moby/moby/api/types/container"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/lenient"
 )
 
 // drainPrefix begins the drain reasons that the source remembers; those found by inspecting do not have it.
@@ -46,6 +48,8 @@ type tracked struct {
 	// description is its description; its skip is set too if it breaks the catalog's limits.
 	description
 	warned map[Warning]bool
+	// faults are the parts of the engine's last answer that could not be read.
+	faults []lenient.Fault
 }
 
 // mark is a fact that holds for a container from one start to the next.
@@ -88,6 +92,8 @@ func (t *tracker) adopt(registrations []catalog.Registration) {
 type report struct {
 	container string
 	warnings  []Warning
+	// faults are the parts of the engine's answer that could not be read, and could be before.
+	faults []lenient.Fault
 	// skip is set if the container was left out and it was not known before, or for another reason.
 	skip string
 	// invalid is set if it was left out because it breaks the catalog's limits.
@@ -98,11 +104,12 @@ type report struct {
 	lasted *lasted
 }
 
-// update takes in the engine's answer about a container, and about the one whose network it shares.
-func (t *tracker) update(c, peer *container.InspectResponse) report {
+// update takes in the engine's answer about a container, and about the one whose network it shares, and the parts of it that could
+// not be read.
+func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.Fault) report {
 	told := report{container: containerName(c)}
 	options := t.options
-	options.peer = peer
+	options.peer, options.faults = peer, faults
 	d, err := describe(c, options)
 	if err != nil {
 		d.skip, told.invalid = err.Error(), true
@@ -119,7 +126,7 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	before := t.containers[c.ID]
 	now := &tracked{
 		id: c.ID, created: c.Created, startedAt: c.State.StartedAt, started: startTime(c), pid: c.State.Pid,
-		name: told.container, description: d, warned: make(map[Warning]bool),
+		name: told.container, description: d, warned: make(map[Warning]bool), faults: faults,
 	}
 	if err == nil {
 		now.image, now.stopSignal, now.stopTimeout = c.Config.Image, parseSignal(c.Config.StopSignal), stopTimeout(c)
@@ -131,6 +138,11 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 	for _, w := range d.warnings {
 		if now.warned[w] = true; before == nil || !before.warned[w] {
 			told.warnings = append(told.warnings, w)
+		}
+	}
+	for _, f := range faults {
+		if before == nil || !slices.Contains(before.faults, f) {
+			told.faults = append(told.faults, f)
 		}
 	}
 	if before == nil || before.skip != now.skip {
@@ -145,6 +157,34 @@ func (t *tracker) update(c, peer *container.InspectResponse) report {
 		t.kill(c.ID, k)
 	}
 	return told
+}
+
+// unread takes in that the engine's answer about a container tells too little of it: its last known state stays, and one that was not
+// known is explained.
+func (t *tracker) unread(id string, why *unreadableError) (told report) {
+	fault := lenient.Fault{Path: "container", Reason: why.reason}
+	c, known := t.containers[id]
+	if !known {
+		c = &tracked{id: id, created: why.created, name: cmp.Or(why.name, id), description: description{skip: why.Error()}}
+		t.containers[id] = c
+		t.forgetGone(id)
+	}
+	told.container = c.name
+	if !slices.Contains(c.faults, fault) {
+		told.faults = []lenient.Fault{fault}
+	}
+	c.faults = told.faults
+	return told
+}
+
+// unreadable returns the number of containers of which the engine's last answer could not be read in full.
+func (t *tracker) unreadable() (n int) {
+	for _, c := range t.containers {
+		if len(c.faults) > 0 {
+			n++
+		}
+	}
+	return n
 }
 
 // keepOutput keeps a check's output while its status stays: a new output alone is no news, except that of the first probe.
