@@ -22,6 +22,9 @@ func (s *Server) health(w http.ResponseWriter, _ *http.Request) error {
 		Problems: s.view.Problems(),
 		Age:      catalog.Duration(s.view.Age(time.Now())), Node: s.cfg.Node, Version: s.cfg.Version,
 	}
+	if s.cfg.Upstreams != nil {
+		state.Upstreams = s.cfg.Upstreams()
+	}
 	if !state.Ready {
 		return &unready{err: s.view.NotReady(), state: state}
 	}

@@ -77,6 +77,9 @@ type Config struct {
 	// Explainer gives the reason why something is not registered; it may be nil.
 	Explainer Explainer
 
+	// Upstreams returns the resolvers that /health shows; it may be nil.
+	Upstreams func() []string
+
 	// Node is the server's own node, used where a request names none.
 	Node string
 	// Domain is the parent of the DNS names that explanations show; empty means "koine".

@@ -36,3 +36,22 @@ func (v *View) Problems() []string {
 	defer v.problems.mu.Unlock()
 	return slices.Clone(v.problems.list)
 }
+
+// ProblemSetter returns a function that reports one problem of this process that comes, changes and goes: each call replaces what
+// the call before reported, and "" withdraws it. The function may be called by several goroutines.
+func (v *View) ProblemSetter() func(what string) {
+	var mu sync.Mutex
+	reported, withdraw := "", func() {}
+	return func(what string) {
+		mu.Lock()
+		defer mu.Unlock()
+		if what == reported {
+			return
+		}
+		withdraw()
+		reported, withdraw = what, func() {}
+		if what != "" {
+			withdraw = v.Problem(what)
+		}
+	}
+}

@@ -171,6 +171,8 @@ type Health struct {
 	WaitingFor []string `json:"waiting_for,omitempty"`
 	// Problems are the faults of a server that answers all the same.
 	Problems []string `json:"problems,omitempty"`
+	// Upstreams are the resolvers that names of other domains are passed on to, host:port, or zone=host:port for those of one zone.
+	Upstreams []string `json:"upstreams,omitempty"`
 	// Revision is the store's that the answers have reached.
 	Revision uint64 `json:"revision"`
 	// Age is the time since the server lost touch with its store; 0 while it is in touch.

@@ -112,7 +112,7 @@ func (d *Daemon) Node() string { return d.cfg.Node }
 // View returns the catalog's replica in this process.
 func (d *Daemon) View() *catalog.View { return d.view }
 
-// Reload makes the daemon read the definition files again.
+// Reload makes the daemon read the definition files and the host's resolvers again.
 func (d *Daemon) Reload() {
 	select {
 	case d.reload <- struct{}{}:
@@ -257,7 +257,7 @@ func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []fu
 		return nil, nil, err
 	}
 	events := &journal{view: d.view, logger: d.cfg.Logger.With("part", "catalog"), node: d.cfg.Node, all: !d.cfg.storeElsewhere()}
-	upper = append(upper, d.announce, events.run)
+	upper = append(upper, d.announce, d.passReloads, events.run)
 	if d.http != nil {
 		serve, err := d.serveHTTP(reg, checks)
 		if err != nil {
@@ -324,19 +324,24 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 			return nil, err
 		}
 		d.files = source
-		parts = append(parts, source.Run, d.reloadFiles)
+		parts = append(parts, source.Run)
 	}
 	return parts, nil
 }
 
-// reloadFiles passes requests to reload on to the files source.
-func (d *Daemon) reloadFiles(ctx context.Context) error {
+// passReloads passes requests to reload on to what reads files.
+func (d *Daemon) passReloads(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-d.reload:
-			d.files.Reload()
+			if d.files != nil {
+				d.files.Reload()
+			}
+			if d.dns != nil {
+				d.dns.Reload()
+			}
 		}
 	}
 }

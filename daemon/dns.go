@@ -67,6 +67,14 @@ func (d *Daemon) Domain() string {
 	return d.dns.Domain()
 }
 
+// upstreams returns the resolvers that names of other domains are passed on to.
+func (d *Daemon) upstreams() []string {
+	if d.dns == nil {
+		return nil
+	}
+	return d.dns.Upstreams()
+}
+
 // needBridges refuses bridges if Docker is off, and warns if no Docker engine has been found.
 func (d *Daemon) needBridges(follows bool) error {
 	if follows || len(d.bridges) == 0 {

@@ -21,8 +21,9 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
 		Keeper: reg, Runs: checks, Explainer: explainer{d}, Historian: reg,
-		Pusher: &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},
-		Node:   d.cfg.Node, Domain: d.Domain(), ResolvesHosts: d.dns != nil && d.dns.Passes() != "", Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
+		Upstreams: d.upstreams,
+		Pusher:    &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},
+		Node:      d.cfg.Node, Domain: d.Domain(), ResolvesHosts: d.dns != nil && d.dns.Passes() != "", Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "api"),
 	})
 	if err != nil {

@@ -101,7 +101,7 @@ func (s *Server) AllowNetworks(list []catalog.Network) {
 // Passes describes, for people, the clients whose queries for other names are forwarded; empty if nothing is forwarded.
 func (s *Server) Passes() string {
 	switch {
-	case s.upstream == nil:
+	case !s.upstream.forwards():
 		return ""
 	case s.access.any:
 		return "all clients"

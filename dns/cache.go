@@ -131,6 +131,14 @@ func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch fu
 	f.msg, f.err = fetch()
 	c.mu.Lock()
 	now := time.Now()
+	if c.flights[key] != f { // the resolvers have been replaced meanwhile: what theirs said holds for those that have waited for it
+		c.mu.Unlock()
+		close(f.done)
+		if f.err != nil {
+			return nil, result, f.err
+		}
+		return f.msg.Copy(), result, nil
+	}
 	if old := c.find(key); old != nil && (f.err != nil || unhelpful(f.msg.Rcode)) {
 		old.failed = now
 		f.msg, f.err, result = old.stale(), nil, cacheStale
@@ -147,6 +155,29 @@ func (c *answerCache) fly(ctx context.Context, key cacheKey, f *flight, fetch fu
 	}
 	return f.msg.Copy(), result, nil
 }
+
+// renew forgets what the former resolvers denied or failed to answer, and has their answers asked for again: others may know more, or
+// have another view. The answers are kept for the case that the new resolvers do not answer. Questions in flight end as they began.
+func (c *answerCache) renew() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	now := time.Now()
+	clear(c.failures)
+	c.flights = make(map[cacheKey]*flight)
+	for _, element := range c.entries {
+		switch old := element.Value.(*cached); {
+		case old.denies():
+			c.remove(element)
+		case now.Before(old.expires):
+			old.expires, old.failed = now, time.Time{}
+		default:
+			old.failed = time.Time{}
+		}
+	}
+}
+
+// denies reports whether an answer says that there is no such name, or no record of the type.
+func (c *cached) denies() bool { return c.msg.Rcode != dns.RcodeSuccess || len(c.msg.Answer) == 0 }
 
 // fail keeps a failure, unless the context has ended: then the client gave up, and the question did not fail. It is
 // called with mu held.

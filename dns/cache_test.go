@@ -259,7 +259,7 @@ func TestZoneUpstreamsBesideTheHosts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newTestServer(t, Config{Upstreams: []string{"corp=192.0.2.1"}, ResolvConf: conf}, nil)
-	if len(s.upstream.servers) != 1 || len(s.upstream.zones) != 1 || s.upstream.given {
-		t.Errorf("%+v", s.upstream)
+	if len(s.upstream.others.Load().servers) != 1 || len(s.upstream.zones) != 1 || s.upstream.system == nil {
+		t.Errorf("%v", s.Upstreams())
 	}
 }

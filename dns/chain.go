@@ -153,7 +153,7 @@ func (s *Server) lookup(ctx context.Context, target string, req *request, hosts 
 	}
 	a, here := s.resolveHere(&w.req)
 	switch {
-	case !here && s.upstream == nil:
+	case !here && !s.upstream.serves(w.req.labels):
 		return nil, nil
 	case !here:
 		return s.ask(ctx, query.Question[0], req)

@@ -115,7 +115,8 @@ func (f *fallback) note(r result, server netip.AddrPort) bool {
 // every resendAfter or as soon as a server fails. The first answer counts. A reply with which a server refuses to
 // answer counts only if no other reply comes in time.
 func (f *forwarder) exchange(ctx context.Context, query *dns.Msg) (*dns.Msg, error) {
-	servers, good := f.serversFor(query.Question[0].Name)
+	resolvers := f.resolversFor(query.Question[0].Name)
+	servers, good := resolvers.servers, &resolvers.good
 	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(servers))*f.timeout)
 	asking := &asking{forwarder: f, query: query, servers: servers, lines: make([]*line, len(servers)), results: make(chan result, maxResults*len(servers))}
 	defer asking.readers.Wait()

@@ -190,11 +190,13 @@ func TestResend(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w := &wires{start: time.Now(), servers: make(map[string]server), counts: make(map[string]int)}
 				f := &forwarder{timeout: 1500 * time.Millisecond, dial: w.dial}
+				var servers []netip.AddrPort
 				for i, s := range test.servers {
 					ip := netip.AddrFrom4([4]byte{192, 0, 2, byte(1 + i)})
-					f.servers = append(f.servers, netip.AddrPortFrom(ip, 53))
+					servers = append(servers, netip.AddrPortFrom(ip, 53))
 					w.servers[ip.String()] = s
 				}
+				f.use(servers)
 				q := query("x.example.", dns.TypeA)
 				q.SetEdns0(offeredUDP, false)
 				m, err := f.exchange(t.Context(), q)

@@ -4,10 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/netip"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -21,15 +19,14 @@ import (
 
 // forwarder asks the upstream resolvers.
 type forwarder struct {
-	servers []netip.AddrPort
-	// given reports whether the user named the servers; those from resolv.conf are only a guess.
-	given bool
+	// others are the resolvers for the names of no zone. They are replaced as a whole: a question keeps those that it began with.
+	others atomic.Pointer[resolvers]
+	// system reads the resolvers from resolv.conf; nil if the user has named them.
+	system *system
 	// timeout is the time that a question has for each of its servers.
 	timeout time.Duration
 	// dial opens a socket to a server.
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// good is the server that answered last: it is tried first.
-	good atomic.Int32
 	// zones have resolvers of their own.
 	zones []*forwardZone
 	// asking holds the addresses of the open UDP sockets, by netip.AddrPort: a query that comes from one of them has
@@ -37,52 +34,62 @@ type forwarder struct {
 	asking sync.Map
 }
 
-// forwardZone is the resolvers for the names below a domain.
-type forwardZone struct {
-	labels  []string
+// resolvers are the servers for some names.
+type resolvers struct {
 	servers []netip.AddrPort
-	good    atomic.Int32
+	// good is the server that answered last: it is tried first.
+	good atomic.Int32
 }
 
-// newForwarder returns nil if forwarding is off, or no resolver is known.
+// forwardZone is the resolvers for the names below a domain.
+type forwardZone struct {
+	labels []string
+	resolvers
+}
+
+// newForwarder returns nil if forwarding is off. Where no upstream is for all names, the caller must set the system's problem and
+// have it look.
 func newForwarder(cfg *Config) (*forwarder, error) {
 	if cfg.NoForward {
 		return nil, nil
 	}
 	f := &forwarder{timeout: cfg.UpstreamTimeout, dial: new(net.Dialer).DialContext}
+	f.use(nil)
 	for _, text := range cfg.Upstreams {
 		if err := f.add(text); err != nil {
 			return nil, err
 		}
 	}
-	f.given = len(f.servers) > 0
-	if !f.given {
-		if err := f.addSystem(cfg); err != nil {
-			return nil, err
-		}
-	}
-	if len(f.servers)+len(f.zones) == 0 {
-		return nil, nil
+	if len(f.others.Load().servers) == 0 {
+		f.system = &system{file: cfg.ResolvConf, log: cfg.Logger, problem: func(string) {}, apply: f.use}
 	}
 	return f, nil
 }
 
-// addSystem adds the resolvers of this host.
-func (f *forwarder) addSystem(cfg *Config) error {
-	conf, err := dns.ClientConfigFromFile(cfg.ResolvConf)
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		return fmt.Errorf("read upstream resolvers: %w", err)
+// use sets the resolvers for the names of no zone.
+func (f *forwarder) use(servers []netip.AddrPort) { f.others.Store(&resolvers{servers: servers}) }
+
+// forwards reports whether there is any resolver.
+func (f *forwarder) forwards() bool {
+	return f != nil && (len(f.zones) > 0 || len(f.others.Load().servers) > 0)
+}
+
+// serves reports whether there is a resolver for a name, given by its labels.
+func (f *forwarder) serves(labels []string) bool {
+	return f != nil && (f.zoneOf(labels) != nil || len(f.others.Load().servers) > 0)
+}
+
+// list returns the resolvers as the user would name them.
+func (f *forwarder) list() (texts []string) {
+	for _, server := range f.others.Load().servers {
+		texts = append(texts, server.String())
 	}
-	if err != nil || len(conf.Servers) == 0 {
-		cfg.Logger.Warn("no upstream resolvers: names of other domains are refused", "file", cfg.ResolvConf)
-		return nil
-	}
-	for _, text := range conf.Servers {
-		if err := f.add(text); err != nil {
-			return err
+	for _, z := range f.zones {
+		for _, server := range z.servers {
+			texts = append(texts, strings.Join(z.labels, ".")+"="+server.String())
 		}
 	}
-	return nil
+	return texts
 }
 
 // add adds a resolver for all names, or with "zone=" before it for those of a zone.
@@ -97,7 +104,7 @@ func (f *forwarder) add(text string) error {
 		return err
 	}
 	if !zoned {
-		f.servers = append(f.servers, server)
+		f.use(append(slices.Clone(f.others.Load().servers), server))
 		return nil
 	}
 	if wire, err := wireName(domain); err != nil || len(wire) < 2 {
@@ -130,22 +137,27 @@ func (f *forwarder) zoneOf(labels []string) (found *forwardZone) {
 // is reports whether a zone has this name.
 func (z *forwardZone) is(labels []string) bool { return z != nil && slices.Equal(z.labels, labels) }
 
-// serversFor returns the resolvers for a name, those of the innermost zone that it is in, and the place to record the
-// one that answered last.
-func (f *forwarder) serversFor(name string) ([]netip.AddrPort, *atomic.Int32) {
-	found := f.zoneOf(dns.SplitDomainName(strings.ToLower(name)))
-	if found == nil {
-		return f.servers, &f.good
+// resolversFor returns the resolvers for a name: those of the innermost zone that it is in, or of all other names.
+func (f *forwarder) resolversFor(name string) *resolvers {
+	if found := f.zoneOf(labelsOf(name)); found != nil {
+		return &found.resolvers
 	}
-	return found.servers, &found.good
+	return f.others.Load()
 }
 
-// parseUpstream reads ip:port, or an IP alone for port 53.
+// parseUpstream reads ip:port, or an IP alone, in brackets or not, for port 53.
 func parseUpstream(text string) (netip.AddrPort, error) {
 	if server, err := netip.ParseAddrPort(text); err == nil && server.Port() != 0 {
 		return netip.AddrPortFrom(server.Addr().Unmap(), server.Port()), nil
 	}
-	ip, err := netip.ParseAddr(text)
+	bare, bracketed := text, strings.HasPrefix(text, "[") && strings.HasSuffix(text, "]")
+	if bracketed {
+		bare = text[1 : len(text)-1]
+	}
+	ip, err := netip.ParseAddr(bare)
+	if err == nil && bracketed && ip.Is4() {
+		err = errors.New("only an IPv6 address has brackets")
+	}
 	if err != nil {
 		return netip.AddrPort{}, catalog.Errorf(catalog.KindInvalid, "upstream %q is not an address", text).
 			WithHint("write it as 192.0.2.1:53 or [2001:db8::1]:53")
@@ -153,9 +165,9 @@ func parseUpstream(text string) (netip.AddrPort, error) {
 	return netip.AddrPortFrom(ip.Unmap(), 53), nil
 }
 
-// refuse drops servers that are this server itself, at the address where it listens. It is an error if the user named
-// one.
-func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
+// refuse returns an error if the user has named this server itself, at the address where it listens. Those that resolv.conf names are
+// left out instead.
+func (f *forwarder) refuse(self netip.AddrPort) error {
 	for _, z := range f.zones {
 		for _, server := range z.servers {
 			if isSelf(server, self) {
@@ -163,18 +175,14 @@ func (f *forwarder) refuse(self netip.AddrPort, log *slog.Logger) error {
 			}
 		}
 	}
-	others := make([]netip.AddrPort, 0, len(f.servers))
-	for _, server := range f.servers {
-		switch {
-		case !isSelf(server, self):
-			others = append(others, server)
-		case f.given:
+	if f.system != nil {
+		return nil
+	}
+	for _, server := range f.others.Load().servers {
+		if isSelf(server, self) {
 			return selfError(server).WithHint("name another resolver with --upstream, or turn forwarding off with --upstream off")
-		default:
-			log.Warn("upstream resolver is this name server itself: not used", "upstream", server)
 		}
 	}
-	f.servers = others
 	return nil
 }
 

@@ -431,7 +431,7 @@ func TestForwardingLoop(t *testing.T) {
 		t.Fatal(err)
 	}
 	addr := s.Addr()
-	s.upstream.servers = []netip.AddrPort{addr}
+	s.upstream.use([]netip.AddrPort{addr})
 	serve(t, s)
 	m, _, err := (&dns.Client{Timeout: eventually.Patience}).Exchange(query("x.example.", dns.TypeA), addr.String())
 	if err != nil || m.Rcode != refused {

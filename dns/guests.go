@@ -127,8 +127,10 @@ func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 	g := guest{stop: stop, ended: make(chan struct{})}
 	r.open[addr] = g
 	r.server.log.Info("dns listens", "address", addr)
+	r.server.opened(addr)
 	go func() {
 		defer close(g.ended)
+		defer r.server.closed(addr)
 		defer stop()
 		if err := at.serve(ctx); err != nil {
 			r.server.log.Warn("dns listener failed", "address", addr, "error", err)

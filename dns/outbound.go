@@ -115,7 +115,7 @@ func (s *Server) fit(reply *dns.Msg, req *request) ([]byte, error) {
 	}
 	reply.Id, reply.Question = req.id, []dns.Question{question}
 	reply.Response, reply.Opcode = true, dns.OpcodeQuery
-	reply.RecursionDesired, reply.RecursionAvailable = req.flags&flagRD != 0, s.upstream != nil
+	reply.RecursionDesired, reply.RecursionAvailable = req.flags&flagRD != 0, s.upstream.forwards()
 	reply.CheckingDisabled, reply.AuthenticatedData, reply.Zero = req.flags&flagCD != 0, false, false
 	reply.Extra = slices.DeleteFunc(reply.Extra, func(rr dns.RR) bool { return rr.Header().Rrtype == dns.TypeOPT })
 	if req.edns {

@@ -113,7 +113,7 @@ func (s *Server) flags(req *request, a *plan) uint16 {
 	if a.zone != nil {
 		flags |= flagAA
 	}
-	if s.upstream != nil {
+	if s.upstream.forwards() {
 		flags |= flagRA
 	}
 	return flags

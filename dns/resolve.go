@@ -55,7 +55,7 @@ func (s *Server) resolve(req *request) plan {
 	if a, ok := s.resolveSpecial(req); ok {
 		return a
 	}
-	if s.upstream == nil || req.flags&flagRD == 0 {
+	if !s.upstream.serves(req.labels) || req.flags&flagRD == 0 {
 		return plan{rcode: dns.RcodeRefused}
 	}
 	if !s.access.permits(req.client.ip) {

@@ -32,7 +32,7 @@ type Config struct {
 	// NodeAddresses, if set, replace the node's addresses in the View.
 	NodeAddresses []netip.Addr
 	// Upstreams are the resolvers for all other names, host:port or host, tried in order, or zone=host:port for those
-	// of one zone. If none is for all names, those in ResolvConf are used.
+	// of one zone. If none is for all names, those in ResolvConf are used, as they are at the time.
 	Upstreams []string
 	// NoForward refuses all other names.
 	NoForward bool
@@ -90,8 +90,10 @@ type shared struct {
 	own        []catalog.Address
 	ttl        uint32
 	udpSize    uint16
-	upstream   *forwarder // nil if nothing is forwarded
-	access     *access
+	upstream   *forwarder // nil if nothing is ever forwarded
+	// reread has room for one request to read the host's resolvers at once.
+	reread chan struct{}
+	access *access
 	// forwardInternal is Config.ForwardInternal.
 	forwardInternal bool
 	cookies         *cookies
@@ -142,8 +144,9 @@ func New(cfg Config) (*Server, error) {
 		udpSize: uint16(cfg.UDPSize), access: access, forwardInternal: cfg.ForwardInternal, cookies: newCookies(time.Now()),
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: newConns(cfg.MaxConns),
-		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(),
+		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(), reread: make(chan struct{}, 1),
 	}}
+	s.takeSystem()
 	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })
 	meter.Queue(cfg.Metrics, "dns_connections", s.conns.most, s.conns.len)
 	for _, ip := range cfg.NodeAddresses {
@@ -151,6 +154,20 @@ func New(cfg Config) (*Server, error) {
 	}
 	s.workers.New = func() any { return s.newWorker() }
 	return s, nil
+}
+
+// takeSystem takes the host's resolvers, unless the user has named others.
+func (s *Server) takeSystem() {
+	if s.upstream == nil || s.upstream.system == nil {
+		return
+	}
+	system := s.upstream.system
+	system.problem = s.view.ProblemSetter()
+	system.apply = func(servers []netip.AddrPort) {
+		s.upstream.use(servers)
+		s.cache.renew()
+	}
+	system.look(false)
 }
 
 func (c Config) withDefaults() Config {
@@ -227,14 +244,25 @@ func (s *Server) Listen(addr string) error {
 	if s.upstream == nil {
 		return nil
 	}
-	if err := s.upstream.refuse(at.Addr(), s.log); err != nil {
+	if err := s.upstream.refuse(at.Addr()); err != nil {
 		s.Close()
 		return err
 	}
-	if len(s.upstream.servers) == 0 && len(s.upstream.zones) == 0 {
-		s.upstream = nil
-	}
+	s.opened(at.Addr())
 	return nil
+}
+
+// opened and closed keep the addresses of this server out of the host's resolvers.
+func (s *shared) opened(addr netip.AddrPort) {
+	if s.upstream != nil && s.upstream.system != nil {
+		s.upstream.system.listen(addr)
+	}
+}
+
+func (s *shared) closed(addr netip.AddrPort) {
+	if s.upstream != nil && s.upstream.system != nil {
+		s.upstream.system.leave(addr)
+	}
 }
 
 // bindTries bounds the search for a port that is free for both UDP and TCP.
@@ -315,7 +343,46 @@ func (s *Server) Run(ctx context.Context) error {
 		s.keepUp(ctx)
 		return nil
 	})
+	all.Go(func() error {
+		s.followResolvers(ctx)
+		return nil
+	})
 	return all.Wait()
+}
+
+// Reload reads the host's resolvers again at once, and logs them even if nothing has changed; it is for SIGHUP. It does not wait.
+func (s *Server) Reload() {
+	select {
+	case s.reread <- struct{}{}:
+	default: // one is pending already
+	}
+}
+
+// Upstreams returns the resolvers for names of other domains as they are now, those of a zone with it in front: corp.example=192.0.2.1:53.
+func (s *Server) Upstreams() []string {
+	if s.upstream == nil {
+		return nil
+	}
+	return s.upstream.list()
+}
+
+// followResolvers looks at the host's resolvers every resolvConfEvery, until the context ends.
+func (s *Server) followResolvers(ctx context.Context) {
+	if s.upstream == nil || s.upstream.system == nil {
+		return
+	}
+	tick := time.NewTicker(resolvConfEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.upstream.system.look(false)
+		case <-s.reread:
+			s.upstream.system.look(true)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // upkeep is the interval of keepUp.

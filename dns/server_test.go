@@ -5,9 +5,7 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -156,32 +154,6 @@ func TestConnection(t *testing.T) {
 			t.Errorf("after the end: %x %v", rest, err)
 		}
 		raw.Close()
-	}
-}
-
-func TestResolvConf(t *testing.T) {
-	file := filepath.Join(t.TempDir(), "resolv.conf")
-	if err := os.WriteFile(file, []byte("search example.com\nnameserver 192.0.2.1\nnameserver 2001:db8::1\n"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	s, err := New(Config{View: catalog.NewView(), ResolvConf: file})
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := []string{"192.0.2.1:53", "[2001:db8::1]:53"}
-	var got []string
-	for _, server := range s.upstream.servers {
-		got = append(got, server.String())
-	}
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Error(diff)
-	}
-	if err := s.upstream.refuse(netip.MustParseAddrPort("192.0.2.1:53"), s.log); err != nil || len(s.upstream.servers) != 1 {
-		t.Errorf("its own address is dropped: %v, %v", s.upstream.servers, err)
-	}
-	s, err = New(Config{View: catalog.NewView(), ResolvConf: filepath.Join(t.TempDir(), "none")})
-	if err != nil || s.upstream != nil {
-		t.Errorf("without a file nothing is forwarded: %v, %v", s.upstream, err)
 	}
 }
 

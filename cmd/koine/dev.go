@@ -227,7 +227,8 @@ func devCommand() *cobra.Command {
 		Short: "run everything in one process on loopback, with nothing to configure",
 		Long: "Run everything in one process on loopback, with nothing to configure: the store, HTTP and DNS, the checks, and the\n" +
 			"sources (the containers of this host's Docker engine, and definition files). Ctrl-C or SIGTERM ends it, a second\n" +
-			"one after a second ends it at once; SIGHUP makes it read the definition files again.\n\n" +
+			"one after a second ends it at once; SIGHUP makes it read the definition files and the host's\n" +
+			"resolvers again.\n\n" +
 			"Every flag has an environment variable and a key in the file that --config names: --data-dir is KOINE_DATA_DIR and\n" +
 			"data_dir. A flag wins over the environment, and that over the file.",
 		Example: "  koine dev\n" +
@@ -270,7 +271,7 @@ func completeSettings(cmd *cobra.Command) {
 const gcPercent = 150
 
 // serve runs a daemon until a signal ends it; a second one after a second ends the process at once. SIGHUP reads the
-// definition files again.
+// definition files and the host's resolvers again.
 func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()

@@ -49,6 +49,9 @@ func describeState(s *client.Health) string {
 	b.line("ready", "%s", ready)
 	b.line("revision", "%d", s.Revision)
 	b.line("store", "%s", store)
+	if len(s.Upstreams) > 0 {
+		b.line("upstreams", "%s", strings.Join(s.Upstreams, ", "))
+	}
 	for _, problem := range s.Problems {
 		b.line("problem", "%s", problem)
 	}
