@@ -1,13 +1,17 @@
 package daemon
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 func TestGateways(t *testing.T) {
@@ -69,4 +73,29 @@ func TestBridgesNeedDocker(t *testing.T) {
 	if err := d.needBridges(false); err != nil || !strings.Contains(log.String(), "no Docker engine is found") {
 		t.Errorf("without an engine: %v, logged %s", err, log.String())
 	}
+}
+
+// countingLog counts the records of a message.
+type countingLog struct {
+	slog.Handler
+	message string
+	n       *atomic.Int64
+}
+
+func (l countingLog) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, l.message) {
+		l.n.Add(1)
+	}
+	return nil
+}
+
+func (l countingLog) WithAttrs([]slog.Attr) slog.Handler { return l }
+
+// TestReloadWithoutFiles holds that a reload reads the host's resolvers, although no definition files are followed.
+func TestReloadWithoutFiles(t *testing.T) {
+	log := countingLog{slog.NewTextHandler(io.Discard, nil), "upstream resolvers", new(atomic.Int64)}
+	d := runDaemon(t, Config{Node: "n1", HTTP: Off, DNS: "127.0.0.1:0", Docker: Off, Logger: slog.New(log)})
+	before := log.n.Load()
+	d.Reload()
+	eventually.True(t, "the outcome is logged", func() bool { return log.n.Load() > before })
 }
