@@ -161,22 +161,18 @@ func instanceOf(e *catalog.Endpoint, scope *catalog.Scope, outputs bool) client.
 	return shown
 }
 
-// dial returns the address that a client would use, empty if it can reach none, and the number of the main port there,
-// 0 if that port does not answer there.
+// dial returns the address that a client would use, empty if it can reach none, and the number of the first port that
+// answers there, 0 if the instance has no port.
 func dial(e *catalog.Endpoint, scope *catalog.Scope) (address string, port uint16) {
-	reach := scope.Reach(e)
+	at := scope.Target(e, nil)
 	switch {
-	case len(reach) == 0 && len(e.Ports) == 0:
-		return "", 0
-	case len(reach) == 0:
+	case len(at.Addresses) > 0:
+		return at.Addresses[0].String(), at.Number
+	case len(e.Ports) > 0:
 		return "", e.Ports[0].Number
-	case len(e.Ports) == 0:
-		return reach[0].String(), 0
+	default:
+		return "", 0
 	}
-	if number, ok := e.PortAt(reach[0], e.Ports[0]); ok {
-		port = number
-	}
-	return reach[0].String(), port
 }
 
 func checkOf(c *catalog.Check, output bool) client.CheckStatus {

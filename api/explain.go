@@ -4,9 +4,11 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"net"
 	"net/http"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/koine-sd/koine/catalog"
@@ -39,10 +41,10 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, p explainParams
 	}
 	revision := s.view.Revision()
 	list := client.ExplanationList{Explanations: []client.Explanation{}}
-	instances, left, failed := s.seen(r.Context(), name)
+	found, left, failed := s.meant(r.Context(), name)
 	list.LeftOut = left
 	owners := &owners{server: s}
-	for _, e := range s.named(name, instances) {
+	for _, e := range found {
 		x := s.explanation(e, scope)
 		owners.explain(r.Context(), &x, e)
 		list.Explanations = append(list.Explanations, x)
@@ -52,6 +54,23 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, p explainParams
 	}
 	s.stamp(w, revision, 0)
 	return s.writeJSON(w, list)
+}
+
+// meant returns what a name stands for: itself or, if nothing has it, the name that it becomes where names must be fit for
+// DNS, as that of a container with a dot.
+func (s *Server) meant(ctx context.Context, name string) (found []*catalog.Endpoint, left []catalog.LeftOut, failed error) {
+	names := []string{name}
+	if fit := catalog.SanitizeName(name); fit != "" && fit != name {
+		names = append(names, fit)
+	}
+	for _, name := range names {
+		instances, left, err := s.seen(ctx, name)
+		failed = cmp.Or(failed, err)
+		if found = s.named(name, instances); len(found)+len(left) > 0 {
+			return found, left, nil
+		}
+	}
+	return nil, nil, failed
 }
 
 // seen asks the sources of this host.
@@ -114,7 +133,7 @@ func (s *Server) ofContainer(id string) (list []*catalog.Endpoint) {
 // scopeAs returns the scope of the client to explain for: an IP address, an instance, or by default this host.
 func (s *Server) scopeAs(as string) (*catalog.Scope, error) {
 	if as == "" {
-		return s.view.HostScope(), nil
+		return s.view.HostScope(s.cfg.Node), nil
 	}
 	if ip, err := netip.ParseAddr(as); err == nil {
 		return s.view.ScopeOf(s.cfg.Node, ip), nil
@@ -131,9 +150,9 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		Instance: instanceOf(e, scope, true), Drained: e.Drained,
 	}
 	x.NamedBy, x.Warnings = noted(e.Instance)
-	reach := scope.Reach(e)
+	at := scope.Target(e, nil)
 	var addresses []string
-	for _, a := range reach {
+	for _, a := range at.Addresses {
 		addresses = append(addresses, a.String())
 	}
 	names := []string{e.Service + ".service." + cmp.Or(s.cfg.Domain, "koine")}
@@ -144,15 +163,16 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	}
 	given, why := s.given(e)
 	x.Doors = []client.DoorView{
-		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: given, Why: why, Addresses: addresses},
-		{Door: "dns", Names: names, Visible: given, Why: why, Addresses: addresses},
-	}
-	if given && len(reach) == 0 {
-		x.Doors[1].Visible, x.Doors[1].Why = false, whyUnreached(e, scope)
+		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: given, Why: why, Addresses: addresses, Port: at.Number},
+		{Door: "dns", Names: names, Visible: given, Why: why, Addresses: addresses, Port: at.Number},
 	}
 	if len(e.Ports) == 0 {
 		x.Doors[0].Without = "port: it has none, so the answer names only its address"
 		x.Doors[1].Without = "SRV: it has no port; A and AAAA are answered"
+	}
+	if given && len(at.Addresses) == 0 {
+		x.Doors[0].Without = "an address: " + whyUnreached(e, scope)
+		x.Doors[1].Visible, x.Doors[1].Why = false, whyUnreached(e, scope)
 	}
 	if !s.cfg.ResolvesHosts && s.hiddenByAddresses(e, scope) {
 		x.Doors[1].Without = "A and AAAA: it has a host name, other instances have addresses, and there is no resolver to ask (--upstream); SRV names it"
@@ -167,10 +187,10 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 // is resolved, A and AAAA lack the instance.
 func (s *Server) hiddenByAddresses(e *catalog.Endpoint, scope *catalog.Scope) bool {
 	hasIP := func(other *catalog.Endpoint) bool {
-		return slices.ContainsFunc(scope.Reach(other), func(a catalog.Address) bool { return a.IP.IsValid() })
+		return slices.ContainsFunc(scope.Target(other, nil).Addresses, func(a catalog.Address) bool { return a.IP.IsValid() })
 	}
 	service := s.view.Service(e.Service)
-	return service != nil && len(scope.Reach(e)) > 0 && !hasIP(e) && slices.ContainsFunc(service.Healthy, hasIP)
+	return service != nil && len(scope.Target(e, nil).Addresses) > 0 && !hasIP(e) && slices.ContainsFunc(service.Healthy, hasIP)
 }
 
 // given reports whether answers contain an instance. The reason says why they do not, or why they do in spite of its health.
@@ -200,16 +220,39 @@ func noted(i *catalog.Instance) (namedBy string, warnings []string) {
 	return noted.NamedBy, noted.Warnings
 }
 
+// ingress is the network by which Swarm publishes ports. The engine does not say which.
+const ingress = "ingress"
+
 // whyUnreached returns the reason why a client reaches no address of an instance.
 func whyUnreached(e *catalog.Endpoint, scope *catalog.Scope) string {
 	if len(e.Reach()) == 0 {
 		return "it has no address"
 	}
-	var networks []string
+	var networks, published []string
 	for _, a := range e.Reach() {
-		networks = append(networks, a.Network)
+		if a.Network != catalog.NetworkHost {
+			networks = append(networks, a.Network)
+			continue
+		}
+		for _, p := range e.Ports {
+			if number, ok := e.PortAt(a, p); ok {
+				published = append(published, net.JoinHostPort(a.String(), strconv.Itoa(int(number))))
+			}
+		}
 	}
-	why := "it is on " + strings.Join(networks, ", ") + ", and publishes no port; the client is on "
+	why := "it "
+	if networks = slices.Compact(networks); len(networks) > 0 {
+		why += "is on " + strings.Join(networks, ", ") + ", and "
+	}
+	switch {
+	case len(published) > 0: // on loopback addresses: any other would be reached
+		why += "publishes " + strings.Join(published, " and ") + " only, where none but its own host reaches it"
+	case slices.Contains(networks, ingress):
+		why += "publishes no port itself: those that Swarm publishes are not known"
+	default:
+		why += "publishes no port"
+	}
+	why += "; the client is on "
 	if len(scope.Networks) == 0 {
 		return why + "no network known here"
 	}

@@ -2,6 +2,8 @@ package api
 
 import (
 	"context"
+	"fmt"
+	"net/netip"
 	"strings"
 	"testing"
 
@@ -95,5 +97,56 @@ func TestExplainHostNames(t *testing.T) {
 		if got := explain(); !strings.HasPrefix(got, test.want) || strings.Contains(got, "host name") != (test.want != "") {
 			t.Errorf("resolving %v, ports %s: %q, want %q", test.resolves, test.ports, got, test.want)
 		}
+	}
+}
+
+// TestExplainAgreesWithTheAnswer holds that an explanation has the address and the port of the answer, and a true reason if
+// there is none.
+func TestExplainAgreesWithTheAnswer(t *testing.T) {
+	b := newBed(t)
+	b.view.SetNetworks([]catalog.Network{
+		{ID: "A", Name: "back", Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}, Gateways: []netip.Addr{netip.MustParseAddr("10.1.0.1")}},
+	})
+	const inner = `{"network": "back", "network_id": "A", "ip": "10.1.0.2"}`
+	for id, test := range map[string]struct{ body, outside, host, why string }{
+		"jvb": {`"ports": [{"number": 8080, "bindings": ["127.0.0.1:8080"]}, {"number": 10000, "protocol": "udp", "published": 10000}],
+			"addresses": [` + inner + `, {"network": "host", "ip": "192.0.2.20"}]`, "192.0.2.20 10000", "10.1.0.2 8080", ""},
+		"split": {`"ports": [{"number": 80, "bindings": ["192.0.2.10:8443"]}, {"number": 9090, "bindings": ["192.0.2.20:9100"]}],
+			"addresses": [` + inner + `, {"network": "host", "ip": "192.0.2.20"}]`, "192.0.2.10 8443", "10.1.0.2 80", ""},
+		"local": {`"ports": [{"number": 8888, "bindings": ["127.0.0.1:8888"]}], "addresses": [` + inner + `]`, " 8888", "10.1.0.2 8888",
+			"it is on back, and publishes 127.0.0.1:8888 only, where none but its own host reaches it; the client is on no network known here"},
+		"swarm": {`"ports": [{"number": 80}], "addresses": [` + inner + `, {"network": "ingress", "network_id": "I", "ip": "10.255.0.3"}]`, " 80", "10.1.0.2 80",
+			"it is on back, ingress, and publishes no port itself: those that Swarm publishes are not known; the client is on no network known here"},
+		"inside": {`"ports": [{"number": 80}], "addresses": [` + inner + `]`, " 80", "10.1.0.2 80",
+			"it is on back, and publishes no port; the client is on no network known here"},
+	} {
+		put(t, b, id, `{"service": "`+id+`", "permanent": true, `+test.body+`}`)
+		for as, want := range map[string]string{"203.0.113.9": test.outside, "127.0.0.1": test.host} {
+			list, err := b.client.Explain(t.Context(), id, as)
+			if err != nil || len(list.Explanations) != 1 {
+				t.Fatalf("%s: %v, %v", id, list, err)
+			}
+			x := list.Explanations[0]
+			if got := fmt.Sprint(x.Address, " ", x.Port); got != want {
+				t.Errorf("%s as %s: %s, want %s", id, as, got, want)
+			}
+			d := x.Doors[1]
+			switch given := x.Address != ""; {
+			case d.Visible != given || !given && d.Why != test.why:
+				t.Errorf("%s as %s: visible %v, because %q", id, as, d.Visible, d.Why)
+			case given && (d.Addresses[0] != x.Address || d.Port != x.Port):
+				t.Errorf("%s as %s: %v, and the answer is %s %d", id, as, d, x.Address, x.Port)
+			}
+		}
+	}
+}
+
+// TestExplainNameThatWasMadeFit holds that a container's service is found by the name that it has in Compose.
+func TestExplainNameThatWasMadeFit(t *testing.T) {
+	b := newBed(t)
+	put(t, b, "api-1", `{"service": "api-v1", "permanent": true}`)
+	list, err := b.client.Explain(t.Context(), "api.v1", "")
+	if err != nil || len(list.Explanations) != 1 || list.Explanations[0].ID != "api-1" {
+		t.Errorf("%v, %v", list, err)
 	}
 }

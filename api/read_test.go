@@ -246,6 +246,7 @@ func TestListsAndHealth(t *testing.T) {
 func TestDial(t *testing.T) {
 	host := []catalog.Address{{Network: catalog.NetworkHost, Host: "box.lan"}}
 	bridge := []catalog.Address{{Network: "bridge", Host: "inner"}}
+	loopback := []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:81")}
 	published := []catalog.Port{{Number: 80, Published: 8080}, {Number: 81}}
 	for name, test := range map[string]struct {
 		addresses []catalog.Address
@@ -255,7 +256,8 @@ func TestDial(t *testing.T) {
 	}{
 		"published on the host":  {host, published, "box.lan", 8080},
 		"a host's own":           {host, published[1:], "box.lan", 81},
-		"not published":          {append(host, bridge...), []catalog.Port{{Number: 81}, {Number: 80, Published: 8080}}, "box.lan", 0},
+		"not published":          {append(host, bridge...), []catalog.Port{{Number: 81}, {Number: 80, Published: 8080}}, "inner", 81},
+		"only the second":        {host, []catalog.Port{{Number: 81, Bindings: loopback}, {Number: 80, Published: 8080}}, "box.lan", 8080},
 		"on its own network":     {bridge, published, "inner", 80},
 		"no address":             {nil, published, "", 80},
 		"neither":                {nil, nil, "", 0},

@@ -22,7 +22,7 @@ func (s *Server) scopeOf(r *http.Request, network string) (*catalog.Scope, error
 	}
 	from, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return s.view.HostScope(), nil // a connection without an address comes from this host
+		return s.view.HostScope(s.cfg.Node), nil // a connection without an address comes from this host
 	}
 	return s.view.ScopeOf(s.cfg.Node, from.Addr()), nil
 }

@@ -12,7 +12,7 @@ import (
 func (i *Instance) Equal(j *Instance) bool {
 	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight && i.MinHealthy == j.MinHealthy &&
 		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
-		slices.Equal(i.Ports, j.Ports) && slices.EqualFunc(i.Addresses, j.Addresses, Address.Equal) &&
+		slices.EqualFunc(i.Ports, j.Ports, Port.Equal) && slices.EqualFunc(i.Addresses, j.Addresses, Address.Equal) &&
 		slices.Equal(i.Tags, j.Tags) &&
 		maps.Equal(i.Meta, j.Meta) &&
 		maps.EqualFunc(i.Extras, j.Extras, func(a, b json.RawMessage) bool { return bytes.Equal(a, b) })

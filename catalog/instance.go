@@ -50,8 +50,17 @@ type Port struct {
 	Number uint16 `json:"number"`
 	// Protocol is "tcp", "udp" or "sctp"; empty means "tcp".
 	Protocol string `json:"protocol,omitempty"`
-	// Published is the port on the host's address, 0 if it is not published there.
+	// Published is the port on those of the host's addresses that Bindings does not cover; 0 if it is not published there.
 	Published uint16 `json:"published,omitempty"`
+	// Bindings are pairs of an address of the host and the port there, if it is not the same on all of them. An unspecified
+	// address stands for all addresses of its family that no other binding names.
+	Bindings []netip.AddrPort `json:"bindings,omitempty"`
+}
+
+// Equal reports whether two ports are the same in every field.
+func (p Port) Equal(q Port) bool {
+	return p.Name == q.Name && p.Number == q.Number && p.Protocol == q.Protocol && p.Published == q.Published &&
+		slices.Equal(p.Bindings, q.Bindings)
 }
 
 // Transport returns the port's protocol, "tcp" if none was given.

@@ -29,8 +29,11 @@ type Network struct {
 type Scope struct {
 	// Networks are the IDs of the networks on which the client reaches others, sorted.
 	Networks []string
-	// Host reports that the client is the host itself: only the host reaches a listener on a loopback address.
+	// Host reports that the client is the host itself.
 	Host bool
+	// Node is the name of the host's node if the client is the host, in lower case: only a host reaches its loopback
+	// addresses.
+	Node string
 	// Everything reports that the client's networks are unknown, or that it wants to see all addresses.
 	Everything bool
 	// Confined reports that all networks of the client are internal ones.
@@ -40,91 +43,10 @@ type Scope struct {
 // AllNetworks is the scope of a client that wants every address, whether it can be reached or not.
 var AllNetworks = &Scope{Everything: true}
 
-// Reach returns the addresses of an endpoint that a client can reach: those on a network that it is on, in the
-// instance's order of preference, then those that every client can reach, then the host's, if a port is published there
-// or the instance has no network but the host's. It is nil if there is none.
-func (s *Scope) Reach(e *Endpoint) []Address {
-	all := e.Reach()
-	if s.Everything {
-		return all
-	}
-	onHost := answersOnHost(e, all)
-	if s.inOrder(all, onHost) {
-		return all
-	}
-	var reached []Address
-	for want := sharedNetwork; want < unreachable; want++ {
-		for _, a := range all {
-			if s.distance(a, onHost) == want {
-				reached = append(reached, a)
-			}
-		}
-	}
-	return reached
-}
-
-// distance ranks addresses by how far they are from a client.
-type distance uint8
-
-const (
-	sharedNetwork distance = iota // on a network that the client is on
-	anyNetwork                    // on no network in particular
-	hostAddress                   // on the host, where ports are published
-	unreachable                   // where the client cannot reach it
-)
-
-func (s *Scope) distance(a Address, onHost bool) distance {
-	switch {
-	case a.IP.Unmap().IsLoopback() && !s.Host:
-		return unreachable
-	case a.Network == "":
-		return anyNetwork
-	case a.Network == NetworkHost && onHost:
-		return hostAddress
-	case a.Network != NetworkHost && s.On(networkKey(a)):
-		return sharedNetwork
-	default:
-		return unreachable
-	}
-}
-
-// inOrder reports whether a client can reach all of the addresses, and they are ordered from near to far.
-func (s *Scope) inOrder(all []Address, onHost bool) bool {
-	last := sharedNetwork
-	for _, a := range all {
-		d := s.distance(a, onHost)
-		if d == unreachable || d < last {
-			return false
-		}
-		last = d
-	}
-	return true
-}
-
 // On reports whether the client is on a network, given by its ID.
 func (s *Scope) On(network string) bool {
 	_, on := slices.BinarySearch(s.Networks, network)
 	return on
-}
-
-// answersOnHost reports whether anything of an endpoint answers at the host's address: a published port, or all of it
-// if it has no other network.
-func answersOnHost(e *Endpoint, all []Address) bool {
-	return slices.ContainsFunc(e.Ports, func(p Port) bool { return p.Published != 0 }) ||
-		!slices.ContainsFunc(all, func(a Address) bool { return a.Network != NetworkHost })
-}
-
-// PortAt returns the number under which a port of the endpoint answers at one of its addresses; false if it does not,
-// because it is not published there.
-func (e *Endpoint) PortAt(a Address, p Port) (number uint16, ok bool) {
-	switch {
-	case a.Network != NetworkHost:
-		return p.Number, true
-	case p.Published != 0:
-		return p.Published, true
-	default: // a service on the host's own network answers under its own number
-		return p.Number, !slices.ContainsFunc(e.Reach(), func(a Address) bool { return a.Network != NetworkHost })
-	}
 }
 
 // networkKey identifies the network of an address: by its ID, or by its name if it has none.
@@ -142,8 +64,8 @@ type networks struct {
 	isolated map[string]bool
 	// internal are the IDs of the internal networks.
 	internal map[string]bool
-	// host is the scope of the host itself: it reaches all networks on which it has an address.
-	host *Scope
+	// host are the networks on which the host itself has an address: it reaches all of them. They are sorted.
+	host []string
 
 	mu       sync.RWMutex
 	interned map[string]*Scope
@@ -156,17 +78,16 @@ func newNetworks(list []Network) *networks {
 	n := &networks{
 		list: list, isolated: make(map[string]bool), internal: make(map[string]bool), interned: make(map[string]*Scope),
 	}
-	n.host = &Scope{Host: true}
 	for _, network := range list {
 		n.isolated[network.ID] = network.Isolated
 		if network.Internal {
 			n.internal[network.ID] = true
 		}
 		if len(network.Gateways) > 0 {
-			n.host.Networks = append(n.host.Networks, network.ID)
+			n.host = append(n.host, network.ID)
 		}
 	}
-	slices.Sort(n.host.Networks)
+	slices.Sort(n.host)
 	return n
 }
 
@@ -185,18 +106,37 @@ func (n *networks) scope(ids []string) *Scope {
 	if confined {
 		key = append(key, 1)
 	}
-	n.mu.RLock()
-	scope, ok := n.interned[string(key)]
-	n.mu.RUnlock()
-	if ok {
+	if scope := n.known(key); scope != nil {
 		return scope
 	}
+	return n.intern(key, &Scope{Networks: slices.Clone(ids), Confined: confined})
+}
+
+// hostScope returns the interned scope of the host itself, given its node.
+func (n *networks) hostScope(node string) *Scope {
+	node = fold(node)
+	var room [512]byte
+	key := append(append(room[:0], 2), node...) // no network's ID begins with 2
+	if scope := n.known(key); scope != nil {
+		return scope
+	}
+	return n.intern(key, &Scope{Networks: n.host, Host: true, Node: node})
+}
+
+// known returns the scope interned under a key, nil if there is none.
+func (n *networks) known(key []byte) *Scope {
+	n.mu.RLock()
+	defer n.mu.RUnlock()
+	return n.interned[string(key)]
+}
+
+// intern keeps a scope under a key, and returns the one that is kept there.
+func (n *networks) intern(key []byte, scope *Scope) *Scope {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if scope, ok := n.interned[string(key)]; ok {
-		return scope
+	if first, ok := n.interned[string(key)]; ok {
+		return first
 	}
-	scope = &Scope{Networks: slices.Clone(ids), Confined: confined}
 	if len(n.interned) < maxScopes {
 		n.interned[string(key)] = scope
 	}
@@ -206,13 +146,13 @@ func (n *networks) scope(ids []string) *Scope {
 // SetNetworks sets the networks of the View's host. It may be called at any time.
 func (v *View) SetNetworks(list []Network) { v.networks.Store(newNetworks(slices.Clone(list))) }
 
-// HostScope returns the scope of the host itself.
-func (v *View) HostScope() *Scope {
+// HostScope returns the scope of the host itself, given its node.
+func (v *View) HostScope(node string) *Scope {
 	n := v.networks.Load()
 	if len(n.list) == 0 {
 		return AllNetworks // no networks are known: nothing can be ruled out
 	}
-	return n.host
+	return n.hostScope(node)
 }
 
 // ScopeOf returns the scope of a client, going by its source address as seen on the given node: that of the host
@@ -221,7 +161,7 @@ func (v *View) HostScope() *Scope {
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	ip = ip.Unmap().WithZone("")
 	if ip.IsLoopback() {
-		return v.HostScope()
+		return v.HostScope(node)
 	}
 	n := v.networks.Load()
 	if len(n.list) == 0 {
@@ -229,7 +169,7 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	}
 	on, _ := v.nodes.get(fold(node))
 	if n.isGateway(ip) || on.hasAddress(ip) {
-		return n.host
+		return n.hostScope(node)
 	}
 	var room [8]string
 	ids := room[:0]
@@ -296,7 +236,8 @@ func (v *View) containersAt(node *nodeState, ip netip.Addr, visit func(*Endpoint
 }
 
 // At returns the instances that have an address, as seen on a node: the containers there, if any has it, because other
-// hosts may give the same address to theirs; or else those on all nodes, at most limit of them.
+// hosts may give the same address to theirs; or else those on all nodes, at most limit of them. A loopback address is that
+// of the given node alone.
 func (v *View) At(node string, ip netip.Addr, limit int) (list []*Endpoint) {
 	ip = ip.Unmap().WithZone("")
 	on, _ := v.nodes.get(fold(node))
@@ -308,6 +249,9 @@ func (v *View) At(node string, ip netip.Addr, limit int) (list []*Endpoint) {
 		return list
 	}
 	for e := range v.ByIP(ip) {
+		if ip.IsLoopback() && fold(e.Instance.Node) != fold(node) {
+			continue // each host has that address
+		}
 		if list = append(list, e); len(list) == limit {
 			break
 		}

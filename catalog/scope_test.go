@@ -118,14 +118,14 @@ func TestScopeWithoutNetworks(t *testing.T) {
 		}
 	}
 	v.SetNetworks(hostNetworks())
-	if got := v.HostScope(); got == AllNetworks || got != v.ScopeOf("", netip.MustParseAddr("::1")) {
+	if got := v.HostScope(""); got == AllNetworks || got != v.ScopeOf("", netip.MustParseAddr("::1")) {
 		t.Errorf("%+v after networks are known", got)
 	}
 }
 
 func TestReach(t *testing.T) {
 	own := &Scope{Networks: []string{"A", "B"}}
-	host := &Scope{Networks: []string{"A"}, Host: true}
+	host := &Scope{Networks: []string{"A"}, Host: true, Node: "n1"}
 	for _, test := range []struct {
 		name      string
 		scope     *Scope
@@ -150,7 +150,10 @@ func TestReach(t *testing.T) {
 		{"loopback for the host", host, 8080, []Address{at("B/10.2.0.2"), at("host/127.0.0.1")}, "127.0.0.1"},
 		{"a bridge for the host", host, 8080, []Address{at("A/10.1.0.2"), at("host/127.0.0.1")}, "10.1.0.2 127.0.0.1"},
 		{"published for an outsider", &Scope{}, 8080, []Address{at("A/10.1.0.2"), at("host/192.0.2.7")}, "192.0.2.7"},
-		{"everything, as it is", AllNetworks, 0, []Address{at("O/10.9.0.2"), at("host/127.0.0.1")}, "10.9.0.2 127.0.0.1"},
+		{"everything, as it is", AllNetworks, 0, []Address{at("O/10.9.0.2"), at("host/192.0.2.7")}, "10.9.0.2 192.0.2.7"},
+		{"everything, but no loopback beside it", AllNetworks, 0, []Address{at("host/127.0.0.1"), at("O/10.9.0.2")}, "10.9.0.2"},
+		{"everything, and a loopback", AllNetworks, 0, []Address{at("host/127.0.0.1")}, "127.0.0.1"},
+		{"loopback of another host", &Scope{Host: true, Node: "n2"}, 8080, []Address{at("host/127.0.0.1"), at("host/192.0.2.7")}, "192.0.2.7"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			v := scopedView(container("c", test.published, test.addresses...))

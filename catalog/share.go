@@ -38,7 +38,7 @@ func (i *Instance) shareWith(o *Instance) {
 	if i.Origin.same(o.Origin) {
 		i.Origin = o.Origin
 	}
-	if len(i.Ports) > 0 && slices.Equal(i.Ports, o.Ports) {
+	if len(i.Ports) > 0 && slices.EqualFunc(i.Ports, o.Ports, Port.Equal) {
 		i.Ports = o.Ports
 	}
 	if len(i.Tags) > 0 && slices.Equal(i.Tags, o.Tags) {

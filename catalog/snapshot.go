@@ -1,6 +1,8 @@
 package catalog
 
 import (
+	"net/netip"
+	"slices"
 	"strings"
 	"sync/atomic"
 )
@@ -23,12 +25,28 @@ type Endpoint struct {
 // Healthy reports whether the instance is given to clients: it is not critical and takes traffic.
 func (e *Endpoint) Healthy() bool { return e.Status != Critical && e.Drained == "" }
 
-// Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none.
+// Reach returns the addresses at which the endpoint is reached: its own, or its node's if it has none; and behind them
+// those that only the bindings of its ports name.
 func (e *Endpoint) Reach() []Address {
-	if len(e.Instance.Addresses) > 0 || e.Host == nil || e.Host.Node == nil {
-		return e.Instance.Addresses
+	addresses := e.Instance.Addresses
+	if len(addresses) == 0 && e.Host != nil && e.Host.Node != nil {
+		addresses = e.Host.Node.Addresses
 	}
-	return e.Host.Node.Addresses
+	for _, p := range e.Ports {
+		for _, b := range p.Bindings {
+			addresses = withBound(addresses, b.Addr())
+		}
+	}
+	return addresses
+}
+
+// withBound returns addresses with one of the host's that a port is bound to. The list given stays as it is.
+func withBound(addresses []Address, ip netip.Addr) []Address {
+	known := func(a Address) bool { return a.Network == NetworkHost && a.IP.Unmap() == ip.Unmap() }
+	if ip.IsUnspecified() || slices.ContainsFunc(addresses, known) {
+		return addresses
+	}
+	return append(slices.Clip(addresses), Address{Network: NetworkHost, IP: ip.Unmap()})
 }
 
 // WhyNot returns the reason why the endpoint is not given to clients; it is empty if it is.

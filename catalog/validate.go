@@ -257,6 +257,26 @@ func validatePorts(noun string, ports []Port) error {
 		if slices.ContainsFunc(ports[:i], p.SameName) {
 			return Errorf(KindInvalid, "%s has two ports named %s", noun, p.Name).WithHint("give each a name of its own")
 		}
+		if err := validateBindings(noun, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func validateBindings(noun string, p Port) error {
+	if len(p.Bindings) > MaxAddresses {
+		return Errorf(KindInvalid, "%s has port %d with %d bindings: %d are allowed", noun, p.Number, len(p.Bindings), MaxAddresses)
+	}
+	for i, b := range p.Bindings {
+		if !b.Addr().IsValid() || b.Port() == 0 || b.Addr().Zone() != "" {
+			return Errorf(KindInvalid, "%s has port %d with the binding %q", noun, p.Number, b).
+				WithHint("write it as 192.0.2.1:8080 or [2001:db8::1]:8080")
+		}
+		same := func(other netip.AddrPort) bool { return other.Addr().Unmap() == b.Addr().Unmap() }
+		if slices.ContainsFunc(p.Bindings[:i], same) {
+			return Errorf(KindInvalid, "%s has port %d with two bindings to %s", noun, p.Number, b.Addr())
+		}
 	}
 	return nil
 }

@@ -236,6 +236,8 @@ type DoorView struct {
 	Without string `json:"without,omitempty"`
 	// Addresses are those that the client gets, or would get.
 	Addresses []string `json:"addresses,omitempty"`
+	// Port is the port that clients get with the first address if they name none; 0 if there is none.
+	Port uint16 `json:"port,omitempty"`
 }
 
 // ExplanationList is the answer to GET /explain.

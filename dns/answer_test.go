@@ -320,6 +320,81 @@ func TestSameAddressStandsOnce(t *testing.T) {
 	}
 }
 
+// TestPortsAtTheirAddresses holds that SRV never names a port beside an address at which it is not bound, and that A and AAAA
+// below a port's name give an address at which that port answers.
+func TestPortsAtTheirAddresses(t *testing.T) {
+	host := func(text string) catalog.Address { return ip(text, catalog.NetworkHost) }
+	bound := func(number uint16, proto string, texts ...string) catalog.Port {
+		p := catalog.Port{Number: number, Protocol: proto}
+		for _, text := range texts {
+			p.Bindings = append(p.Bindings, netip.MustParseAddrPort(text))
+		}
+		return p
+	}
+	of := func(name string, addresses []catalog.Address, ports ...catalog.Port) catalog.Change {
+		return instance(catalog.Instance{ID: name, Node: "n1", Service: name, Ports: ports, Addresses: addresses})
+	}
+	both := []catalog.Address{ip("10.1.0.9", "net"), host("192.0.2.20"), host("192.0.2.10")}
+	dual := []catalog.Address{host("192.0.2.20"), host("2001:db8::20")}
+	s := newTestServer(t, Config{}, []catalog.Change{
+		node("n1", host("192.0.2.20")),
+		of("two", both, bound(80, "tcp", "192.0.2.10:8081", "192.0.2.20:8082")),
+		of("families", dual, bound(80, "tcp", "0.0.0.0:8092", "[::]:8091")),
+		of("six", dual, bound(80, "tcp", "[::]:8091")),
+		of("split", both, bound(80, "tcp", "192.0.2.10:8443"), bound(9090, "tcp", "192.0.2.20:9100")),
+		of("names", both, bound(53, "tcp", "192.0.2.10:53"), bound(53, "udp", "192.0.2.20:5353")),
+		of("other", nil, bound(80, "tcp", "192.0.2.10:8443")),
+		of("jvb", both[:2], bound(8080, "tcp", "127.0.0.1:8080"), catalog.Port{Number: 10000, Protocol: "udp", Published: 10000}),
+		of("local", both[:1], bound(80, "tcp", "127.0.0.1:8888")),
+	})
+	s.view.SetNetworks([]catalog.Network{{ID: "net", Name: "net", Subnets: []netip.Prefix{netip.MustParsePrefix("10.1.0.0/24")}}})
+	w := seeded(s, 1)
+	w.req.client = s.clientAt(netip.MustParseAddr("203.0.113.9"))
+	for question, want := range map[string]string{
+		"two. SRV": "8082 192.0.2.20", "two. A": "192.0.2.20",
+		"families. SRV": "8092 192.0.2.20", "families. A": "192.0.2.20", "families. AAAA": "2001:db8::20",
+		"six. SRV": "8091 2001:db8::20", "six. A": "", "six. AAAA": "2001:db8::20",
+		"split. SRV": "8443 192.0.2.10", "split. A": "192.0.2.10",
+		"_80._tcp.split. SRV": "8443 192.0.2.10", "_9090._tcp.split. SRV": "9100 192.0.2.20", "_9090._tcp.split. A": "192.0.2.20",
+		"_53._tcp.names. SRV": "53 192.0.2.10", "_53._udp.names. SRV": "5353 192.0.2.20", "_53._udp.names. A": "192.0.2.20",
+		"other. SRV": "8443 192.0.2.10", "other. A": "192.0.2.10",
+		"jvb. SRV": "10000 192.0.2.20", "jvb. A": "192.0.2.20", "_8080._tcp.jvb. SRV": "", "_8080._tcp.jvb. A": "",
+		"local. SRV": "", "local. A": "",
+	} {
+		name, qtype, _ := strings.Cut(question, " ")
+		domain := "service.koine."
+		m := ask(t, w, query(name+domain, dns.StringToType[qtype]), false)
+		var got []string
+		for _, rr := range m.Answer {
+			switch rr := rr.(type) {
+			case *dns.SRV:
+				for _, glue := range m.Extra {
+					if glue.Header().Name == rr.Target {
+						got = append(got, fmt.Sprint(rr.Port, " ", addressOfRR(glue)))
+					}
+				}
+			default:
+				got = append(got, addressOfRR(rr))
+			}
+		}
+		if text := strings.Join(got, ", "); text != want {
+			t.Errorf("%s: %q, want %q", question, text, want)
+		}
+	}
+}
+
+// addressIn returns the address of an A or AAAA record.
+func addressOfRR(rr dns.RR) string {
+	switch rr := rr.(type) {
+	case *dns.A:
+		return rr.A.String()
+	case *dns.AAAA:
+		return rr.AAAA.String()
+	default:
+		return rr.String()
+	}
+}
+
 func TestNotReady(t *testing.T) {
 	w := seeded(newTestServer(t, Config{}, nil), 1)
 	for _, name := range []string{"web.service.koine.", "koine.", "1.0.0.10.in-addr.arpa."} {

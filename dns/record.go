@@ -162,8 +162,6 @@ type target struct {
 	first, v4, v6 netip.Addr
 	// host is a host name in wire form, for an instance or node without an address; or nil.
 	host []byte
-	// preferred is the address behind the choice, for looking up ports.
-	preferred catalog.Address
 }
 
 // targetOf picks, from the addresses at which a client reaches an instance or a node, those to answer with: on the
@@ -173,7 +171,6 @@ func targetOf(addresses []catalog.Address) (r target) {
 		return r
 	}
 	preferred := addresses[0]
-	r.preferred = preferred
 	for _, a := range addresses {
 		if a.Network != preferred.Network || a.NetworkID != preferred.NetworkID {
 			continue

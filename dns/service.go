@@ -66,18 +66,13 @@ type serviceSets struct {
 func deriveService(s *catalog.Service) any {
 	a := &serviceAnswers{service: s, known: make(map[selector]struct{})}
 	a.known[selector{}] = struct{}{}
-	ports := make(map[catalog.Port]struct{})
 	for _, e := range s.Endpoints {
 		for _, tag := range e.Tags {
 			a.addTag(strings.ToLower(tag))
 		}
 		for _, p := range e.Ports {
-			p.Published = 0
-			ports[p] = struct{}{}
+			a.addPort(p)
 		}
-	}
-	for p := range ports {
-		a.addPort(p)
 	}
 	return a
 }
@@ -117,8 +112,8 @@ func (a *serviceAnswers) ordered(v vantage, want selector) (list []*catalog.Endp
 		return a.service.Healthy, len(a.service.Healthy)
 	}
 	return a.service.Nearest(catalog.Query{}, v.at, func(e *catalog.Endpoint) bool {
-		_, ok := want.match(e)
-		return ok && len(v.scope.Reach(e)) > 0
+		wanted, ok := want.match(e)
+		return ok && len(v.scope.Target(e, wanted).Addresses) > 0
 	})
 }
 
@@ -130,24 +125,21 @@ func (a *serviceAnswers) build(v vantage, want selector) *serviceSets {
 	var chosen []*catalog.Endpoint
 	list, enough := a.ordered(v, want)
 	for i, e := range list {
-		port, ok := want.match(e)
+		wanted, ok := want.match(e)
 		if !ok {
 			continue
 		}
-		reached := v.scope.Reach(e)
-		if len(reached) == 0 && len(e.Reach()) > 0 {
-			continue // it has addresses, but this client reaches none
+		reached := v.scope.Target(e, wanted)
+		if len(reached.Addresses) == 0 && len(e.Reach()) > 0 {
+			continue // it has addresses, but this client reaches none of them by such a port
 		}
-		at, weight := targetOf(reached), weightOf(e)
+		at, weight := targetOf(reached.Addresses), weightOf(e)
 		if i < enough {
 			chosen = append(chosen, e)
 			addresses.add(at, weight)
 		}
-		if port == nil {
-			continue
-		}
-		if number, ok := e.PortAt(at.preferred, *port); ok {
-			srv.addSRV(at, number, record{weight: uint32(weight), tier: v.tierOf(e)}, v.priorityOf(e))
+		if reached.Port != nil {
+			srv.addSRV(at, reached.Number, record{weight: uint32(weight), tier: v.tierOf(e)}, v.priorityOf(e))
 		}
 	}
 	return &serviceSets{
@@ -181,19 +173,22 @@ func (s *serviceSets) any() *recordSet {
 	return s.srv
 }
 
-// match reports whether an instance matches the selector, and by which port; nil if it has none.
-func (want selector) match(e *catalog.Endpoint) (*catalog.Port, bool) {
+// match reports whether an instance matches the selector, and which of its ports do; nil stands for all of them.
+func (want selector) match(e *catalog.Endpoint) (wanted func(*catalog.Port) bool, ok bool) {
 	switch {
 	case want.port != "":
 		port := want.namedPort(e.Ports)
-		return port, port != nil
+		return func(p *catalog.Port) bool { return p == port }, port != nil
 	case want.proto != "":
-		if i := slices.IndexFunc(e.Ports, func(p catalog.Port) bool { return p.Transport() == want.proto }); i >= 0 {
-			return &e.Ports[i], true
+		ofProto := func(p *catalog.Port) bool { return p.Transport() == want.proto }
+		for i := range e.Ports {
+			if ofProto(&e.Ports[i]) {
+				return ofProto, true
+			}
 		}
-		return firstPort(e), hasTag(e, want.proto)
+		return nil, hasTag(e, want.proto)
 	default:
-		return firstPort(e), want.tag == "" || hasTag(e, want.tag)
+		return nil, want.tag == "" || hasTag(e, want.tag)
 	}
 }
 
@@ -213,13 +208,6 @@ func (want selector) namedPort(ports []catalog.Port) *catalog.Port {
 		}
 	}
 	return byNumber
-}
-
-func firstPort(e *catalog.Endpoint) *catalog.Port {
-	if len(e.Ports) == 0 {
-		return nil
-	}
-	return &e.Ports[0]
 }
 
 func hasTag(e *catalog.Endpoint, tag string) bool {

@@ -144,7 +144,7 @@ func (b *paragraph) registration(r *source.PlannedRegistration) {
 		b.line("check", "%s", checkText(&c))
 	}
 	b.addresses(i.Addresses)
-	b.ports(i.Ports)
+	b.ports(i.Source, i.Ports)
 	if len(i.Ports) == 0 {
 		b.line("port", "none: it is found by A and AAAA, not by SRV")
 	}

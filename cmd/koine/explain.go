@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -52,7 +53,7 @@ func explain(cmd *cobra.Command, c *client.Client, name, as string) error {
 	}
 	var texts []string
 	for i := range list.Explanations {
-		texts = append(texts, describe(&list.Explanations[i]))
+		texts = append(texts, describe(&list.Explanations[i], as))
 	}
 	for i := range list.LeftOut {
 		texts = append(texts, describeLeftOut(&list.LeftOut[i]))
@@ -95,14 +96,30 @@ func (b *paragraph) reach(x *client.Explanation) {
 	}
 }
 
-func (b *paragraph) ports(list []catalog.Port) {
-	for _, p := range list {
-		published := ""
-		if p.Published != 0 {
-			published = fmt.Sprintf(", on the host %d", p.Published)
+// ports writes the ports of an instance, and which is the main one where the source has chosen it.
+func (b *paragraph) ports(source string, ports []catalog.Port) {
+	for i, p := range ports {
+		text := strings.TrimSpace(fmt.Sprintf("%d/%s %s", p.Number, p.Transport(), p.Name)) + published(p)
+		if i == 0 && len(ports) > 1 && source == "docker" {
+			text += fmt.Sprintf(", the first of %d: koine.ports chooses", len(ports))
 		}
-		b.line("port", "%s", strings.TrimSpace(fmt.Sprintf("%d/%s %s", p.Number, p.Transport(), p.Name))+published)
+		b.line("port", "%s", text)
 	}
+}
+
+// published describes where a port is reached on the host.
+func published(p catalog.Port) string {
+	var at []string
+	for _, pair := range p.Bindings {
+		at = append(at, pair.String())
+	}
+	if p.Published != 0 {
+		at = append(at, strconv.Itoa(int(p.Published)))
+	}
+	if len(at) == 0 {
+		return ""
+	}
+	return ", on the host " + strings.Join(at, " and ")
 }
 
 // describeLeftOut writes, for people, the reason why something is not registered.
@@ -118,7 +135,7 @@ func describeLeftOut(l *catalog.LeftOut) string {
 }
 
 // describe writes an explanation for people.
-func describe(x *client.Explanation) string {
+func describe(x *client.Explanation, as string) string {
 	b := new(paragraph)
 	b.heading("%s, an instance of %s on node %s", x.ID, x.Service, x.Node)
 	line := b.line
@@ -142,7 +159,7 @@ func describe(x *client.Explanation) string {
 		describeCheck(line, &x.Checks[i])
 	}
 	b.reach(x)
-	b.ports(x.Ports)
+	b.ports(x.Source, x.Ports)
 	if len(x.Ports) == 0 {
 		line("port", "none")
 	}
@@ -158,6 +175,9 @@ func describe(x *client.Explanation) string {
 			seen += ", without " + d.Without
 		}
 		line(d.Door, "%s: %s", strings.Join(d.Names, " "), seen)
+	}
+	if as != "" && x.Address != "" {
+		line("answer", "%s for %s", endpoint(x.Instance), as)
 	}
 	return b.String()
 }

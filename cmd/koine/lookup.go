@@ -112,7 +112,7 @@ func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) 
 	case len(service.Instances) == 0:
 		return noneFound(cmd, c, q)
 	case text == "":
-		say(cmd, "no instance of %s has an address", q.Service)
+		say(cmd, "%s", unreached(q.Service, service.Instances))
 		return exitCode(exitNone)
 	}
 	return nil
@@ -143,6 +143,14 @@ func lines(instances []client.Instance) string {
 		}
 	}
 	return b.String()
+}
+
+// unreached explains why none of a service's instances can be dialled.
+func unreached(service string, instances []client.Instance) string {
+	if slices.ContainsFunc(instances, func(i client.Instance) bool { return len(i.Addresses) > 0 }) {
+		return "no instance of " + service + " can be reached from here: koine explain " + service + " shows its addresses"
+	}
+	return "no instance of " + service + " has an address"
 }
 
 // noneFound explains why a query found no instance of a service that exists.

@@ -54,9 +54,9 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 // place holds the addresses and ports at which a container is reached.
 type place struct {
 	addresses []catalog.Address
-	// ports are the candidates for the instance's ports, number returns the host's port for each of them.
-	ports  map[network.Port]struct{}
-	number func(network.Port) uint16
+	// ports are the candidates for the instance's ports, as exposed returns them; published returns where each of them is reached on the host.
+	ports     map[network.Port]bool
+	published func(network.Port) publication
 	// host is set if the container has no network of its own but the host's.
 	host bool
 }
@@ -68,13 +68,19 @@ func locate(c *container.InspectResponse, s *settings, o options) (p place, skip
 	case mode.IsHost():
 		return place{
 			addresses: o.hostAddresses, ports: exposed(c), host: true,
-			number: func(port network.Port) uint16 { return port.Num() },
+			published: func(port network.Port) publication { return publication{number: port.Num()} },
 		}, ""
 	case mode.IsContainer():
 		return locateShared(c, s, o)
 	}
 	p = locateOwn(c, s, o)
 	p.ports = exposed(c)
+	if !slices.ContainsFunc(p.addresses, func(a catalog.Address) bool { return a.Network != catalog.NetworkHost }) {
+		maps.DeleteFunc(p.ports, func(port network.Port, _ bool) bool { // what is not published is not reached
+			at := p.published(port)
+			return at.number == 0 && len(at.pairs) == 0
+		})
+	}
 	switch {
 	case len(p.addresses) > 0:
 		return p, ""
@@ -98,7 +104,7 @@ func locateOwn(c *container.InspectResponse, s *settings, o options) place {
 	addresses := append(networkAddresses(c, preferred), public.addresses...)
 	return place{
 		addresses: addresses[:min(len(addresses), catalog.MaxAddresses)],
-		number:    func(port network.Port) uint16 { return public.ports[port] },
+		published: func(port network.Port) publication { return public.ports[port] },
 	}
 }
 
@@ -122,13 +128,6 @@ func locateShared(c *container.InspectResponse, s *settings, o options) (place, 
 			p.addresses[i].Names = namesOn(c, a.Network, nil)
 		}
 	}
-	p.ports = exposed(c)
-	if len(p.ports) == 0 {
-		for port := range exposed(peer) {
-			if p.number(port) != 0 && !p.host {
-				p.ports[port] = struct{}{}
-			}
-		}
-	}
+	p.ports = exposed(c) // a port of the other container is not this one's
 	return p, ""
 }

@@ -133,7 +133,7 @@ func (s *settings) members(c *container.InspectResponse, o options, n naming) ([
 	if s.registrator {
 		return s.registratorMembers(c, o, where)
 	}
-	ports, ignored := s.instancePorts(where.ports, where.number)
+	ports, ignored := s.instancePorts(where.ports, where.published)
 	if ignored {
 		return nil, "all of its ports are ignored"
 	}

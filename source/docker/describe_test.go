@@ -170,6 +170,13 @@ func TestDescribePorts(t *testing.T) {
 		return catalog.Port{Number: n, Protocol: "tcp", Published: published}
 	}
 	named := func(name string, p catalog.Port) catalog.Port { p.Name = name; return p }
+	bound := func(n uint16, pairs ...string) catalog.Port {
+		p := tcp(n, 0)
+		for _, pair := range pairs {
+			p.Bindings = append(p.Bindings, netip.MustParseAddrPort(pair))
+		}
+		return p
+	}
 	tests := []struct {
 		name  string
 		edits []edit
@@ -178,11 +185,32 @@ func TestDescribePorts(t *testing.T) {
 	}{
 		{"none", nil, nil, 0},
 		{"order", []edit{expose("9000", "53/udp", "80"), publish("443/tcp", "0.0.0.0:8443"), publish("8080/tcp", "0.0.0.0:80", "[::]:80")},
-			[]catalog.Port{tcp(443, 8443), tcp(8080, 80), tcp(80, 0), tcp(9000, 0), {Number: 53, Protocol: "udp"}}, 0},
+			[]catalog.Port{bound(443, "10.0.0.1:8443"), tcp(8080, 80), tcp(80, 0), tcp(9000, 0), {Number: 53, Protocol: "udp"}}, 0},
+		{"exposed and published before published only", []edit{expose("8500", "8600"), publish("8400/tcp", "0.0.0.0:8400"), publish("8500/tcp", "0.0.0.0:8500")},
+			[]catalog.Port{tcp(8500, 8500), tcp(8400, 8400), tcp(8600, 0)}, 0},
+		{"published before exposed only", []edit{expose("4369", "5672"), publish("5672/tcp", "0.0.0.0:5672")}, []catalog.Port{tcp(5672, 5672), tcp(4369, 0)}, 0},
+		{"named before all others", []edit{expose("20", "21"), env("SERVICE_21_NAME=ftp"), publish("20/tcp", "0.0.0.0:20")},
+			[]catalog.Port{named("ftp", tcp(21, 0)), tcp(20, 20)}, 0},
+		{"named by a label, and UDP", []edit{expose("80", "53/udp"), labels("SERVICE_53_NAME", "dns")},
+			[]catalog.Port{named("dns", catalog.Port{Number: 53, Protocol: "udp"}), tcp(80, 0)}, 0},
+		{"published for others before published on loopback", []edit{expose("8080", "9090"), publish("8080/tcp", "127.0.0.1:8080"), publish("9090/tcp", "0.0.0.0:9090")},
+			[]catalog.Port{tcp(9090, 9090), bound(8080, "127.0.0.1:8080")}, 0},
+		{"TCP on loopback before UDP for others", []edit{publish("8080/tcp", "127.0.0.1:8080"), publish("10000/udp", "0.0.0.0:10000")},
+			[]catalog.Port{bound(8080, "127.0.0.1:8080"), {Number: 10000, Protocol: "udp", Published: 10000}}, 0},
+		{"public and LAN", []edit{publish("80/tcp", "10.0.0.7:8443"), publish("9090/tcp", "10.0.0.1:9100")},
+			[]catalog.Port{bound(80, "10.0.0.7:8443"), bound(9090, "10.0.0.1:9100")}, 0},
+		{"TCP and UDP of one number", []edit{publish("53/tcp", "10.0.0.7:53"), publish("53/udp", "10.0.0.1:5353")},
+			[]catalog.Port{bound(53, "10.0.0.7:53"), {Number: 53, Protocol: "udp", Bindings: bound(0, "10.0.0.1:5353").Bindings}}, 0},
+		{"each family with its own", []edit{publish("80/tcp", "0.0.0.0:8092", "[::]:8091")}, []catalog.Port{bound(80, "10.0.0.1:8092", "[fd00::1]:8091")}, 0},
+		{"IPv6 only", []edit{publish("80/tcp", "[::]:8091"), publish("81/tcp", "0.0.0.0:8092")},
+			[]catalog.Port{bound(80, "[fd00::1]:8091"), bound(81, "10.0.0.1:8092")}, 0},
+		{"on [::1]", []edit{publish("80/tcp", "[::1]:8091")}, []catalog.Port{bound(80, "[::1]:8091")}, 0},
+		{"all addresses, as Podman has it", []edit{publish("80/tcp", ":8080")}, []catalog.Port{tcp(80, 8080)}, 0},
+		{"one address and all", []edit{publish("80/tcp", "0.0.0.0:8080", "[::]:8080", "10.0.0.7:9090")}, []catalog.Port{tcp(80, 8080)}, 0},
 		{"lowest binding", []edit{publish("80/tcp", "0.0.0.0:9002", "0.0.0.0:9001")}, []catalog.Port{tcp(80, 9001)}, 0},
-		{"a number on the host's address", []edit{publish("80/tcp", "10.0.0.7:9001", "10.0.0.1:9002")}, []catalog.Port{tcp(80, 9002)}, 0},
+		{"a number on the host's address", []edit{publish("80/tcp", "10.0.0.7:9001", "10.0.0.1:9002")}, []catalog.Port{bound(80, "10.0.0.1:9002", "10.0.0.7:9001")}, 0},
 		{"the number on more of the host's addresses", []edit{publish("80/tcp", "[::]:9001", "0.0.0.0:9002", "[::]:9002")}, []catalog.Port{tcp(80, 9002)}, 0},
-		{"loopback is not published", []edit{publish("80/tcp", "127.0.0.1:8080")}, []catalog.Port{tcp(80, 0)}, 0},
+		{"loopback is in a pair", []edit{publish("80/tcp", "127.0.0.1:8080")}, []catalog.Port{bound(80, "127.0.0.1:8080")}, 0},
 		{"port names", []edit{expose("80", "81"), env("SERVICE_80_NAME=http", "SERVICE_81_NAME=admin api")},
 			[]catalog.Port{named("http", tcp(80, 0)), named("admin-api", tcp(81, 0))}, 1},
 		{"bad port name", []edit{expose("80"), env("SERVICE_80_NAME=//")}, []catalog.Port{tcp(80, 0)}, 1},
@@ -197,7 +225,7 @@ func TestDescribePorts(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			r, warned := registered(t, testOptions(), test.edits...)
-			if diff := cmp.Diff(test.want, r.Instance.Ports); diff != "" {
+			if diff := cmp.Diff(test.want, r.Instance.Ports, cmpopts.EquateComparable(netip.AddrPort{})); diff != "" {
 				t.Error(diff)
 			}
 			if len(warned) != test.warn {
@@ -233,11 +261,12 @@ func TestDescribeAddresses(t *testing.T) {
 		{"published on both families", []edit{publish("80/tcp", "0.0.0.0:80", "[::]:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.1", "host fd00::1"}},
 		{"published on one address", []edit{publish("80/tcp", "10.0.0.7:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.7"}},
 		{"published on the host's IPv6", []edit{publish("80/tcp", "[fd00::1]:80")}, []string{"bridge 172.17.0.2", "host fd00::1"}},
-		{"two numbers on two addresses", []edit{publish("80/tcp", "10.0.0.7:80", "10.0.0.8:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.7"}},
-		{"two numbers, one on the host's address", []edit{publish("80/tcp", "10.0.0.7:80", "10.0.0.1:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.1"}},
-		{"each family with its own number", []edit{publish("80/tcp", "0.0.0.0:32768", "[::]:32769")}, []string{"bridge 172.17.0.2", "host 10.0.0.1"}},
+		{"two numbers on two addresses", []edit{publish("80/tcp", "10.0.0.7:80", "10.0.0.8:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.7", "host 10.0.0.8"}},
+		{"two numbers, one on the host's address", []edit{publish("80/tcp", "10.0.0.7:80", "10.0.0.1:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.1", "host 10.0.0.7"}},
+		{"each family with its own number", []edit{publish("80/tcp", "0.0.0.0:32768", "[::]:32769")}, []string{"bridge 172.17.0.2", "host 10.0.0.1", "host fd00::1"}},
 		{"two ports on two addresses", []edit{publish("80/tcp", "10.0.0.7:80"), publish("81/tcp", "10.0.0.8:81")}, []string{"bridge 172.17.0.2", "host 10.0.0.7", "host 10.0.0.8"}},
-		{"published on loopback", []edit{publish("80/tcp", "127.0.0.1:80")}, []string{"bridge 172.17.0.2"}},
+		{"published on loopback", []edit{publish("80/tcp", "127.0.0.1:80")}, []string{"bridge 172.17.0.2", "host 127.0.0.1"}},
+		{"published on loopback and on others", []edit{publish("80/tcp", "127.0.0.1:80", "10.0.0.7:80")}, []string{"bridge 172.17.0.2", "host 10.0.0.7", "host 127.0.0.1"}},
 		{"published without a network that others see, as by Podman's pasta", []edit{mode("pasta"), detached, publish("80/tcp", "0.0.0.0:80")}, []string{"host 10.0.0.1"}},
 		{"host mode", []edit{mode("host"), detached}, []string{"host 10.0.0.1", "host fd00::1"}},
 	}
@@ -285,8 +314,8 @@ func TestDescribeSharedNetwork(t *testing.T) {
 		t.Error(diff)
 	}
 	none, _ := registered(t, o, shared, detached)
-	if diff := cmp.Diff([]uint16{8080, 18080}, ports(none)); diff != "" {
-		t.Errorf("without ports of its own: %s", diff)
+	if len(none.Instance.Ports) != 0 {
+		t.Errorf("without ports of its own it has %v", none.Instance.Ports)
 	}
 }
 

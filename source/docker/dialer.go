@@ -33,21 +33,25 @@ func (d dialer) at(port uint16) (string, error) {
 	if port == 0 {
 		return "", errNoPort
 	}
-	address := d.address()
-	if address.Network == catalog.NetworkHost && !d.host {
-		port = d.published(port)
-	}
-	return net.JoinHostPort(address.String(), strconv.Itoa(int(port))), nil
+	address, number := d.published(port)
+	return net.JoinHostPort(address.String(), strconv.Itoa(int(number))), nil
 }
 
-// published returns the host's number of a port, or its own number if it is not published.
-func (d dialer) published(port uint16) uint16 {
-	for _, p := range d.ports {
-		if p.Number == port && p.Published != 0 {
-			return p.Published
+// published returns the first address at which a port answers, and its number there: its own if it is published nowhere.
+func (d dialer) published(port uint16) (catalog.Address, uint16) {
+	first := d.address()
+	if first.Network != catalog.NetworkHost || d.host {
+		return first, port
+	}
+	e := &catalog.Endpoint{Instance: &catalog.Instance{Addresses: d.addresses}}
+	for _, a := range d.addresses {
+		for _, p := range d.ports {
+			if number, ok := e.PortAt(a, p); ok && p.Number == port && p.IsPublished() {
+				return a, number
+			}
 		}
 	}
-	return port
+	return first, port
 }
 
 // address returns the first address, the loopback address for a container in the host's network.

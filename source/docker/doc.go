@@ -29,14 +29,15 @@
 // container id appended.
 //
 // Ports: those of koine.ports or SERVICE_PORTS ("http=80,admin=9000/tcp") in the order given, else all that are exposed or
-// published: TCP before the others, published before only exposed, then by number. The first is the main port. In host
-// network mode a port answers on the host under its own number. A container in the network of another one has the ports
-// that it exposes itself, under the numbers that the other publishes; if it exposes none, those that the other publishes.
+// published: those with a SERVICE_<port>_NAME first, TCP before the others, exposed by the image and published, published
+// only, exposed only, then by number. The first is the main port. In host network mode a port answers on the host under its
+// own number. A container in the network of another one has the ports that it exposes itself, under the numbers that the
+// other publishes.
 //
 // Addresses: one or two (IPv4 and global IPv6) for each network, the one of label koine.network first, then user-defined
-// networks by name, then the default bridge, then the host's if a port is published there. A port that is published on a
-// loopback address only is not published to others, and does not count. A container without any address is not
-// registered: an instance without addresses would be given those of its node.
+// networks by name, then the default bridge, then those of the host on which a port is published, with a pair of address and
+// port for each of them if the number is not the same on all. A container without any address is not registered: an instance
+// without addresses would be given those of its node.
 //
 // Names, on each network: the container's, its short id, the host name that a user gave, aliases, Compose's service,
 // Swarm's and "tasks." before it. A container on an overlay network also has its address on docker_gwbridge, by which

@@ -61,7 +61,7 @@ func withAddresses(want ...string) func(catalog.Registration) bool {
 }
 
 func withPorts(want ...catalog.Port) func(catalog.Registration) bool {
-	return func(r catalog.Registration) bool { return slices.Equal(r.Instance.Ports, want) }
+	return func(r catalog.Registration) bool { return slices.EqualFunc(r.Instance.Ports, want, catalog.Port.Equal) }
 }
 
 // TestEngineLife follows a container through its life.
@@ -226,9 +226,9 @@ func TestEngineNetworks(t *testing.T) {
 		}
 		id := e.Run(c)
 		want := e.Inspect(id).NetworkSettings.Networks["bridge"].IPAddress.String()
-		sink.wait(t, "public", has("public", withAddresses("bridge "+want, "host 192.0.2.1"), withPorts(
+		sink.wait(t, "public", has("public", withAddresses("bridge "+want, "host 192.0.2.1", "host 127.0.0.1"), withPorts(
 			catalog.Port{Number: 81, Protocol: "tcp", Published: 18081},
-			catalog.Port{Number: 80, Protocol: "tcp"},
+			catalog.Port{Number: 80, Protocol: "tcp", Bindings: []netip.AddrPort{netip.MustParseAddrPort("127.0.0.1:18080")}},
 			catalog.Port{Number: 53, Protocol: "udp"},
 		)))
 	})

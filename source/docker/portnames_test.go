@@ -44,7 +44,7 @@ func TestPortNamesAreServices(t *testing.T) {
 		{"the service's own name", []edit{expose("80"), env("SERVICE_80_NAME=Web")}, []string{"web web Web=80/tcp"}},
 		{"ids", []edit{expose("80", "81"), env("SERVICE_80_ID=a", "SERVICE_81_ID=b", "SERVICE_80_NAME=x", "SERVICE_81_NAME=y")},
 			[]string{"web a x=80/tcp y=81/tcp", "x a:80 x=80/tcp", "y b y=81/tcp"}},
-		{"an id twice", []edit{expose("80", "81"), env("SERVICE_81_ID=web", "SERVICE_81_NAME=y")}, []string{"web web =80/tcp y=81/tcp", "y web:81 y=81/tcp"}},
+		{"an id twice", []edit{expose("80", "81"), env("SERVICE_81_ID=web", "SERVICE_81_NAME=y")}, []string{"web web y=81/tcp =80/tcp", "y web:81 y=81/tcp"}},
 		{"no name", []edit{expose("80"), env("SERVICE_80_NAME=//")}, []string{"web web =80/tcp"}},
 		{"no such port", []edit{expose("80"), env("SERVICE_81_NAME=y")}, []string{"web web =80/tcp"}},
 		{"ignored", []edit{expose("80", "81"), env("SERVICE_81_NAME=y", "SERVICE_81_IGNORE=1")}, []string{"web web =80/tcp"}},

@@ -2,7 +2,6 @@ package docker
 
 import (
 	"maps"
-	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -14,51 +13,81 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// portOnHost is a container's port and its number on the host or, in the network of another container, at that container's
-// addresses.
+// portOnHost is a container's port with its number on the host and the addresses where it answers under that or, in the
+// network of another container, its own number at that container's addresses.
 type portOnHost struct {
 	network.Port
-	number uint16
+	number    uint16
+	addresses []catalog.Address
 }
 
 // registratorPorts returns the ports that Registrator makes services of, by number: the published ones, each under the
-// first number that the engine lists; and without a network of its own those that the container exposes. The others get a
-// hint.
-func (s *settings) registratorPorts(c *container.InspectResponse) (ports []portOnHost) {
+// number that it has at the first of the host's addresses; and without a network of its own those that the container
+// exposes. The others get a hint.
+func (s *settings) registratorPorts(c *container.InspectResponse, o options, where place) (ports []portOnHost) {
 	mode := c.HostConfig.NetworkMode
+	own := slices.DeleteFunc(slices.Clone(where.addresses), func(a catalog.Address) bool { return a.Network == catalog.NetworkHost })
+	if !mode.IsContainer() || len(own) == 0 {
+		own = o.hostAddresses
+	}
 	for _, port := range sortedPorts(exposed(c)) {
-		number := port.Num()
+		number, addresses := port.Num(), own
 		if !mode.IsHost() && !mode.IsContainer() {
-			number = firstPublished(c.NetworkSettings, port)
+			number, addresses = s.firstPublished(c, o, port)
 		}
 		switch {
 		case number == 0:
 			s.hint("port %s is exposed and not published: --registrator leaves it out", port)
+		case len(addresses) == 0:
+			s.warn("port "+port.String(), "published on addresses of which %s is none: left out", addressTexts(o.hostAddresses))
 		case len(ports) == catalog.MaxPorts:
 			s.warn("EXPOSE", "more than %d ports: the first %d are registered", catalog.MaxPorts, catalog.MaxPorts)
 			return ports
 		default:
-			ports = append(ports, portOnHost{port, number})
+			ports = append(ports, portOnHost{port, number, addresses})
 		}
 	}
 	return ports
 }
 
-// firstPublished returns the host's port of a port's first binding, 0 if it has none.
-func firstPublished(settings *container.NetworkSettings, port network.Port) uint16 {
-	if settings == nil || len(settings.Ports[port]) == 0 {
-		return 0
+// firstPublished returns the number that a port has at the first address of the host on which it is published, and all
+// addresses on which it has that number. The number is 0 if the port is not published, and there is no address if none of
+// the host's is bound.
+func (s *settings) firstPublished(c *container.InspectResponse, o options, port network.Port) (number uint16, addresses []catalog.Address) {
+	if c.NetworkSettings == nil || len(c.NetworkSettings.Ports[port]) == 0 {
+		return 0, nil
 	}
-	number, err := strconv.ParseUint(settings.Ports[port][0].HostPort, 10, 16)
-	if err != nil {
-		return 0
+	public := published(network.PortMap{port: c.NetworkSettings.Ports[port]}, o.hostAddresses)
+	e := &catalog.Endpoint{Instance: &catalog.Instance{Addresses: public.addresses}}
+	at := public.ports[port].port(port, "")
+	for _, a := range public.addresses {
+		n, ok := e.PortAt(a, at)
+		switch {
+		case !ok || number != 0 && n != number:
+			continue
+		case number == 0 && a.IP.IsLoopback() && !slices.ContainsFunc(o.hostAddresses, a.Equal):
+			s.doubt("port "+port.String(), "published on %s only, which no other host reaches", a)
+		}
+		number, addresses = n, append(addresses, a)
 	}
-	return uint16(number)
+	if number == 0 {
+		return port.Num(), nil
+	}
+	return number, addresses
+}
+
+// addressTexts lists addresses for people.
+func addressTexts(addresses []catalog.Address) string {
+	var list []string
+	for _, a := range addresses {
+		list = append(list, a.String())
+	}
+	return strings.Join(list, ", ")
 }
 
 // registratorMembers returns one instance for each port, as Registrator has them, or the reason why there is none.
 func (s *settings) registratorMembers(c *container.InspectResponse, o options, where place) (members []member, skip string) {
-	ports := s.registratorPorts(c)
+	ports := s.registratorPorts(c, o, where)
 	switch mode := c.HostConfig.NetworkMode; {
 	case len(ports) > 0:
 	case mode.IsHost() || mode.IsContainer():
@@ -66,16 +95,10 @@ func (s *settings) registratorMembers(c *container.InspectResponse, o options, w
 	default:
 		return nil, "none of its ports is published, and --registrator registers no other"
 	}
-	own := slices.DeleteFunc(slices.Clone(where.addresses), func(a catalog.Address) bool { return a.Network == catalog.NetworkHost })
-	switch {
-	case !c.HostConfig.NetworkMode.IsContainer() || len(own) == 0:
-		where.addresses = o.hostAddresses
-	default:
-		where.addresses = own
-	}
 	for _, p := range ports {
 		r := registratorPort{portOnHost: p, settings: maps.Clone(s.service), own: s.ports[p.Num()]}
 		maps.Copy(r.settings, r.own)
+		where.addresses = p.addresses
 		if skip = s.leavesOut(r, o); skip != "" {
 			s.hint("port %s: %s", p.Port, skip)
 			continue
@@ -83,7 +106,6 @@ func (s *settings) registratorMembers(c *container.InspectResponse, o options, w
 		if len(members) > 0 {
 			where.addresses = nameless(where.addresses)
 		}
-		s.warnOfBinding(c, o, p)
 		m := s.registratorMember(c, o, where, r, len(ports) > 1)
 		m.distinguish(members, p.Num(), string(p.Proto()))
 		m.Checks = s.memberChecks(c, o, m.Instance, registratorDialer(where, p, ports), s.registratorCheckOf(r))
@@ -209,22 +231,6 @@ func (s *settings) registratorMeta(c *container.InspectResponse, r registratorPo
 	found := make(map[string]setting)
 	collectMeta(found, "", r.settings)
 	return s.boundMeta(c, found)
-}
-
-// warnOfBinding warns of a port that is published on other addresses than the host's, with which it is registered.
-func (s *settings) warnOfBinding(c *container.InspectResponse, o options, p portOnHost) {
-	if c.NetworkSettings == nil {
-		return
-	}
-	var bound []netip.Addr
-	for _, binding := range c.NetworkSettings.Ports[p.Port] {
-		if binding.HostPort == strconv.Itoa(int(p.number)) {
-			bound = append(bound, binding.HostIP)
-		}
-	}
-	if len(bound) > 0 && len(o.hostAddresses) > 0 && len(covered(bound, o.hostAddresses)) == 0 {
-		s.doubt("port "+p.Port.String(), "published on %s only, and registered with the host's address, where it does not answer", bound[0])
-	}
 }
 
 // registratorDialer returns the dialer for the checks of a port, which is their main port.

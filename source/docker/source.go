@@ -98,9 +98,10 @@ type Source struct {
 	cfg    Config
 	engine Engine
 	// owned has the connections to an engine that New has dialled.
-	owned *http.Transport
-	nets  *networks
-	inbox *inbox
+	owned  *http.Transport
+	nets   *networks
+	images *images
+	inbox  *inbox
 	// questions are taken by the loop; asking bounds those that wait for the engine.
 	questions chan question
 	asking    chan struct{}
@@ -139,6 +140,7 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	s.nets = newNetworks(cfg, s.engine, s.log)
+	s.images = newImages(s.engine)
 	s.nets.unreadable = s.metrics.unreadable.WithLabelValues("network")
 	meter.Queue(cfg.Metrics, "docker_inbox", maxChanged, s.inbox.len)
 	return s, nil

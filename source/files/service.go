@@ -165,7 +165,7 @@ func readPort(n *node) (port catalog.Port, first bool, err error) {
 		err = schema{
 			"name": setText(&port.Name), "protocol": setText(&port.Protocol), "default": setBool(&first),
 			"number": setInt(&number, math.MaxUint16), "port": setInt(&number, math.MaxUint16),
-			"published": setInt(&published, math.MaxUint16),
+			"published": setInt(&published, math.MaxUint16), "bindings": setBindings(&port.Bindings),
 		}.read("port", n)
 	} else if err = setInt(&number, math.MaxUint16)(n); err != nil {
 		err = n.errorf("port %v", err)
@@ -175,6 +175,24 @@ func readPort(n *node) (port catalog.Port, first bool, err error) {
 	}
 	port.Number, port.Published = uint16(number), uint16(published)
 	return port, first, err
+}
+
+// setBindings takes a list of pairs of an address of the host and a port there.
+func setBindings(bindings *[]netip.AddrPort) setter {
+	return func(v *node) error {
+		var list []string
+		if err := setTexts(&list)(v); err != nil {
+			return err
+		}
+		for _, text := range list {
+			pair, err := netip.ParseAddrPort(text)
+			if err != nil {
+				return v.errorf("binding %q: write it as 192.0.2.1:8080 or [2001:db8::1]:8080", text)
+			}
+			*bindings = append(*bindings, pair)
+		}
+		return nil
+	}
 }
 
 func (r *serviceReader) setAddress(v *node) error {
