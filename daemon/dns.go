@@ -1,12 +1,16 @@
 package daemon
 
 import (
+	"context"
+	"fmt"
 	"net/netip"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
+	"github.com/koine-sd/koine/internal/sockets"
 )
 
 // Bridge in Config.DNS stands for the gateways of all bridge networks of the Docker engine, "bridge:NETWORK" for that of
@@ -24,7 +28,7 @@ func (d *Daemon) listenDNS() (err error) {
 	}
 	server, err := dns.New(dns.Config{
 		View: d.view, Domains: d.cfg.Domains, Datacenter: d.cfg.Datacenter, Node: d.cfg.Node, Upstreams: upstreams, NoForward: !d.cfg.forwards(),
-		MaxConns: d.shares.dns, MaxForwards: d.shares.forwards,
+		Holder: d.holder, MaxConns: d.shares.dns, MaxForwards: d.shares.forwards,
 		Allow: d.cfg.DNSAllow, ForwardInternal: d.cfg.ForwardInternal, UDPSize: d.cfg.DNSUDPSize, TTL: d.cfg.DNSTTL,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "dns"),
 	})
@@ -59,6 +63,22 @@ func (d *Daemon) listenDNS() (err error) {
 	return nil
 }
 
+// bridgesWithin bounds the wait for the attempts to listen on bridges.
+const bridgesWithin = 2 * time.Second
+
+// Bridges returns the addresses of bridges that DNS listens on. It waits, for a bounded time, until each has been tried.
+func (d *Daemon) Bridges(ctx context.Context) (addrs []string) {
+	if d.dns == nil || len(d.bridges) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, bridgesWithin)
+	defer cancel()
+	for _, at := range d.dns.AlsoListens(ctx) {
+		addrs = append(addrs, at.Addr().String())
+	}
+	return addrs
+}
+
 // Domain returns the domain to show names in.
 func (d *Daemon) Domain() string {
 	if d.dns == nil {
@@ -73,6 +93,29 @@ func (d *Daemon) upstreams() []string {
 		return nil
 	}
 	return d.dns.Upstreams()
+}
+
+// holder says who has a port of this host, the container that publishes it or a process, and what to do; "" if nobody is seen.
+func (d *Daemon) holder(ctx context.Context, network string, at netip.AddrPort) string {
+	port := fmt.Sprintf("%s port %d", strings.ToUpper(network), at.Port())
+	if d.docker != nil {
+		if name := d.docker.Publisher(ctx, network, at); name != "" {
+			return fmt.Sprintf("container %s publishes %s: publish it at one other address of this host, such as %s:%d:%d, and both can run",
+				name, port, d.otherAddress(), at.Port(), at.Port())
+		}
+	}
+	if process := sockets.Holder(network, at); process != "" {
+		return fmt.Sprintf("%s has %s: have it listen at other addresses only, or leave %s out of --dns", process, port, Bridge)
+	}
+	return ""
+}
+
+// otherAddress returns an address of this host that is not a bridge's, for an example.
+func (d *Daemon) otherAddress() netip.Addr {
+	if d.cfg.Advertise.IsLoopback() || d.isLocal(d.cfg.Advertise) {
+		return netip.AddrFrom4([4]byte{192, 0, 2, 10})
+	}
+	return d.cfg.Advertise
 }
 
 // needBridges refuses bridges if Docker is off, and warns if no Docker engine has been found.

@@ -2,10 +2,15 @@ package dns
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"maps"
+	"net"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -13,26 +18,58 @@ import (
 type guests struct {
 	mu     sync.Mutex
 	wanted []netip.AddrPort
+	// settled is closed once each of the wanted addresses has been tried.
+	settled chan struct{}
+	// open are those that the server listens on.
+	open []netip.AddrPort
 	// wake has room for one signal that wanted has changed.
 	wake chan struct{}
 }
 
-func newGuests() guests { return guests{wake: make(chan struct{}, 1)} }
+func newGuests() guests {
+	settled := make(chan struct{})
+	close(settled)
+	return guests{wake: make(chan struct{}, 1), settled: settled}
+}
 
-// guestRetry is the time between two attempts at an address that cannot be bound: the interface is not up yet, or
-// another program has the port.
-const guestRetry = time.Second
+const (
+	// guestRetry is the time between two attempts at an address that cannot be bound: the interface is not up yet, or
+	// another program has the port.
+	guestRetry = time.Second
+	// guestRetell is the time after which the reason for a failure is looked for again: another program may have the port by now.
+	guestRetell = 10 * time.Second
+)
 
 // ListenAlso sets the addresses to listen on besides those of Listen, in place of those set before. It may be called at
-// any time and does not wait. An address that cannot be bound is logged once, and retried until it can.
+// any time and does not wait. An address that cannot be bound is retried until it can; the log and /health say why it cannot.
 func (s *Server) ListenAlso(addrs []netip.AddrPort) {
 	s.guests.mu.Lock()
 	s.guests.wanted = slices.Clone(addrs)
+	select {
+	case <-s.guests.settled:
+		s.guests.settled = make(chan struct{})
+	default:
+	}
 	s.guests.mu.Unlock()
 	select {
 	case s.guests.wake <- struct{}{}:
 	default:
 	}
+}
+
+// AlsoListens returns those of the addresses of ListenAlso that the server listens on, once it has tried each of them or the context has
+// ended. Run must have been called.
+func (s *Server) AlsoListens(ctx context.Context) []netip.AddrPort {
+	s.guests.mu.Lock()
+	settled := s.guests.settled
+	s.guests.mu.Unlock()
+	select {
+	case <-settled:
+	case <-ctx.Done():
+	}
+	s.guests.mu.Lock()
+	defer s.guests.mu.Unlock()
+	return slices.Clone(s.guests.open)
 }
 
 // guest is a server at a wanted address.
@@ -41,17 +78,25 @@ type guest struct {
 	ended chan struct{}
 }
 
+// failing is an address that cannot be bound.
+type failing struct {
+	// why is the reason that was logged last, at the time of looked.
+	why    string
+	looked time.Time
+	// report reports it in /health; "" withdraws that.
+	report func(string)
+}
+
 // guestRun is the state of runGuests.
 type guestRun struct {
-	server *Server
-	open   map[netip.AddrPort]guest
-	// failing are the addresses whose failure has been logged.
-	failing map[netip.AddrPort]bool
+	server  *Server
+	open    map[netip.AddrPort]guest
+	failing map[netip.AddrPort]*failing
 }
 
 // runGuests opens and closes listeners as they are wanted, until the context ends.
 func (s *Server) runGuests(ctx context.Context) {
-	run := guestRun{server: s, open: make(map[netip.AddrPort]guest), failing: make(map[netip.AddrPort]bool)}
+	run := guestRun{server: s, open: make(map[netip.AddrPort]guest), failing: make(map[netip.AddrPort]*failing)}
 	retry := time.NewTicker(guestRetry)
 	defer retry.Stop()
 	for {
@@ -84,13 +129,33 @@ func (r *guestRun) due() bool {
 // settle closes the listeners that are not wanted any more and opens those that are.
 func (r *guestRun) settle(ctx context.Context) {
 	r.server.guests.mu.Lock()
-	wanted := r.server.guests.wanted
+	wanted, settled := r.server.guests.wanted, r.server.guests.settled
 	r.server.guests.mu.Unlock()
 	r.closeAllBut(wanted)
-	maps.DeleteFunc(r.failing, func(addr netip.AddrPort, _ bool) bool { return !slices.Contains(wanted, addr) })
+	for addr := range r.failing {
+		if !slices.Contains(wanted, addr) {
+			r.recover(addr)
+		}
+	}
 	for _, addr := range wanted {
 		if _, open := r.open[addr]; !open {
 			r.start(ctx, addr)
+		}
+	}
+	r.publish(wanted, settled)
+}
+
+// publish makes known what the server listens on, unless other addresses are wanted by now.
+func (r *guestRun) publish(wanted []netip.AddrPort, settled chan struct{}) {
+	guests := &r.server.guests
+	guests.mu.Lock()
+	defer guests.mu.Unlock()
+	guests.open = slices.SortedFunc(maps.Keys(r.open), netip.AddrPort.Compare)
+	select {
+	case <-settled:
+	default:
+		if slices.Equal(wanted, guests.wanted) {
+			close(settled)
 		}
 	}
 }
@@ -116,13 +181,10 @@ func (r *guestRun) closeAllBut(wanted []netip.AddrPort) {
 func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 	at := &Server{shared: r.server.shared}
 	if err := at.bind(addr.String()); err != nil {
-		if !r.failing[addr] {
-			r.server.log.Warn("dns cannot listen: retrying", "address", addr, "error", err)
-		}
-		r.failing[addr] = true
+		r.fail(ctx, addr, err)
 		return
 	}
-	delete(r.failing, addr)
+	r.recover(addr)
 	ctx, stop := context.WithCancel(ctx)
 	g := guest{stop: stop, ended: make(chan struct{})}
 	r.open[addr] = g
@@ -136,4 +198,47 @@ func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 			r.server.log.Warn("dns listener failed", "address", addr, "error", err)
 		}
 	}()
+}
+
+// fail records that an address cannot be bound, and says so when that or its reason is new.
+func (r *guestRun) fail(ctx context.Context, addr netip.AddrPort, err error) {
+	f := r.failing[addr]
+	if f == nil {
+		f = &failing{report: r.server.view.ProblemSetter()}
+		r.failing[addr] = f
+	}
+	if time.Since(f.looked) < guestRetell {
+		return
+	}
+	why := r.server.whyTaken(ctx, addr, err)
+	f.looked = time.Now()
+	if why == f.why {
+		return
+	}
+	f.why = why
+	r.server.log.Warn("dns cannot listen: retrying", "address", addr, "error", why)
+	f.report(fmt.Sprintf("DNS does not listen on %s: %s", addr, why))
+}
+
+// recover forgets that an address could not be bound.
+func (r *guestRun) recover(addr netip.AddrPort) {
+	if f := r.failing[addr]; f != nil {
+		f.report("")
+		delete(r.failing, addr)
+	}
+}
+
+// whyTaken says why an address cannot be bound and, if another program has the port, which one.
+func (s *shared) whyTaken(ctx context.Context, addr netip.AddrPort, err error) string {
+	if !errors.Is(err, syscall.EADDRINUSE) || s.holder == nil {
+		return err.Error()
+	}
+	network := "tcp"
+	if failed, ok := errors.AsType[*net.OpError](err); ok {
+		network = failed.Net
+	}
+	if why := s.holder(ctx, network, addr); why != "" {
+		return why
+	}
+	return fmt.Sprintf("another program has %s port %d", strings.ToUpper(network), addr.Port())
 }

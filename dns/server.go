@@ -54,6 +54,9 @@ type Config struct {
 	// MaxConns bounds the TCP connections; 0 means 1024. A client that is not on loopback may have an eighth of them.
 	// When a bound is met, the connection idle longest is closed.
 	MaxConns int
+	// Holder says who has an address that ListenAlso wants, and what to do: "container adguard publishes it". The network is tcp or
+	// udp. It may take seconds, and is empty if that is not known; nil means that it never is.
+	Holder func(ctx context.Context, network string, at netip.AddrPort) string
 	// TTL is how long answers may be kept, in whole seconds, from a second to a day; 0 means 5 s.
 	TTL time.Duration
 	// Metrics is where counters are registered; nil means nowhere.
@@ -109,6 +112,8 @@ type shared struct {
 	conns    *conns
 	limiting limiting
 	guests   guests
+	// holder is Config.Holder.
+	holder func(ctx context.Context, network string, at netip.AddrPort) string
 }
 
 // New returns a server that does not listen yet. It returns an error of catalog.KindInvalid for an invalid name or
@@ -144,7 +149,7 @@ func New(cfg Config) (*Server, error) {
 		udpSize: uint16(cfg.UDPSize), access: access, forwardInternal: cfg.ForwardInternal, cookies: newCookies(time.Now()),
 		metrics: counters, log: cfg.Logger,
 		outbound: make(chan struct{}, cfg.MaxForwards), conns: newConns(cfg.MaxConns),
-		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(), reread: make(chan struct{}, 1),
+		bare: &zone{wire: []byte{0}, ns: zones[0].ns, contact: zones[0].contact}, guests: newGuests(), holder: cfg.Holder, reread: make(chan struct{}, 1),
 	}}
 	s.takeSystem()
 	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"fmt"
 	"net"
 	"strconv"
@@ -12,7 +13,7 @@ import (
 
 // banner returns a text for a person who started koine by hand: the open listeners, and commands to try next. The log reports
 // that the server is ready.
-func banner(d *daemon.Daemon, cfg daemon.Config) string {
+func banner(ctx context.Context, d *daemon.Daemon, cfg daemon.Config) string {
 	var b strings.Builder
 	line := func(noun, what, hint string) { fmt.Fprintf(&b, "  %-7s %-28s %s\n", noun, what, hint) }
 	fmt.Fprintf(&b, "Koine runs on node %s. Ctrl-C ends it.\n", d.Node())
@@ -29,6 +30,9 @@ func banner(d *daemon.Daemon, cfg daemon.Config) string {
 		line("DNS", net.JoinHostPort(at, strconv.Itoa(int(address.Port())))+everywhere(address.String()),
 			fmt.Sprintf("dig @%s -p %d NAME.service.%s", at, address.Port(), d.Domain()))
 	}
+	if bridges := d.Bridges(ctx); len(bridges) > 0 {
+		line("", strings.Join(bridges, ", "), "docker run --dns "+bridges[0]+" ...")
+	}
 	line("Docker", dockerLine(d, cfg), "")
 	if cfg.ConfigDir != "" {
 		line("Files", cfg.ConfigDir, "")
@@ -40,6 +44,9 @@ func banner(d *daemon.Daemon, cfg daemon.Config) string {
 		line("Store", "temporary", "ends with this process: keep it with --data-dir")
 	default:
 		line("Store", cfg.DataDir, "")
+	}
+	for _, problem := range d.View().Problems() {
+		fmt.Fprintf(&b, "  %-7s %s\n", "Problem", problem)
 	}
 	return trimLines(b.String())
 }

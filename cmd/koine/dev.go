@@ -295,7 +295,7 @@ func serve(ctx context.Context, cfg daemon.Config, welcome io.Writer) error {
 	for {
 		select {
 		case <-ready:
-			fmt.Fprint(welcome, banner(d, cfg))
+			fmt.Fprint(welcome, banner(ctx, d, cfg))
 			tellSystemd(cfg.Logger, systemd.SdNotifyReady)
 			ready = nil
 		case <-hangups:

@@ -175,7 +175,7 @@ func TestBanner(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := banner(d, daemon.Config{Engine: "etcd://a:1"})
+	got := banner(t.Context(), d, daemon.Config{Engine: "etcd://a:1"})
 	want := "Koine runs on node host. Ctrl-C ends it.\n" +
 		"  Docker  unix:///run/engine.sock, which does not answer: it is followed when it does\n" +
 		"  Store   etcd://a:1\n"
