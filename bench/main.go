@@ -107,9 +107,10 @@ var suites = []struct {
 	{"watch", measureWatchers},
 	{"size", measureSize},
 	{"checks", measureChecks},
+	{"hung", measureHung},
 }
 
-func names() string { return "dns, http, register, sync, watch, size, checks" }
+func names() string { return "dns, http, register, sync, watch, size, checks, hung" }
 
 // measure runs the selected suites.
 func (t *table) measure(ctx context.Context, cfg *config) error {

@@ -17,7 +17,7 @@ type shares struct {
 // Bounds of the shares, however many files may be open.
 const (
 	leastReserved, mostReserved = 64, 8192
-	leastChecks, mostChecks     = 4, 256
+	leastChecks, mostChecks     = 4, 512
 	leastClients, mostDNS       = 4, 1024
 )
 

@@ -14,8 +14,8 @@ func TestShareDescriptors(t *testing.T) {
 		120:             {64, 16, 16, 28, 14, 14},
 		1024:            {256, 64, 64, 384, 192, 192},
 		4096:            {1024, 256, 256, 1536, 768, 768},
-		65536:           {8192, 256, 2048, 55296, 1024, 1024},
-		mostDescriptors: {8192, 256, 2048, 1038336, 1024, 1024},
+		65536:           {8192, 512, 2048, 55296, 1024, 1024},
+		mostDescriptors: {8192, 512, 2048, 1038336, 1024, 1024},
 	} {
 		if got := shareDescriptors(limit); got != want {
 			t.Errorf("of %d: %+v, want %+v", limit, got, want)

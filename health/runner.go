@@ -15,7 +15,7 @@ import (
 
 // Defaults and bounds of a Runner.
 const (
-	defaultConcurrent = 256
+	defaultConcurrent = 512
 	// reportWidth bounds the reports under way at a time: enough for a store that commits in groups.
 	reportWidth = 64
 	// firstWithin is the longest that the first run of a check waits, so that many new checks do not run at once and
@@ -51,8 +51,9 @@ type Config struct {
 	Execer Execer
 	// Deregisterer removes instances whose checks have been critical for too long; nil keeps them.
 	Deregisterer Deregisterer
-	// MaxConcurrent bounds the probes under way at a time; 0 means 256. Checks that fall due beyond that wait for a free
-	// slot, and leave out the runs that they missed.
+	// MaxConcurrent bounds the probes under way at a time; 0 means 512. Half of them are for checks whose last run timed out, so
+	// that targets that hang do not delay the checks of others. Checks that fall due beyond that wait for a free slot, and leave
+	// out the runs that they missed.
 	MaxConcurrent int
 	// Logger receives changes of status and failed reports; nil discards them.
 	Logger *slog.Logger
@@ -127,12 +128,15 @@ func New(cfg Config) (*Runner, error) {
 		cfg: cfg, log: cfg.Logger, metrics: m, entries: make(map[key]*entry),
 		followed: make(map[key]*entry), added: make(chan struct{}), prober: &probers{scripts: cfg.EnableScripts, containers: cfg.Execer},
 	}
-	r.probes = newDispatcher(cfg.MaxConcurrent, r.runProbe)
+	width := (cfg.MaxConcurrent + 1) / 2
+	r.probes = newDispatcher(width, r.runProbe)
+	r.probes.widenSlow(max(cfg.MaxConcurrent-width, 1))
 	r.probes.late = m.lateness
 	r.expiries = newDispatcher(1, r.expire)
 	r.reports = newDispatcher(reportWidth, r.report)
 	r.removals = newDispatcher(deregisterWidth, r.deregister)
-	meter.Queue(cfg.Metrics, "checks", cfg.MaxConcurrent, r.probes.load)
+	meter.Queue(cfg.Metrics, "checks", width, r.probes.load)
+	meter.Queue(cfg.Metrics, "slow_checks", max(cfg.MaxConcurrent-width, 1), func() int { return r.probes.loadOf(slowLane) })
 	meter.Queue(cfg.Metrics, "check_reports", reportWidth, r.reports.load)
 	return r, nil
 }
@@ -281,6 +285,10 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 		return time.Time{} // stopped while it ran: the result is dropped
 	}
 	r.metrics.observeDuration(check.Type, now.Sub(started))
+	r.probes.hung(k, now.Sub(started) >= check.Timeout.Or(catalog.DefaultTimeout))
+	if !e.state.Ran.IsZero() { // the time in which it waited for a place is none in which the process stood still
+		e.state.Ran = e.state.Ran.Add(r.probes.waited(k))
+	}
 	r.step(k, e, result, now)
 	var at time.Time
 	e.slot, at = nextRun(e.slot, interval(&check.Definition), now, 2*rand.Float64()-1)

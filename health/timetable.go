@@ -20,6 +20,13 @@ type job struct {
 	index int
 	// cancel ends the run; nil while the job does not run.
 	cancel context.CancelFunc
+	// lane is the lane whose timetable the job is in, or in which it runs.
+	lane int
+	// started is the time when the present run began, took the time that the last one took that did not hang.
+	started time.Time
+	took    time.Duration
+	// hung is set if the run has hung, broken if it was broken off to make room, and is to begin again.
+	hung, broken bool
 	// next is the time of the run after this one, if it was set while the job ran; it wins over the run's own result.
 	next time.Time
 	// dropped is set if the job was removed while it ran.
