@@ -48,6 +48,11 @@ type Config struct {
 	Sources []string
 	// Optional are those of the Sources that may not exist on this host: one is waited for only if the catalog holds something of it.
 	Optional []string
+	// Ended reports whether a session of the node's identity, under whatever name, is known to be that of a process that has ended:
+	// the node of that name is then renamed at once. With nil it is renamed once its session has ended.
+	Ended func(session string) bool
+	// Opened receives the id of each session that the agent opens; it may be nil.
+	Opened func(session string)
 	// Grace bounds the wait of the first sync for a source that has not declared anything; 0 means 2 seconds. After it,
 	// the source's instances in the catalog are kept but drained, because they may no longer exist.
 	Grace time.Duration
@@ -69,6 +74,8 @@ type Agent struct {
 	ready   bool
 	rivalry rivalry
 	twin    twin
+	// opened is the last session that was handed to Opened.
+	opened string
 	// synced is the stage from a declaration to its hand-over to the registry.
 	synced prometheus.Histogram
 
@@ -185,23 +192,47 @@ func (a *Agent) wake() {
 
 // Held returns what the catalog holds of a source on this node: where the source continues after a restart.
 func (a *Agent) Held(source string) []catalog.Registration {
-	node := a.cfg.View.Node(a.cfg.Node.Name)
-	if node == nil {
-		return nil
-	}
 	var held []catalog.Registration
-	for e := range node.Endpoints.All() {
-		if e.Source != source || !e.Owner.Declared() {
-			continue
+	taken := make(map[string]bool)
+	for _, node := range a.ownNodes() {
+		for e := range node.Endpoints.All() {
+			if e.Source != source || !e.Owner.Declared() || taken[e.ID] {
+				continue
+			}
+			taken[e.ID] = true
+			r := catalog.Registration{Instance: *e.Instance}
+			for _, c := range e.Checks {
+				r.Checks = append(r.Checks, *c)
+			}
+			held = append(held, r)
 		}
-		r := catalog.Registration{Instance: *e.Instance}
-		for _, c := range e.Checks {
-			r.Checks = append(r.Checks, *c)
-		}
-		held = append(held, r)
 	}
 	return held
 }
+
+// ownNodes returns the node as the catalog has it, and those of its former names.
+func (a *Agent) ownNodes() (nodes []*catalog.NodeSnapshot) {
+	if node := a.cfg.View.Node(a.cfg.Node.Name); node != nil {
+		nodes = append(nodes, node)
+	}
+	return append(nodes, a.formerNodes(func(former *catalog.NodeSnapshot) bool { return former.Session == "" || a.ended(former.Session) })...)
+}
+
+// formerNodes returns some of the nodes of this node's identity under other names.
+func (a *Agent) formerNodes(match func(*catalog.NodeSnapshot) bool) (nodes []*catalog.NodeSnapshot) {
+	if a.cfg.Node.ID == "" {
+		return nil
+	}
+	for former := range a.cfg.View.NodesByID(a.cfg.Node.ID) {
+		if !strings.EqualFold(former.Name, a.cfg.Node.Name) && match(former) {
+			nodes = append(nodes, former)
+		}
+	}
+	return nodes
+}
+
+// ended reports whether a session is known to be that of a process that has ended.
+func (a *Agent) ended(session string) bool { return a.cfg.Ended != nil && a.cfg.Ended(session) }
 
 // Run looks after the host until the context ends. The node's session is left to run out: an agent that comes back soon
 // finds everything in place. The error is of catalog.KindConflict if another host has the node's name, and is alive for
@@ -286,6 +317,11 @@ func (a *Agent) keepAlive(ctx context.Context) {
 	if node := a.cfg.View.Node(a.cfg.Node.Name); node != nil && node.Session != "" {
 		a.renew(ctx, interval)
 	}
+	for _, former := range a.ownNodes() {
+		if former.Session != "" && !strings.EqualFold(former.Name, a.cfg.Node.Name) {
+			a.renewFormer(ctx, former.Name, interval)
+		}
+	}
 	for {
 		select {
 		case <-ctx.Done():
@@ -309,6 +345,36 @@ func (a *Agent) renew(ctx context.Context, within time.Duration) {
 	}
 }
 
+// renewFormer renews the session that a former process has left under another name, so that what stands there is answered until it
+// moves. Where that fails, it moves all the same.
+func (a *Agent) renewFormer(ctx context.Context, name string, within time.Duration) {
+	ctx, cancel := context.WithTimeout(ctx, within)
+	defer cancel()
+	if err := a.cfg.Registry.RenewNode(ctx, name); err != nil {
+		a.cfg.Logger.Debug("renew the session under the former name", "node", name, "error", err)
+	}
+}
+
+// noteRenames logs the former names of the node.
+func (a *Agent) noteRenames(renames []catalog.Rename) {
+	for _, r := range renames {
+		a.cfg.Logger.Info("node renamed: what was registered under its former name has moved", "from", r.From, "to", a.cfg.Node.Name, "instances", r.Moved)
+		for _, note := range r.Notes {
+			a.cfg.Logger.Warn("node renamed: an id was taken", "reason", note)
+		}
+	}
+}
+
+// noteSession hands over the node's session if it is a new one.
+func (a *Agent) noteSession() {
+	node := a.cfg.View.Node(a.cfg.Node.Name)
+	if a.cfg.Opened == nil || node == nil || node.Session == a.opened {
+		return
+	}
+	a.opened = node.Session
+	a.cfg.Opened(node.Session)
+}
+
 // syncUntilDone declares the node until the catalog has taken it. It returns an error if another host has its name.
 func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 	var fresh news
@@ -318,6 +384,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 		state.Since = fresh.since
 		begun := time.Now()
 		result, err := a.cfg.Registry.SyncNode(ctx, state)
+		a.noteRenames(result.Renamed)
 		last.report(append(complaints, result.Conflicts...), stays, err)
 		if given := a.noteRival(err); given != nil {
 			return given
@@ -330,6 +397,7 @@ func (a *Agent) syncUntilDone(ctx context.Context, last *syncReporter) error {
 			if a.cfg.View.WaitRevision(ctx, result.Revision) == nil {
 				a.release()
 				a.ready = true
+				a.noteSession()
 			}
 			return nil
 		}
@@ -370,7 +438,7 @@ func (a *Agent) state() (state catalog.NodeState, stays, complaints []string) {
 		declared[source] = d
 	}
 	state, stays, complaints = merge(a.cfg.Node, a.cfg.Sources, declared)
-	state.KeepChecks = keepChecks
+	state.KeepChecks, state.Ended = keepChecks, a.cfg.Ended
 	return state, stays, complaints
 }
 

@@ -10,8 +10,8 @@ import (
 // rivalGrace is the longest time that a session without renewals may last beyond its TTL.
 const rivalGrace = 2 * time.Second
 
-// rivalry is the state of a host that is alive under this node's name and another id. It may be a former session of this
-// host, from before it lost its data directory, which ends by itself.
+// rivalry is the state of a host that is alive under this node's name and another id, or under another name and this node's id.
+// It may be a former session of this host, from before it lost its data directory or was renamed, which ends by itself.
 type rivalry struct {
 	// last is the time of the last attempt that met the rival; zero if there is none, or if an attempt failed otherwise
 	// since. met is the time for which every attempt has met it.
@@ -56,7 +56,7 @@ func (r *rivalry) metUntil(now time.Time) time.Duration {
 	return r.met + min(now.Sub(r.last), 2*retryMax)
 }
 
-// noteRival looks at the result of a sync, and reports in the View if another host has the node's name. It returns an error
+// noteRival looks at the result of a sync, and reports in the View if another host has the node's name or its id. It returns an error
 // if that host stays.
 func (a *Agent) noteRival(err error) error {
 	met := a.rivalry.metUntil(time.Now())
@@ -69,8 +69,11 @@ func (a *Agent) noteRival(err error) error {
 		}
 		a.rivalry.last, a.rivalry.met = time.Now(), met
 	case giveUp:
-		return catalog.Errorf(catalog.KindConflict, "%s: another host renews its session", message(err)).
-			WithHint("give one of the two hosts another name with --node")
+		given := catalog.Errorf(catalog.KindConflict, "%s: another host renews its session", message(err))
+		if a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)) != nil {
+			return given.WithHint("give one of the two hosts another name with --node")
+		}
+		return given.WithHint("was its machine cloned, or its data directory copied? give this one an empty data directory")
 	}
 	return nil
 }
@@ -104,6 +107,9 @@ func (a *Agent) rivalTTL() time.Duration {
 	ttl := a.cfg.Node.Owner.TTL
 	if rival := a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)); rival != nil {
 		ttl = max(ttl, rival.Owner.TTL)
+	}
+	for _, other := range a.formerNodes(func(other *catalog.NodeSnapshot) bool { return other.Session != "" }) {
+		ttl = max(ttl, other.Node.Owner.TTL)
 	}
 	return time.Duration(ttl)
 }

@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"strconv"
@@ -33,7 +34,7 @@ func nodeOf(n *catalog.NodeSnapshot, outputs bool) client.NodeSummary {
 	}
 	if record := n.Node; record != nil {
 		shown.ID, shown.Addresses, shown.Meta = record.ID, record.Addresses, record.Meta
-		shown.Locality, shown.Owner, shown.Origin = record.Locality, record.Owner, record.Origin
+		shown.Locality, shown.Owner, shown.Origin, shown.Former = record.Locality, record.Owner, record.Origin, record.Former
 	}
 	for _, c := range n.Checks {
 		shown.Checks = append(shown.Checks, checkOf(c, outputs))
@@ -58,8 +59,8 @@ func (s *Server) getNode(w http.ResponseWriter, r *http.Request, p waiting) erro
 	node, index := s.view.NodeIndex(name)
 	if node == nil {
 		s.stamp(w, revision, index)
-		return catalog.Errorf(catalog.KindNotFound, "no node %.100s", name).
-			WithHint("see the list of nodes; a request with ?index= waits for it to appear")
+		absent := s.view.NoNode(name)
+		return absent.WithHint("%s", cmp.Or(absent.Hint, "see the list of nodes; a request with ?index= waits for it to appear"))
 	}
 	scope, err := s.scopeOf(r, "")
 	if err != nil {

@@ -36,7 +36,7 @@ type Change struct {
 	Push     *Push
 
 	CreateRevision, ModRevision uint64
-	// Why is the reason why an instance was deleted, if known.
+	// Why is the reason why an instance or a node was deleted, if known.
 	Why string
 }
 
@@ -73,6 +73,8 @@ type nodeState struct {
 	create    uint64
 	mod       uint64
 	session   string
+	// why is the reason why the record was deleted, if known.
+	why       string
 	instances map[string]*instanceState
 	// checks are those of the node and of its instances, by ID; checksOf has the same by their instance, "" for the node
 	// itself, whether the instance exists or not. Its lists may stand in a published snapshot.
@@ -176,6 +178,7 @@ func (v *View) publishIndices(b *batch) {
 	v.byName.update(b.names)
 	v.byID.update(b.ids)
 	v.nodesByIP.update(b.nodeAddresses)
+	v.nodesByID.update(b.nodeIDs)
 	v.places.update(b.places)
 	for _, i := range b.gone {
 		i.endpoint.Store(nil)
@@ -197,7 +200,7 @@ func (v *View) record(b *batch, c *Change) {
 	b.touch(n)
 	switch c.Type {
 	case RecordNode:
-		n.record, n.create, n.mod = c.Node, c.CreateRevision, c.ModRevision
+		n.record, n.create, n.mod, n.why = c.Node, c.CreateRevision, c.ModRevision, c.Why
 		if c.Node != nil {
 			n.name = c.Node.Name
 		}
@@ -247,6 +250,9 @@ func (n *nodeState) recordInstance(b *batch, c *Change) {
 		n.instances[c.Instance.ID] = i
 	}
 	i.next = &Endpoint{Instance: c.Instance, CreateRevision: c.CreateRevision, ModRevision: c.ModRevision}
+	if o := c.Instance.Origin; o != nil && o.Created != 0 {
+		i.next.CreateRevision = o.Created
+	}
 	n.touch(c.Instance.ID, i)
 }
 

@@ -13,6 +13,7 @@ type batch struct {
 	names         []indexChange[nameOn, *instanceState]
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
+	nodeIDs       []indexChange[string, *nodeState]
 	places        map[Locality]int
 	// gone are the instances that readers must no longer see.
 	gone []*instanceState
@@ -51,7 +52,7 @@ func (b *batch) reset() {
 	clear(b.why)
 	*b = batch{
 		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
-		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses),
+		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
 		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
 }
@@ -137,11 +138,21 @@ func (b *batch) addHost(n *nodeState, before, after *Host) {
 		now = *after.Node
 	}
 	b.move(old.Locality, now.Locality)
+	if old.ID != now.ID {
+		b.indexNodeID(old.ID, edit[*nodeState]{n, true})
+		b.indexNodeID(now.ID, edit[*nodeState]{n, false})
+	}
 	if slices.EqualFunc(old.Addresses, now.Addresses, Address.Equal) {
 		return
 	}
 	b.indexNode(old.Addresses, edit[*nodeState]{n, true})
 	b.indexNode(now.Addresses, edit[*nodeState]{n, false})
+}
+
+func (b *batch) indexNodeID(id string, change edit[*nodeState]) {
+	if id != "" {
+		b.nodeIDs = append(b.nodeIDs, indexChange[string, *nodeState]{key: id, edit: change})
+	}
 }
 
 func (b *batch) indexNode(addresses []Address, change edit[*nodeState]) {

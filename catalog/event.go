@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"time"
@@ -108,12 +109,23 @@ func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 
 // howItCame returns the registrant of an endpoint, and why clients do not get it from the first moment on.
 func (e *Endpoint) howItCame() string {
-	who, why := e.Author().String(), e.notWell()
-	if who != "" && why != "" {
-		return who + "; " + why
+	parts := []string{e.Author().String(), e.notWell()}
+	if o := e.Instance.Origin; o != nil && o.Created != 0 {
+		parts = append(parts, e.Host.renamed())
 	}
-	return who + why
+	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "; ")
 }
+
+// renamed names the last former name of a node, for people; "" if it has none.
+func (h *Host) renamed() string {
+	if h == nil || h.Node == nil || len(h.Node.Former) == 0 {
+		return ""
+	}
+	return WhyRenamed(h.Node.Former[len(h.Node.Former)-1], h.Node.Name)
+}
+
+// WhyRenamed is the reason of what happens because a node has another name than before.
+func WhyRenamed(from, to string) string { return "node " + from + " was renamed " + to }
 
 // notWell returns the reason why clients do not get an endpoint, or a warning.
 func (e *Endpoint) notWell() string {
@@ -239,18 +251,22 @@ func changedFields(before, after *Endpoint) (fields []string) {
 	return fields
 }
 
-// HostEvents returns the events of a node between two of its snapshots, either of which may be nil.
-func HostEvents(name string, before, after *Host) []Event {
+// HostEvents returns the events of a node between two of its snapshots, either of which may be nil. The reason is that of its
+// removal, if it was removed.
+func HostEvents(name string, before, after *Host, reason string) []Event {
 	wasAlive, alive := before != nil && before.Alive, after != nil && after.Alive
 	event := Event{Node: name}
 	switch {
 	case !wasAlive && alive:
 		event.Type = EventNodeUp
+		if before == nil {
+			event.Reason = after.renamed()
+		}
 		return []Event{event}
 	case wasAlive && !alive:
 		event.Type, event.Reason = EventNodeDown, "its session has ended"
 		if after == nil || after.Node == nil {
-			event.Reason = "it was removed"
+			event.Reason = cmp.Or(reason, "it was removed")
 		}
 		return []Event{event}
 	case !alive:

@@ -151,7 +151,7 @@ func TestHostEvents(t *testing.T) {
 			[]string{"critical n1 passing>critical: check disk is critical"}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			if diff := cmp.Diff(tt.want, toldAll(HostEvents("n1", tt.before, tt.after))); diff != "" {
+			if diff := cmp.Diff(tt.want, toldAll(HostEvents("n1", tt.before, tt.after, ""))); diff != "" {
 				t.Error(diff)
 			}
 		})

@@ -39,11 +39,14 @@ type Origin struct {
 	Registrant string     `json:"registrant,omitempty"`
 	From       netip.Addr `json:"from,omitzero"`
 	Listener   string     `json:"listener,omitempty"`
+	// Created is the revision at which an instance was registered under a former name of its node; 0 if it has not moved.
+	Created uint64 `json:"created,omitempty"`
 }
 
 // OriginOf returns the origin for the records that a call writes; nil for this process itself.
 func OriginOf(ctx context.Context) *Origin {
-	o := Origin(CallerOf(ctx))
+	c := CallerOf(ctx)
+	o := Origin{Registrant: c.Registrant, From: c.From, Listener: c.Listener}
 	if o == (Origin{}) {
 		return nil
 	}
@@ -71,6 +74,19 @@ func (o *Origin) String() string {
 // same reports whether two origins are equal, so that one value can serve for both.
 func (o *Origin) same(p *Origin) bool { return o == p || o != nil && p != nil && *o == *p }
 
+// nobody reports whether an origin names no client.
+func (o *Origin) nobody() bool { return o == nil || *o == (Origin{Created: o.Created}) }
+
+// CreatedAt returns the origin of a record that moves, and was created at a revision.
+func (o *Origin) CreatedAt(revision uint64) *Origin {
+	moved := Origin{Created: revision}
+	if o != nil {
+		moved = *o
+		moved.Created = revision
+	}
+	return &moved
+}
+
 func (o *Origin) registrant() string {
 	if o == nil {
 		return ""
@@ -97,7 +113,7 @@ func (e *Endpoint) Author() *Origin {
 // a name may touch any instance, and any caller may touch an instance without an origin, as former versions stored it.
 func (e *Endpoint) OwnedBy(ctx context.Context) error {
 	registrant, author := CallerOf(ctx).Registrant, e.Author()
-	unknown := author == nil && !e.Owner.Declared()
+	unknown := author.nobody() && !e.Owner.Declared()
 	if registrant == "" || unknown || author.registrant() == registrant {
 		return nil
 	}

@@ -73,7 +73,7 @@ func (n *nodeState) rebuildHost(b *batch) {
 	b.addHost(n, before, host)
 	if before == nil || !before.looksLike(host) {
 		b.hosts = true
-		b.moved = append(b.moved, hostChange{n.name, before, host})
+		b.moved = append(b.moved, hostChange{n.name, before, host, n.why})
 	}
 	for id, i := range n.instances {
 		n.touch(id, i)

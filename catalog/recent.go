@@ -36,6 +36,8 @@ type happening struct {
 type hostChange struct {
 	name     string
 	old, new *Host
+	// why is the reason why old was removed, if known.
+	why string
 }
 
 // note records the visible changes of a batch.
@@ -157,7 +159,7 @@ func (h *happening) events() []Event {
 	case h.subject() != nil:
 		list = EndpointEvents(h.old, h.new, h.why)
 	case h.host.new != nil:
-		list = HostEvents(h.host.name, h.host.old, h.host.new)
+		list = HostEvents(h.host.name, h.host.old, h.host.new, h.host.why)
 	default:
 		list = []Event{{Type: EventGap, Reason: "the store was restored to an older state"}}
 	}

@@ -15,11 +15,12 @@ type View struct {
 	// The maps lead to places whose content changes, so that they themselves change only for what comes and goes.
 	services *shardMap[string, *serviceState]
 	nodes    *shardMap[string, *nodeState]
-	// byID leads to the instances of an ID on all nodes, nodesByIP to the nodes themselves.
+	// byID leads to the instances of an ID on all nodes, nodesByIP and nodesByID to the nodes themselves.
 	byIP      index[ipKey, *instanceState]
 	byName    index[nameOn, *instanceState]
 	byID      index[string, *instanceState]
 	nodesByIP index[ipKey, *nodeState]
+	nodesByID index[string, *nodeState]
 	// places are the places of nodes and instances.
 	places places
 	// pushes are the statuses that applications have pushed for checks of nodes without an agent.
@@ -60,8 +61,8 @@ func NewView() *View {
 		services: newShardMap[string, *serviceState](manyShards),
 		nodes:    newShardMap[string, *nodeState](manyShards),
 		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byID: newIndex[string](byNodeName),
-		nodesByIP: newIndex[ipKey](func(a, b *nodeState) int { return strings.Compare(a.key, b.key) }),
-		pushes:    newShardMap[pushKey, *Push](fewShards),
+		nodesByIP: newIndex[ipKey](byKey), nodesByID: newIndex[string](byKey),
+		pushes: newShardMap[pushKey, *Push](fewShards),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.drains = make(map[drained]*Drain)
@@ -71,6 +72,9 @@ func NewView() *View {
 	v.wake.byName = make(map[waitKey]*waitGroup)
 	return v
 }
+
+// byKey orders nodes by their name.
+func byKey(a, b *nodeState) int { return strings.Compare(a.key, b.key) }
 
 // Revision returns the store revision that the View has reached.
 func (v *View) Revision() uint64 { return v.revision.Load() }
@@ -120,6 +124,40 @@ func (v *View) Node(name string) *NodeSnapshot {
 		return nil
 	}
 	return state.snapshot.Load()
+}
+
+// NodesByID yields the nodes of an ID, by name: more than one if a host's node was declared under another name.
+func (v *View) NodesByID(id string) iter.Seq[*NodeSnapshot] {
+	return func(yield func(*NodeSnapshot) bool) {
+		for state := range v.nodesByID.all(id) {
+			if s := state.snapshot.Load(); s.Node != nil && s.Node.ID == id && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
+// NodeFormerly returns the node that had a name before; nil if there is none, or if another node has the name now.
+func (v *View) NodeFormerly(name string) *NodeSnapshot {
+	if v.Node(name) != nil {
+		return nil
+	}
+	for _, state := range v.nodes.all() {
+		s := state.snapshot.Load()
+		if s.Node != nil && slices.ContainsFunc(s.Node.Former, func(former string) bool { return strings.EqualFold(former, name) }) {
+			return s
+		}
+	}
+	return nil
+}
+
+// NoNode is the error for a name that no node has. Its hint names the node that had the name before, if there is one.
+func (v *View) NoNode(name string) *Error {
+	err := Errorf(KindNotFound, "no node %.100s", name)
+	if now := v.NodeFormerly(name); now != nil {
+		return err.WithHint("node %s was renamed: it is %s now", name, now.Name)
+	}
+	return err
 }
 
 // Nodes returns all nodes, by name.

@@ -127,6 +127,8 @@ type NodeSummary struct {
 	Checks []CheckStatus `json:"checks,omitempty"`
 	// InstanceCount counts the instances on the node. It is not part of the list's index.
 	InstanceCount int `json:"instance_count"`
+	// Former are the names that the node has had before, the last one at the end.
+	Former []string `json:"former,omitempty"`
 }
 
 // NodeList is the list of nodes, by name.

@@ -142,11 +142,11 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = d.closeStore(store, err) }()
-	id, release, err := d.identity(dir, temporary)
+	node, err := d.identity(dir, temporary)
 	if err != nil {
 		return err
 	}
-	defer release()
+	defer node.release()
 	reg, err := registry.New(registry.Config{
 		Client: store.Client, KV: store.KV, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
 		Logger: d.cfg.Logger.With("part", "registry"), Metrics: d.metrics,
@@ -154,7 +154,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	return d.runOn(ctx, store, reg, id)
+	return d.runOn(ctx, store, reg, node)
 }
 
 // closeStore closes the store, given the error that ends the process. If there is one, an error of closing follows from it, as that of
@@ -180,8 +180,8 @@ func (d *Daemon) closeQuietly() error {
 
 // runOn runs the parts in layers, each on the one below, and stops them from the top: what the listeners have taken is
 // finished while checks, registry and store still run.
-func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, id string) error {
-	upper, middle, err := d.assemble(reg, id)
+func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, node *identity) error {
+	upper, middle, err := d.assemble(reg, node)
 	if err != nil {
 		return err
 	}
@@ -244,13 +244,13 @@ func failure(err error) error {
 
 // assemble makes the parts above the registry: in the upper layer the listeners and sources, in the middle one the checks and
 // the agent, which they call. Each part runs until its context ends.
-func (d *Daemon) assemble(reg *registry.Registry, id string) (upper, middle []func(context.Context) error, err error) {
+func (d *Daemon) assemble(reg *registry.Registry, node *identity) (upper, middle []func(context.Context) error, err error) {
 	checks, runChecks, err := d.newChecks(reg)
 	if err != nil {
 		return nil, nil, err
 	}
 	host, err := agent.New(agent.Config{
-		Node: d.cfg.node(id), Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Optional: d.optional(), Orphans: true,
+		Node: d.cfg.node(node.id), Ended: node.ended, Opened: node.opened, Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Optional: d.optional(), Orphans: true,
 		Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
 	})
 	if err != nil {

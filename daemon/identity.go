@@ -21,30 +21,46 @@ import (
 // idFile keeps the node's identity in the data directory.
 const idFile = "node-id"
 
+// identity is the node's identity.
+type identity struct {
+	id string
+	// ended reports whether a session of the identity is known to be that of a process that has ended, opened takes note of a session
+	// of this process; either may be nil.
+	ended  func(session string) bool
+	opened func(session string)
+	// release gives the identity up.
+	release func()
+}
+
 // identity returns the node's identity: kept with its data, or derived from the host if it has no data directory. Until
-// release is called no other process on this host has the same identity: two processes that declare one node would undo
+// it is released no other process on this host has the same identity: two processes that declare one node would undo
 // each other's work.
-func (d *Daemon) identity(dir string, temporary bool) (id string, release func(), err error) {
+func (d *Daemon) identity(dir string, temporary bool) (node *identity, err error) {
 	elsewhere := d.cfg.storeElsewhere()
-	release = func() {}
+	node = &identity{release: func() {}}
 	switch {
 	case temporary && elsewhere:
-		id = temporaryID(d.cfg.Node)
-		release, err = claimID(d.cfg.Node, id, d.cfg.Engine)
-		return id, release, err
+		node.id = temporaryID(d.cfg.Node)
+		node.release, err = claimID(d.cfg.Node, node.id, d.cfg.Engine)
+		return node, err
 	case temporary:
-		return temporaryID(d.cfg.Node), release, nil
+		node.id = temporaryID(d.cfg.Node)
+		return node, nil
 	case elsewhere: // an embedded engine has claimed its directory
 		claim, err := engine.Claim(dir)
 		if err != nil {
-			return "", nil, err
+			return nil, err
 		}
-		release = func() { claim.Close() }
+		node.release = func() { claim.Close() }
+		former := &formerSession{dir: dir, logger: d.cfg.Logger}
+		node.ended, node.opened = former.ended, former.keep
+	default: // only the process that has claimed the store declares its node
+		node.ended = func(string) bool { return true }
 	}
-	if id, err = d.keptID(filepath.Join(dir, idFile)); err != nil {
-		release()
+	if node.id, err = d.keptID(filepath.Join(dir, idFile)); err != nil {
+		node.release()
 	}
-	return id, release, err
+	return node, err
 }
 
 // keptID returns the identity that a file keeps, or a new one that it keeps from now on. A crash of the machine may

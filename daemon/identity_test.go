@@ -80,12 +80,12 @@ func TestIdentityIsKeptWithTheData(t *testing.T) {
 	dir := t.TempDir()
 	identity := func() string {
 		d := &Daemon{cfg: Config{Node: "n1", Engine: "etcd://elsewhere", Logger: slog.New(slog.DiscardHandler)}}
-		id, release, err := d.identity(dir, false)
+		node, err := d.identity(dir, false)
 		if err != nil {
 			t.Fatal(err)
 		}
-		release()
-		return id
+		node.release()
+		return node.id
 	}
 	first := identity()
 	if again := identity(); first == "" || again != first {

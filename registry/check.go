@@ -91,7 +91,7 @@ func (r *Registry) ownCheck(w *write, node, id string, revision uint64) (*catalo
 func (r *Registry) findCheck(node, id string) (*catalog.NodeSnapshot, *catalog.Check, error) {
 	snapshot := r.view.Node(node)
 	if snapshot == nil {
-		return nil, nil, noNode(node)
+		return nil, nil, r.view.NoNode(node)
 	}
 	check := snapshot.Check(id)
 	if check == nil {

@@ -79,6 +79,9 @@ func diff(current *catalog.NodeSnapshot, state catalog.NodeState, session client
 }
 
 func (d *difference) compareNode(node catalog.Node, session clientv3.LeaseID) {
+	if current := d.current.Node; current != nil && current.ID == node.ID {
+		node.Former = current.Former
+	}
 	if current := d.current.Node; current == nil || !current.Equal(&node) || current.Registrant() != node.Registrant() {
 		d.record(nodeKey(node.Name), nodeRecord{V: format, Node: &node})
 	}

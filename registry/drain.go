@@ -87,7 +87,7 @@ func (r *Registry) drainable(d *catalog.Drain, w *write, revision uint64) error 
 	default:
 		node := r.view.Node(d.Node)
 		if node == nil {
-			return noNode(d.Node)
+			return r.view.NoNode(d.Node)
 		}
 		w.sameAs(nodeKey(d.Node), node.Node != nil, revision)
 	}

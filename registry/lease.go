@@ -52,7 +52,7 @@ func leaseGone(err error) bool {
 // caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
-		e := r.view.Instance(node, id)
+		e := r.view.Instance(r.present(node), id)
 		switch {
 		case e == nil:
 			return "", noInstance(node, id)
@@ -73,7 +73,7 @@ func (r *Registry) RenewNode(ctx context.Context, node string) error {
 		snapshot := r.view.Node(node)
 		switch {
 		case snapshot == nil:
-			return "", noNode(node)
+			return "", r.view.NoNode(node)
 		case snapshot.Session == "":
 			return "", gone
 		}
@@ -116,6 +116,10 @@ func noInstance(node, id string) error {
 	return catalog.Errorf(catalog.KindNotFound, "no instance %s on node %s", id, node)
 }
 
-func noNode(node string) error {
-	return catalog.Errorf(catalog.KindNotFound, "no node %s", node)
+// present returns the name that a node has now: what was registered under a former name has moved with the node.
+func (r *Registry) present(node string) string {
+	if now := r.view.NodeFormerly(node); now != nil {
+		return now.Name
+	}
+	return node
 }

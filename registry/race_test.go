@@ -55,7 +55,7 @@ func (r *Registry) killSession(t *testing.T, node string) {
 func (r *Registry) planSync(t *testing.T, state catalog.NodeState) *write {
 	t.Helper()
 	state = normalize(state, nil)
-	session, err := r.session(t.Context(), state.Node)
+	session, err := r.session(t.Context(), &state)
 	if err != nil {
 		t.Fatal(err)
 	}

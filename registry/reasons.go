@@ -60,17 +60,23 @@ func (r reasons) of(key string) string {
 	return r[key[:strings.LastIndexByte(key, '/')+1]]
 }
 
-// explainGone gives the deletions of instances among the changes of one revision their reasons. The View must be as it was
+// explainGone gives the deletions of instances and nodes among the changes of one revision their reasons. The View must be as it was
 // before.
 func explainGone(v *catalog.View, changes []catalog.Change, events []*clientv3.Event) {
-	deletes := func(c catalog.Change) bool { return c.Type == catalog.RecordInstance && c.Instance == nil }
+	deletes := func(c catalog.Change) bool {
+		return c.Type == catalog.RecordInstance && c.Instance == nil || c.Type == catalog.RecordNode && c.Node == nil
+	}
 	if !slices.ContainsFunc(changes, deletes) {
 		return
 	}
 	clock := clockOf(events)
 	for i := range changes {
-		if c := &changes[i]; deletes(*c) {
+		switch c := &changes[i]; {
+		case !deletes(*c):
+		case c.Type == catalog.RecordInstance:
 			c.Why = whyGone(v, c, clock)
+		case clock != nil:
+			c.Why = clock.Why.of(nodeKey(c.Name))
 		}
 	}
 }

@@ -29,6 +29,7 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
+	i.Node = r.present(i.Node)
 	err := r.decide(ctx, func() error { // refuse before granting a lease
 		node, _, err := r.admit(i)
 		if err == nil {
@@ -129,6 +130,9 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	}
 	// A change of its checks alone rewrites the instance, too: its revision then shows which checks another writer knew.
 	if existing == nil || !sameAsKept(existing.Instance, i) || existing.Registrant() != i.Registrant() || len(w.ops) > 0 {
+		if existing != nil && existing.Instance.Origin != nil && existing.Instance.Origin.Created != 0 {
+			i.Origin = i.Origin.CreatedAt(existing.CreateRevision)
+		}
 		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
 	}
 	if len(w.ops) == 0 {
@@ -183,7 +187,7 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
-		return r.planDeregister(ctx, &write{}, node, id, whyDeregistered(ctx), revision)
+		return r.planDeregister(ctx, &write{}, r.present(node), id, whyDeregistered(ctx), revision)
 	})
 }
 

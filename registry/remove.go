@@ -16,7 +16,7 @@ func (r *Registry) RemoveNode(ctx context.Context, node string) (uint64, error) 
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
 		snapshot := r.view.Node(node)
 		if snapshot == nil {
-			return nil, noNode(node)
+			return nil, r.view.NoNode(node)
 		}
 		if snapshot.Session != "" {
 			return nil, catalog.Errorf(catalog.KindConflict, "node %s is alive", node).

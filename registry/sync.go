@@ -13,8 +13,10 @@ import (
 // is larger than the store accepts, and renews the node's session. Records of other owners are left alone; a declared
 // instance or check that would take the place of one is left out and named in the result's Conflicts.
 //
+// A node of the same ID under another name is a former name of this one, whose place it takes: see rename.go.
+//
 // It returns an error of KindInvalid for a state outside the limits, of KindConflict if the node is alive under another
-// ID, and of KindUnavailable if the store does not answer.
+// ID, or under another name and not known to have ended, and of KindUnavailable if the store does not answer.
 func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catalog.SyncResult, error) {
 	since := state.Since
 	if since.IsZero() {
@@ -27,17 +29,20 @@ func (r *Registry) SyncNode(ctx context.Context, state catalog.NodeState) (catal
 	if err := r.awaitLoaded(ctx); err != nil {
 		return catalog.SyncResult{}, err
 	}
-	session, err := r.session(ctx, state.Node)
+	session, err := r.session(ctx, &state)
 	if err != nil {
 		return catalog.SyncResult{}, err
 	}
 	var result catalog.SyncResult
+	if err := r.takeFormer(ctx, &state, session, &result); err != nil {
+		return result, err
+	}
 	for range maxRounds {
 		var d *difference
 		more := false
 		revision, err := r.attemptSince(ctx, since, func(revision uint64) (*write, error) {
 			current := r.view.Node(state.Node.Name)
-			if err := sameNode(current, state.Node); err != nil {
+			if err := r.sameHost(current, &state); err != nil {
 				return nil, err
 			}
 			d = diff(current, state, session, time.Now().UTC())
@@ -100,14 +105,15 @@ func sameNode(current *catalog.NodeSnapshot, node catalog.Node) error {
 }
 
 // session returns the lease that keeps a node alive, renewed or new; 0 for a node that needs none.
-func (r *Registry) session(ctx context.Context, node catalog.Node) (clientv3.LeaseID, error) {
+func (r *Registry) session(ctx context.Context, state *catalog.NodeState) (clientv3.LeaseID, error) {
+	node := state.Node
 	if node.Owner.Kind != catalog.OwnerSession {
 		return 0, nil
 	}
 	var current *catalog.NodeSnapshot
 	err := r.decide(ctx, func() error {
 		current = r.view.Node(node.Name)
-		return sameNode(current, node)
+		return r.sameHost(current, state)
 	})
 	if err != nil {
 		return 0, err

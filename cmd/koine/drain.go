@@ -101,8 +101,15 @@ func targetOf(d catalog.Drain) (kind, name string) {
 
 // drain orders a drain and carries out the steps after it.
 func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags) error {
-	candidates, err := drainable(cmd.Context(), c, name)
+	candidates, former, err := drainable(cmd.Context(), c, name)
 	if err != nil {
+		return err
+	}
+	if len(candidates) == 0 && former != "" {
+		return catalog.Errorf(catalog.KindNotFound, "no service, instance or node %s", name).
+			WithHint("node %s was renamed: it is %s now", name, former)
+	}
+	if candidates, err = withoutSame(cmd.Context(), c, name, candidates, flags); err != nil {
 		return err
 	}
 	order, err := choose(name, candidates, flags)
@@ -133,31 +140,64 @@ func drain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags)
 	return nil
 }
 
-// drainable returns all things of a name that can be drained.
-func drainable(ctx context.Context, c *client.Client, name string) ([]catalog.Drain, error) {
-	var found []catalog.Drain
+// drainable returns all things of a name that can be drained, and the node that had the name before.
+func drainable(ctx context.Context, c *client.Client, name string) (found []catalog.Drain, now string, err error) {
 	services, err := c.Services(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	if slices.ContainsFunc(services.Services, func(s client.ServiceSummary) bool { return strings.EqualFold(s.Name, name) }) {
 		found = append(found, catalog.Drain{Service: strings.ToLower(name)})
 	}
 	nodes, err := c.Nodes(ctx)
 	if err != nil {
-		return nil, err
+		return nil, "", err
 	}
 	for _, n := range nodes.Nodes {
+		if slices.ContainsFunc(n.Former, func(former string) bool { return strings.EqualFold(former, name) }) {
+			now = n.Name
+		}
 		if strings.EqualFold(n.Name, name) {
 			found = append(found, catalog.Drain{Node: n.Name})
 		}
 		if _, err := c.Instance(ctx, n.Name, name); err == nil {
 			found = append(found, catalog.Drain{Node: n.Name, Instance: name})
 		} else if catalog.KindOf(err) != catalog.KindNotFound {
-			return nil, err
+			return nil, "", err
 		}
 	}
-	return found, nil
+	return found, now, nil
+}
+
+// withoutSame leaves out the instances of a name if they are all those of the service of that name: draining the service drains
+// the same. Both have one name wherever the instance was given no id of its own.
+func withoutSame(ctx context.Context, c *client.Client, name string, candidates []catalog.Drain, flags *drainFlags) ([]catalog.Drain, error) {
+	named := make(map[string]bool)
+	service := ""
+	for _, d := range candidates {
+		switch {
+		case d.Instance != "":
+			named[strings.ToLower(d.Node)] = true
+		case d.Service != "":
+			service = d.Service
+		}
+	}
+	if service == "" || len(named) == 0 || flags.kind.value != "" || flags.node != "" {
+		return candidates, nil
+	}
+	list, err := c.Instances(ctx, client.InstanceFilter{Service: service})
+	if err != nil {
+		return nil, err
+	}
+	for _, i := range list.Instances {
+		if i.ID != name || !named[strings.ToLower(i.Node)] {
+			return candidates, nil
+		}
+	}
+	if len(list.Instances) != len(named) { // one of that id is of another service
+		return candidates, nil
+	}
+	return slices.DeleteFunc(candidates, func(d catalog.Drain) bool { return d.Instance != "" }), nil
 }
 
 // choose returns the one thing that the name and the flags mean.
