@@ -21,7 +21,12 @@ var (
 	commitDate = ""
 )
 
-func main() { os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr)) }
+func main() {
+	if code, ran := asFirst(); ran {
+		os.Exit(code)
+	}
+	os.Exit(run(os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
 
 // The exit codes. With a command that koine runs for its user, koine ends with that command's own.
 const (
