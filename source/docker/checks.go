@@ -79,8 +79,8 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 	if health.Status == container.Healthy {
 		check.Status = catalog.Passing
 	}
-	if n := len(health.Log); n > 0 && health.Log[n-1] != nil {
-		check.Output = cut(health.Log[n-1].Output)
+	if last := lastRun(c, health); last != nil {
+		check.Output = cut(last.Output)
 	}
 	switch {
 	case health.Status == container.Starting && check.Output == "":
@@ -89,6 +89,21 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 		check.Output = "paused: Docker does not run it" // Docker still shows the last outcome
 	}
 	return check, true
+}
+
+// lastRun returns the last run of a container's HEALTHCHECK; nil if there is none. Docker keeps the runs of before a restart, which say
+// nothing of a container that is starting.
+func lastRun(c *container.InspectResponse, health *container.Health) *container.HealthcheckResult {
+	n := len(health.Log)
+	if n == 0 || health.Log[n-1] == nil {
+		return nil
+	}
+	last := health.Log[n-1]
+	started, err := time.Parse(time.RFC3339Nano, c.State.StartedAt)
+	if health.Status == container.Starting && err == nil && !last.Start.IsZero() && last.Start.Before(started) {
+		return nil
+	}
+	return last
 }
 
 // cut shortens a check's output to what the catalog keeps and makes it UTF-8.

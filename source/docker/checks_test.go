@@ -145,6 +145,14 @@ func TestCheckWithoutAddress(t *testing.T) {
 	}
 }
 
+// startOf sets and returns the time at which a container was started.
+func startOf(t *testing.T, c *container.InspectResponse) time.Time {
+	t.Helper()
+	started := time.Date(2026, 3, 4, 5, 6, 7, 89, time.UTC)
+	c.State.StartedAt = started.Format(time.RFC3339Nano)
+	return started
+}
+
 func TestHealthcheck(t *testing.T) {
 	health := func(status container.HealthStatus, outputs ...string) edit {
 		return func(c *container.InspectResponse) {
@@ -162,6 +170,14 @@ func TestHealthcheck(t *testing.T) {
 	}{
 		{"none", health(container.NoHealthcheck), "", ""},
 		{"starting", health(container.Starting), catalog.Critical, "starting"},
+		{"starting, with a run of before", func(c *container.InspectResponse) {
+			health(container.Starting, "503 of before")(c)
+			c.State.Health.Log[0].Start = startOf(t, c).Add(-time.Second)
+		}, catalog.Critical, "starting"},
+		{"starting, with a run since", func(c *container.InspectResponse) {
+			health(container.Starting, "503 of before", "503")(c)
+			c.State.Health.Log[0].Start, c.State.Health.Log[1].Start = startOf(t, c).Add(-time.Second), startOf(t, c)
+		}, catalog.Critical, "503"},
 		{"healthy", health(container.Healthy, "old", "200 OK"), catalog.Passing, "200 OK"},
 		{"unhealthy", health(container.Unhealthy, "503"), catalog.Critical, "503"},
 		{"paused", func(c *container.InspectResponse) {
