@@ -149,7 +149,7 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	x := client.Explanation{
 		Instance: instanceOf(e, scope, true), Drained: e.Drained,
 	}
-	x.NamedBy, x.Warnings = noted(e.Instance)
+	x.NamedBy, x.Warnings, x.Hints = noted(e.Instance)
 	at := scope.Target(e, nil)
 	var addresses []string
 	for _, a := range at.Addresses {
@@ -207,17 +207,18 @@ func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
 	return true, why
 }
 
-// noted returns what an instance's source has recorded in its extras: the rule that named the service, and the faults in the
-// settings.
-func noted(i *catalog.Instance) (namedBy string, warnings []string) {
+// noted returns what an instance's source has recorded in its extras: the rule that named the service, the faults in the
+// settings, and hints about them.
+func noted(i *catalog.Instance) (namedBy string, warnings, hints []string) {
 	var noted struct {
 		NamedBy  string   `json:"named_by"`
 		Warnings []string `json:"warnings"`
+		Hints    []string `json:"hints"`
 	}
 	if json.Unmarshal(i.Extras[i.Source], &noted) != nil {
-		return "", nil
+		return "", nil, nil
 	}
-	return noted.NamedBy, noted.Warnings
+	return noted.NamedBy, noted.Warnings, noted.Hints
 }
 
 // ingress is the network by which Swarm publishes ports. The engine does not say which.

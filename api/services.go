@@ -38,7 +38,7 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request, p waiting)
 // summarize encodes a service's line in the list.
 func (s *Server) summarize(service *catalog.Service) any {
 	summary := client.ServiceSummary{
-		Name: service.Name, Instances: len(service.Endpoints), Healthy: len(service.Healthy), Index: service.Index,
+		Name: service.Spelling(), Instances: len(service.Endpoints), Healthy: len(service.Healthy), Index: service.Index,
 	}
 	for _, e := range service.Endpoints {
 		summary.Tags = append(summary.Tags, e.Tags...)

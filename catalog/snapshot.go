@@ -130,6 +130,14 @@ type Service struct {
 	derived [slots]atomic.Pointer[any]
 }
 
+// Spelling returns the service's name in the letter case in which its first instance has it.
+func (s *Service) Spelling() string {
+	if len(s.Endpoints) == 0 {
+		return s.Name
+	}
+	return s.Endpoints[0].Service
+}
+
 // Slot is a place on every Service for the values that one protocol derives from it; View.Slot hands them out.
 type Slot int
 

@@ -208,8 +208,9 @@ type Explanation struct {
 	Instance
 	// NamedBy is the rule that gave the instance its service's name, if its source has recorded it.
 	NamedBy string `json:"named_by,omitempty"`
-	// Warnings are what its source finds wrong with its settings.
+	// Warnings are what its source finds wrong with its settings, Hints what else it notes about them.
 	Warnings []string `json:"warnings,omitempty"`
+	Hints    []string `json:"hints,omitempty"`
 	// KeptBy describes what keeps the instance registered.
 	KeptBy string `json:"kept_by"`
 	// LeaseLeft is the time left of the lease or the node's session that keeps it, without a renewal; 0 if it depends on

@@ -130,12 +130,27 @@ func casesOf(function string) func(ast.Node) []ast.Expr {
 	}
 }
 
+// elementsOf returns the elements of the list that a variable of that name is declared with.
+func elementsOf(variable string) func(ast.Node) []ast.Expr {
+	return func(n ast.Node) []ast.Expr {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || spec.Names[0].Name != variable || len(spec.Values) != 1 {
+			return nil
+		}
+		list, ok := spec.Values[0].(*ast.CompositeLit)
+		if !ok {
+			return nil
+		}
+		return list.Elts
+	}
+}
+
 var labelForm = regexp.MustCompile("`koine\\.([a-z_.]+)")
 
 // TestLabels compares the labels and the properties of checks that the Docker source knows with the guide.
 func TestLabels(t *testing.T) {
 	guide := read(t, "../docs/register-containers.md")
-	labels := literals(t, "../source/docker", casesOf("unknown"))
+	labels := literals(t, "../source/docker", elementsOf("labelWords"))
 	properties := literals(t, "../source/docker", casesOf("setProperty"))
 	var documented []string
 	for _, found := range labelForm.FindAllStringSubmatch(guide, -1) {
@@ -159,7 +174,7 @@ func TestLabels(t *testing.T) {
 // TestEnvironmentSettings looks for every variable that is read from a container's environment in the guide.
 func TestEnvironmentSettings(t *testing.T) {
 	guide := read(t, "../docs/register-containers.md")
-	settings := literals(t, "../source/docker", casesOf("known"))
+	settings := literals(t, "../source/docker", elementsOf("serviceKeys"))
 	if len(settings) < 15 {
 		t.Fatalf("only %d settings: %v", len(settings), settings)
 	}

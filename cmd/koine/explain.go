@@ -146,6 +146,9 @@ func describe(x *client.Explanation, as string) string {
 	for _, warning := range x.Warnings {
 		line("warning", "%s", warning)
 	}
+	for _, hint := range x.Hints {
+		line("hint", "%s", hint)
+	}
 	if by := x.Origin.String(); by != "" {
 		line("registered", "%s", by)
 	}

@@ -27,10 +27,10 @@ func describeCheck(line func(what, format string, args ...any), c *client.CheckS
 		}
 		return
 	}
-	more(runsOf(c))
 	if c.Run.Output != c.Output && !strings.HasSuffix(c.Output, c.Run.Output) {
 		more(c.Run.Output)
 	}
+	more(runsOf(c))
 	if c.Run.Damped {
 		more(fmt.Sprintf("it flaps, and is held critical: flap score %.0f %%", c.Run.FlapScore))
 	} else if c.Run.FlapScore > 0 {

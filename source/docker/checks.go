@@ -262,7 +262,9 @@ func (s *settings) check(w wanted, dial dialer, o options) (catalog.Check, bool)
 	}
 	for _, key := range slices.Sorted(maps.Keys(w.props)) {
 		v := w.props[key]
-		if err := setProperty(&check.Definition, key, v.value); err != nil {
+		if err := setProperty(&check.Definition, key, v.value); errors.Is(err, errProperty) {
+			s.warn(v.label, "%v%s", err, didYouMean("", key, properties))
+		} else if err != nil {
 			s.warn(v.label, "%v", err)
 		}
 	}
@@ -278,6 +280,15 @@ func (s *settings) check(w wanted, dial dialer, o options) (catalog.Check, bool)
 	}
 	return check, true
 }
+
+// errProperty is the error of setProperty for a property that does not exist; properties are those that do.
+var errProperty = errors.New("no such property of a check")
+
+var properties = append(targets[:],
+	"interval", "timeout", "method", "disable_redirects", "tls_server_name", "tls_skip_verify", "udp_payload", "udp_reply",
+	"tcp_use_tls", "grpc_use_tls", "h2ping_plain", "initial_status", "success_before_passing", "failures_before_warning",
+	"failures_before_critical", "flap_threshold",
+)
 
 var errScripts = errors.New("script checks of containers are not enabled: they would run on the host")
 
@@ -391,7 +402,7 @@ func setProperty(d *catalog.Definition, key, value string) (err error) {
 	case "failures_before_critical":
 		d.FailuresBeforeCritical, err = threshold(value)
 	default:
-		return errors.New("no such property of a check")
+		return errProperty
 	}
 	return err
 }

@@ -3,7 +3,6 @@ package docker
 import (
 	"encoding/json"
 	"fmt"
-	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -64,8 +63,9 @@ type extras struct {
 	Image       string `json:"image"`
 	// NamedBy is the rule that gave the service its name.
 	NamedBy string `json:"named_by"`
-	// Warnings are the faults of the container's settings, for explaining.
+	// Warnings are the faults of the container's settings, Hints further facts about them, for explaining.
 	Warnings []string `json:"warnings,omitempty"`
+	Hints    []string `json:"hints,omitempty"`
 }
 
 // maxKeptWarnings bounds the warnings that an instance keeps.
@@ -86,13 +86,15 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	d.members, d.skip = s.members(c, o, d.naming)
 	if d.skip == "" {
 		d.drain = s.drain()
-		s.unknown()
-		s.hintUnread(c)
+		s.hintDrain(c, d.drain)
+		s.unknown(c.Config.Labels)
+		s.hintUnread()
+		s.hintPassedOver(c, o, d.naming)
 	}
 	d.warnings, d.hints = s.warnings, s.hints
 	for i := range d.members {
 		m := &d.members[i]
-		m.keep(c, o.faults, d.warnings)
+		m.keep(c, o.faults, &d)
 		if err := m.Validate(); err != nil {
 			return d, err
 		}
@@ -133,10 +135,14 @@ func (s *settings) members(c *container.InspectResponse, o options, n naming) ([
 	if s.registrator {
 		return s.registratorMembers(c, o, where)
 	}
+	if len(where.ports) == 0 {
+		where.ports = s.traefikPorts(c)
+	}
 	ports, ignored := s.instancePorts(where.ports, where.published)
 	if ignored {
 		return nil, "all of its ports are ignored"
 	}
+	s.hintPorts(where.ports, ports)
 	m := member{naming: n}
 	m.Instance = s.instance(c, o, n)
 	m.Instance.ID = s.instanceID(c, mainPort(ports))
@@ -148,16 +154,12 @@ func (s *settings) members(c *container.InspectResponse, o options, n naming) ([
 	return append([]member{m}, s.portMembers(c, m)...), ""
 }
 
-// hintUnread names the variables that would be meta as labels, and the setting that Compose's name of the service overrides.
-func (s *settings) hintUnread(c *container.InspectResponse) {
+// hintUnread names the variables that would be meta as labels.
+func (s *settings) hintUnread() {
 	if len(s.unread) > 0 {
 		slices.Sort(s.unread)
 		s.hint("not read from the environment: %s: meta comes from labels, or with --registrator",
 			strings.Join(s.unread[:min(len(s.unread), maxUnread)], ", "))
-	}
-	v, ok := s.service["name"]
-	if ok && !s.registrator && s.koine["name"].value == "" && composeLabel(c, composeService) != "" {
-		s.hint("%s %s is not used, because Compose names the service: set koine.name, or use --registrator", v.kind, v.label)
 	}
 }
 
@@ -214,12 +216,12 @@ func (s *settings) instance(c *container.InspectResponse, o options, n naming) c
 }
 
 // keep puts the source's extras into the instance.
-func (m *member) keep(c *container.InspectResponse, faults []lenient.Fault, warnings []Warning) {
-	m.kept = extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: m.rule}
+func (m *member) keep(c *container.InspectResponse, faults []lenient.Fault, d *description) {
+	m.kept = extras{ContainerID: c.ID, StartedAt: c.State.StartedAt, Image: c.Config.Image, NamedBy: m.rule, Hints: d.hints}
 	if len(faults) > 0 {
 		m.kept.Warnings = append(m.kept.Warnings, "the engine's answer cannot be read in full: "+faultsText(faults))
 	}
-	for _, w := range warnings[:min(len(warnings), maxKeptWarnings)] {
+	for _, w := range d.warnings[:min(len(d.warnings), maxKeptWarnings)] {
 		m.kept.Warnings = append(m.kept.Warnings, w.String())
 	}
 	m.pack()
@@ -231,15 +233,20 @@ func (m *member) warn(warning string) {
 	m.pack()
 }
 
-// pack puts the extras into the instance, with as many of the warnings as fit: what explains an instance must never make
-// it invalid.
+// pack puts the extras into the instance, with as many of the warnings and then of the hints as fit: what explains an instance
+// must never make it invalid.
 func (m *member) pack() {
-	for kept := m.kept; ; kept.Warnings = kept.Warnings[:len(kept.Warnings)-1] {
+	for kept := m.kept; ; {
 		raw, err := json.Marshal(kept)
 		if err != nil {
 			return
 		}
-		if len(kept.Warnings) == 0 || len(raw) <= catalog.MaxExtras/2 {
+		switch {
+		case len(raw) > catalog.MaxExtras/2 && len(kept.Hints) > 0:
+			kept.Hints = kept.Hints[:len(kept.Hints)-1]
+		case len(raw) > catalog.MaxExtras/2 && len(kept.Warnings) > 0:
+			kept.Warnings = kept.Warnings[:len(kept.Warnings)-1]
+		default:
 			m.Instance.Extras = map[string]json.RawMessage{sourceName: raw}
 			return
 		}
@@ -300,22 +307,4 @@ func (s *settings) number(key string, limit int32) int32 {
 		return 0
 	}
 	return int32(n)
-}
-
-// unknown warns of koine labels that mean nothing: most are misspelt.
-func (s *settings) unknown() {
-	for _, key := range slices.Sorted(maps.Keys(s.koine)) {
-		switch key {
-		case "name", "id", "tags", "weight", "min_healthy", "enable", "ignore", "zone", "region", "drain":
-			continue
-		case "network", "ports":
-			if s.registrator {
-				s.warn("koine."+key, "has no effect with --registrator")
-			}
-			continue
-		}
-		if !strings.HasPrefix(key, "meta.") && !strings.HasPrefix(key, "check.") {
-			s.warn("koine."+key, "no such label")
-		}
-	}
 }

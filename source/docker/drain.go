@@ -2,13 +2,10 @@ package docker
 
 import (
 	"fmt"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
-
-	"github.com/koine-sd/koine/catalog"
 )
 
 const (
@@ -49,6 +46,8 @@ type lasted struct {
 	wanted time.Duration
 	// killed is set if it did not end by itself.
 	killed bool
+	// setting is the name of the setting that grants more time.
+	setting string
 }
 
 // short reports whether a container ended before clients that still held its address had time to finish.
@@ -62,7 +61,7 @@ func (d *lasted) String() string {
 // hint returns the change to make for a container that ended too early.
 func (d *lasted) hint() string {
 	if d.killed {
-		return fmt.Sprintf("it was killed: docker stop -t, or --stop-timeout, has to be longer than %v", d.wanted)
+		return fmt.Sprintf("it was killed: docker stop -t, or %s, has to be longer than %v", d.setting, d.wanted)
 	}
 	return fmt.Sprintf("its process ended by itself: it has to go on serving for %v after %s", d.wanted, d.signal)
 }
@@ -75,7 +74,7 @@ func (t *tracker) lastedUntil(id string, end time.Time, exitCode int) *lasted {
 		return nil
 	}
 	return &lasted{
-		signal: m.signal, lived: max(0, end.Sub(m.at)), wanted: c.drain,
+		signal: m.signal, lived: max(0, end.Sub(m.at)), wanted: c.drain, setting: c.stopSetting,
 		killed: exitCode == 128+sigKill || m.reason == drainPrefix+signalName(sigKill),
 	}
 }
@@ -107,21 +106,21 @@ func (s *Source) logLasted(name string, d *lasted) {
 	}
 }
 
-// stopText describes the time that a container asks for after its stop signal, and whether the engine grants it.
-func stopText(wanted, timeout time.Duration) string {
-	if timeout >= 0 && timeout <= wanted {
-		return fmt.Sprintf("docker stop kills it after %v unless -t says more: run it with a --stop-timeout above %v", timeout, wanted)
+// hintDrain hints at a time that a container asks for after its stop signal, and that the engine does not grant.
+func (s *settings) hintDrain(c *container.InspectResponse, wanted time.Duration) {
+	if timeout := stopTimeout(c); wanted > 0 && timeout >= 0 && timeout <= wanted {
+		s.hint("docker stop kills it after %v unless -t says more: run it with a %s above %v", timeout, stopSetting(c), wanted)
 	}
-	return ""
 }
 
-// planDrain adds to a plan the time asked for after the stop signal.
-func (p *Plan) planDrain(wanted, timeout time.Duration) {
-	if wanted == 0 {
-		return
-	}
-	p.Drain = catalog.Duration(wanted)
-	if hint := stopText(wanted, timeout); hint != "" {
-		p.Hints = append(slices.Clone(p.Hints), hint)
+// stopSetting returns the name of the setting for the time from a container's stop signal to its end.
+func stopSetting(c *container.InspectResponse) string {
+	switch {
+	case composeLabel(c, composeService) != "":
+		return "stop_grace_period"
+	case c.Config.Labels[swarmService] != "":
+		return "--stop-grace-period"
+	default:
+		return "--stop-timeout"
 	}
 }

@@ -101,13 +101,29 @@ func TestLastedOverARestartAndARemoval(t *testing.T) {
 	}
 }
 
-func TestStopText(t *testing.T) {
-	for _, test := range []struct {
-		wanted, timeout time.Duration
-		want            bool
-	}{{10 * time.Second, 10 * time.Second, true}, {9 * time.Second, 10 * time.Second, false}, {time.Hour, -time.Second, false}} {
-		if got := stopText(test.wanted, test.timeout); (got != "") != test.want {
-			t.Errorf("%+v: %q", test, got)
+// TestDrainHintNamesTheSetting: a container that wants more time than its engine grants gets a hint at the setting of the tool that
+// started it.
+func TestDrainHintNamesTheSetting(t *testing.T) {
+	seconds := func(n int) edit { return func(c *container.InspectResponse) { c.Config.StopTimeout = &n } }
+	for name, test := range map[string]struct {
+		edits []edit
+		want  string
+	}{
+		"docker run":     {nil, "--stop-timeout above 15s"},
+		"compose":        {[]edit{labels(composeProject, "shop", composeService, "web", composeNumber, "1")}, "stop_grace_period above 15s"},
+		"swarm":          {[]edit{labels(swarmService, "shop_web")}, "--stop-grace-period above 15s"},
+		"not enough":     {[]edit{seconds(15)}, "--stop-timeout above 15s"},
+		"enough":         {[]edit{seconds(16)}, ""},
+		"never killed":   {[]edit{seconds(-1)}, ""},
+		"an image's own": {[]edit{labels(composeProject, "shop", composeService, "web")}, "--stop-timeout above 15s"},
+	} {
+		d, err := describe(inspected(append(test.edits, labels("koine.drain", "15s"))...), testOptions())
+		if got := strings.Join(d.hints, "\n"); err != nil || !strings.Contains(got, test.want) || (got == "") != (test.want == "") {
+			t.Errorf("%s: hints %q, %v; want %q", name, got, err, test.want)
 		}
+	}
+	lost := lasted{killed: true, wanted: 15 * time.Second, setting: "stop_grace_period"}
+	if got := lost.hint(); !strings.Contains(got, "stop_grace_period") {
+		t.Error(got)
 	}
 }

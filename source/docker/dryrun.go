@@ -124,7 +124,7 @@ func (o verdict) plan(shared map[string]string) Plan {
 		Hints: o.hints, Warnings: o.warnings,
 	}
 	if o.why == "" {
-		p.planDrain(o.drain, o.stopTimeout)
+		p.Drain = catalog.Duration(o.drain)
 	}
 	for i, m := range o.instances {
 		r := PlannedRegistration{Registration: m.Registration, NamedBy: m.rule}

@@ -7,18 +7,17 @@ import (
 	"strings"
 )
 
+// serviceKeys are the SERVICE_ settings, lower-cased, that have a meaning of their own.
+var serviceKeys = []string{
+	"name", "tags", "id", "ignore", "ports",
+	"check_http", "check_https", "check_http_method", "check_https_method", "check_cmd", "check_script", "check_ttl",
+	"check_tcp", "check_grpc", "check_grpc_use_tls", "check_interval", "check_timeout", "check_initial_status",
+	"check_tls_skip_verify",
+}
+
 // known reports whether a SERVICE_ setting, lower-cased, has a meaning of its own. Only these are read from a container's
 // environment, which holds passwords; all other SERVICE_ settings are meta, and are read from labels.
-func known(key string) bool {
-	switch key {
-	case "name", "tags", "id", "ignore", "ports",
-		"check_http", "check_https", "check_http_method", "check_https_method", "check_cmd", "check_script", "check_ttl",
-		"check_tcp", "check_grpc", "check_grpc_use_tls", "check_interval", "check_timeout", "check_initial_status",
-		"check_tls_skip_verify":
-		return true
-	}
-	return false
-}
+func known(key string) bool { return slices.Contains(serviceKeys, key) }
 
 // free reports whether a SERVICE_ setting is meta. No check's setting is, not even a misspelt one.
 func free(key string) bool { return !known(key) && !strings.HasPrefix(key, "check_") }

@@ -100,7 +100,7 @@ func called(by, name, id string) bool {
 func (t *tracker) find(name string) (f found) {
 	there := false
 	for _, o := range t.verdicts() {
-		meant := called(name, o.name, o.id)
+		meant := called(name, o.name, o.id) || o.spelled(name)
 		if !meant && !o.serves(name) {
 			continue
 		}
@@ -126,6 +126,12 @@ func (t *tracker) find(name string) (f found) {
 func (o *verdict) serves(service string) bool {
 	return strings.EqualFold(service, o.service) ||
 		slices.ContainsFunc(o.instances, func(m member) bool { return strings.EqualFold(service, m.service) })
+}
+
+// spelled reports whether a name is that of the container's service before it was made fit for DNS, and differs from it.
+func (o *verdict) spelled(name string) bool {
+	spelled := func(n naming) bool { return n.text != n.service && strings.EqualFold(name, n.text) }
+	return spelled(o.naming) || slices.ContainsFunc(o.instances, func(m member) bool { return spelled(m.naming) })
 }
 
 // findGone returns the last ended containers that a name matches, one for each of their names.

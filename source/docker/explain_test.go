@@ -156,7 +156,7 @@ func TestDryRun(t *testing.T) {
 		got = append(got, fmt.Sprintf("%s %s %s %q %v", p.Container, id, before, p.WhyNot, p.Warnings))
 	}
 	want := []string{
-		` -  "the engine does not say what it is: inspect: no engine" []`, `a one  "" [koine.wieght: no such label]`,
+		` -  "the engine does not say what it is: inspect: no engine" []`, `a one  "" [koine.wieght: no such label: did you mean koine.weight?]`,
 		`b one-b one "" []`, `c -  "label koine.ignore is \"yes\"" []`,
 	}
 	if !slices.Equal(got, want) {

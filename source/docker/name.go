@@ -51,15 +51,49 @@ func (s *settings) serviceName(c *container.InspectResponse, o options) (n namin
 	return naming{}
 }
 
-// plainNames returns the candidates for the name; the first that is not empty counts.
-func (s *settings) plainNames(c *container.InspectResponse, o options) []naming {
-	return []naming{
-		s.chosenName(s.koine["name"]),
+// plainNames returns the candidates for the name; the first that is not empty counts. SERVICE_NAME precedes the names of
+// Compose and Swarm only where it is certain to be Registrator's: as a variable alone it is more often an application's.
+func (s *settings) plainNames(c *container.InspectResponse, o options) (candidates []naming) {
+	own := s.chosenName(s.service["name"])
+	candidates = append(candidates, s.chosenName(s.koine["name"]))
+	if s.meantForRegistrator() {
+		candidates = append(candidates, own)
+	}
+	return append(candidates,
 		composeName(c, o),
-		{text: c.Config.Labels[swarmService], rule: "label " + swarmService},
-		s.chosenName(s.service["name"]),
-		{text: imageBase(c.Config.Image), rule: "image " + c.Config.Image},
-		{text: containerName(c), rule: "container name"},
+		naming{text: c.Config.Labels[swarmService], rule: "label " + swarmService},
+		own,
+		naming{text: imageBase(c.Config.Image), rule: "image " + c.Config.Image},
+		naming{text: containerName(c), rule: "container name"},
+	)
+}
+
+// meantForRegistrator reports whether a container's SERVICE_NAME is Registrator's: it is a label, or stands beside another of
+// Registrator's settings.
+func (s *settings) meantForRegistrator() bool {
+	return s.service["name"].kind == "label" || s.besidesName
+}
+
+// hintPassedOver names the labels and variables that would have named the service if another one did not precede them.
+func (s *settings) hintPassedOver(c *container.InspectResponse, o options, n naming) {
+	if s.registrator || n.rule == "" {
+		return
+	}
+	orchestrator := func(other naming) {
+		if n.chosen && other.text != "" && other.text != n.text {
+			s.hint("%s says %.80q: %s precedes it", other.rule, other.text, n.rule)
+		}
+	}
+	orchestrator(composeName(c, o))
+	orchestrator(naming{text: c.Config.Labels[swarmService], rule: "label " + swarmService})
+	v, ok := s.service["name"]
+	switch own := s.chosenName(v); {
+	case !ok || catalog.SanitizeName(v.value) == "" || own.rule == n.rule || v.value == n.text:
+	case n.chosen, s.meantForRegistrator():
+		s.hint("%s is not used: %s precedes it", own.rule, n.rule)
+	default:
+		s.hint("%s is not used: alone it may be another program's, and %s precedes it: make it a label, or set koine.name",
+			own.rule, n.rule)
 	}
 }
 
@@ -105,8 +139,20 @@ func (s *settings) fit(n *naming) bool {
 		s.warn(n.rule, "%.80q has no letter or digit of ASCII, of which names are made", n.text)
 	case n.service != n.text && (n.chosen || len(n.text) > catalog.MaxName || !ascii(n.text)):
 		s.doubt(n.rule, "%.80q becomes %s: names have at most %d letters and digits of ASCII, '-' and '_'", n.text, n.service, catalog.MaxName)
+	case n.service != n.text:
+		s.hint("%s: %.80q becomes %s, because a name in DNS has letters, digits, '-' and '_' only", n.rule, n.text, n.service)
 	}
 	return n.service != ""
+}
+
+// changedNames returns the names of a container's services that were made fit for DNS without a warning.
+func (d *description) changedNames() (changed []naming) {
+	for _, m := range d.members {
+		if !m.chosen && m.text != m.service && len(changed) < maxHints {
+			changed = append(changed, m.naming)
+		}
+	}
+	return changed
 }
 
 func ascii(text string) bool {

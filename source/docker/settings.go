@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/spelling"
 )
 
 // Limits on what is read of one container.
@@ -46,6 +47,8 @@ type settings struct {
 	koine       map[string]setting
 	service     map[string]setting
 	ports       map[uint16]map[string]setting
+	// besidesName is set if there is a setting of Registrator's besides SERVICE_NAME.
+	besidesName bool
 	// unread are the names of SERVICE_ variables that are not read, because they would be meta.
 	unread   []string
 	warnings []Warning
@@ -91,7 +94,10 @@ func read(env []string, labels map[string]string, registrator bool) *settings {
 func (s *settings) keepService(v setting) {
 	k, ok := parseServiceKey(v.label)
 	isFree := ok && free(k.key)
-	if v.kind == "env" && !s.registrator && (isFree || !ok || !known(k.key)) {
+	if ok && (k.ofPort || k.key != "name" && (v.kind == "label" || !isFree)) {
+		s.besidesName = true
+	}
+	if v.kind == "env" && !s.registrator && (isFree || !ok) {
 		if isFree && len(s.unread) < maxSettings {
 			s.unread = append(s.unread, v.label)
 		}
@@ -104,7 +110,11 @@ func (s *settings) keepService(v setting) {
 	case isFree && secret(k.key, v.value):
 		s.warn(v.label, "may be a secret and is not kept: the label koine.meta.%s says that it is none", k.key)
 	case !isFree && !known(k.key):
-		s.warn(v.label, "no such setting of a check")
+		like := strings.ToUpper(spelling.Closest(k.key, serviceKeys))
+		if like != "" {
+			like = ": did you mean " + v.label[:len(v.label)-len(k.key)] + like + "?"
+		}
+		s.warn(v.label, "no such setting of a check%s", like)
 	default:
 		s.of(k)[k.key] = v
 	}

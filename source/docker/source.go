@@ -242,6 +242,9 @@ func (s *Source) logReport(r report) {
 		}
 		s.log.Warn(message, "container", r.container, "label", w.Label, "reason", w.Reason)
 	}
+	for _, n := range r.changed {
+		s.log.Info("name of a service made fit for DNS", "container", r.container, "name", shorten(n.text), "service", n.service, "from", n.rule)
+	}
 	switch {
 	case r.skip != "" && r.invalid:
 		s.log.Warn("container not registered", "container", r.container, "reason", r.skip)

@@ -41,7 +41,8 @@ type tracked struct {
 	started                time.Time
 	pid                    int
 	stopSignal             int
-	stopTimeout            time.Duration
+	// stopSetting is the name of the setting for the time until the engine kills it after its stop signal.
+	stopSetting string
 	// peer is the id of the container whose network it shares.
 	peer        string
 	name, image string
@@ -100,6 +101,8 @@ type report struct {
 	invalid bool
 	// added is set if the container was not registered before.
 	added bool
+	// changed are the names, not chosen by a setting of Koine or Registrator, that were made fit for DNS; nil unless it was added.
+	changed []naming
 	// lasted is set if the container has ended after a stop signal.
 	lasted *lasted
 }
@@ -129,7 +132,7 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 		name: told.container, description: d, warned: make(map[Warning]bool), faults: faults,
 	}
 	if err == nil {
-		now.image, now.stopSignal, now.stopTimeout = c.Config.Image, parseSignal(c.Config.StopSignal), stopTimeout(c)
+		now.image, now.stopSignal, now.stopSetting = c.Config.Image, parseSignal(c.Config.StopSignal), stopSetting(c)
 		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
 	}
 	if peer != nil {
@@ -149,6 +152,9 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 		told.skip = now.skip
 	}
 	told.added = now.skip == "" && (before == nil || before.skip != "")
+	if told.added {
+		told.changed = d.changedNames()
+	}
 	keepOutput(before, now)
 	t.containers[c.ID] = now
 	t.forgetGone(c.ID)
