@@ -117,6 +117,9 @@ func (s *settings) notWanted(c *container.InspectResponse, o options) string {
 	if !running(c) {
 		return "it is not running: " + whyNotRunning(c)
 	}
+	if isBuildStep(c) {
+		return whyBuildStep
+	}
 	if v, ok := s.ignored(); ok {
 		return fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // hintPorts names the settings of single ports that leave a port out, or have no effect because the instance has no such port.
-func (s *settings) hintPorts(candidates map[network.Port]struct{}, ports []catalog.Port) {
+func (s *settings) hintPorts(candidates map[network.Port]bool, ports []catalog.Port) {
 	for _, number := range slices.Sorted(maps.Keys(s.ports)) {
 		if slices.ContainsFunc(ports, func(p catalog.Port) bool { return p.Number == number }) {
 			continue
@@ -35,8 +35,8 @@ func (s *settings) hintPorts(candidates map[network.Port]struct{}, ports []catal
 
 // traefikPorts returns the ports that labels of the reverse proxy Traefik give a container that exposes none:
 // traefik.http.services.NAME.loadbalancer.server.port, the same of tcp and udp, and traefik.port of its first version.
-func (s *settings) traefikPorts(c *container.InspectResponse) map[network.Port]struct{} {
-	ports := make(map[network.Port]struct{})
+func (s *settings) traefikPorts(c *container.InspectResponse) map[network.Port]bool {
+	ports := make(map[network.Port]bool)
 	for _, label := range slices.Sorted(maps.Keys(c.Config.Labels)) {
 		protocol, ok := traefikPort(label)
 		if !ok || len(ports) == catalog.MaxPorts {
@@ -49,7 +49,7 @@ func (s *settings) traefikPorts(c *container.InspectResponse) map[network.Port]s
 			s.hint("label %.100s: %.20q is no port", label, value)
 			continue
 		}
-		ports[port] = struct{}{}
+		ports[port] = true
 		s.hint("port %s is that of label %.100s: nothing is exposed", port, label)
 	}
 	return ports
