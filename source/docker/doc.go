@@ -47,6 +47,9 @@
 // koine.check.* and SERVICE_CHECK_* are declared without status, for the agent to run. Scripts come from
 // every user that may start a container, and run on the host, so they are refused unless Config.EnableScripts is set.
 //
+// Restarts: a container that its engine has restarted, as its policy says, is registered once it has been up for a little longer
+// than the time before, at most ten seconds. A first start, and one by hand, is not delayed.
+//
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
 // until it is unpaused. One whose process has ended drains until the engine has said how, for a few seconds at most.
 //

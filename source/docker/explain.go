@@ -185,6 +185,7 @@ func (t *tracker) removed(id string, now time.Time) (told report) {
 		t.end(id, t.removal(id))
 	}
 	t.remove(id)
+	delete(t.lives, id)
 	if last.ID != "" {
 		last.Why = "it was removed"
 		t.rememberGone(last)

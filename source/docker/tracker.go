@@ -29,6 +29,8 @@ type tracker struct {
 	kills map[string]kills
 	// deaths are the ends in the engine's events of containers that have not been looked at since.
 	deaths map[string]death
+	// lives are the lengths of the last lives of containers that do not run.
+	lives map[string]time.Duration
 	// gone are the last containers that ended, the oldest first.
 	gone []catalog.LeftOut
 	// ended has the reasons of the ends of containers, until takeEnded is called.
@@ -46,6 +48,7 @@ type tracked struct {
 	// peer is the id of the container whose network it shares.
 	peer        string
 	name, image string
+	settling    settling
 	// description is its description; its skip is set too if it breaks the catalog's limits.
 	description
 	warned map[Warning]bool
@@ -73,6 +76,7 @@ func newTracker(o options) *tracker {
 	return &tracker{
 		options: o, containers: make(map[string]*tracked), drains: make(map[string]mark), dead: make(map[string]mark),
 		kills: make(map[string]kills), deaths: make(map[string]death), ended: make(map[string]string),
+		lives: make(map[string]time.Duration),
 	}
 }
 
@@ -123,6 +127,9 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 	if !running(c) {
 		t.end(c.ID, t.endOf(c))
 		t.remove(c.ID)
+		if c.State != nil {
+			t.lived(c)
+		}
 		t.rememberGone(t.leftOut(c.ID, told.container, d))
 		return report{container: told.container, lasted: told.lasted}
 	}
@@ -138,6 +145,8 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 	if peer != nil {
 		now.peer = peer.ID
 	}
+	now.settling = t.settle(c, before, time.Now())
+	delete(t.lives, c.ID)
 	for _, w := range d.warnings {
 		if now.warned[w] = true; before == nil || !before.warned[w] {
 			told.warnings = append(told.warnings, w)

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -79,6 +80,8 @@ func (t *tracker) leftWhy(c *tracked, before int) string {
 		return c.skip
 	case t.dead[c.id].over:
 		return whyEnded
+	case c.settling.why(time.Now()) != "":
+		return c.settling.why(time.Now())
 	case before+len(c.members) > catalog.MaxRegistration:
 		return fmt.Sprintf("it is one more than %d instances", catalog.MaxRegistration)
 	default:
