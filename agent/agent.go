@@ -15,6 +15,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/meter"
 	"github.com/koine-sd/koine/internal/pause"
+	"github.com/koine-sd/koine/internal/pulse"
 )
 
 // Registry takes the agent's declarations. SyncNode brings the catalog to the declared state and opens or renews
@@ -59,6 +60,9 @@ type Config struct {
 	// Orphans makes the agent take its share of the checks of nodes that have no agent of their own, and of the other
 	// duties that one process has for all.
 	Orphans bool
+	// Clock is that of the process: time in which it stood still is no time in which a source could report. With nil, it never
+	// stands still.
+	Clock *pulse.Clock
 	// Logger receives what was left out and what failed; nil discards it.
 	Logger *slog.Logger
 	// Metrics registers the agent's metrics; nil registers none.
@@ -258,12 +262,17 @@ func (a *Agent) Run(ctx context.Context) error {
 
 // awaitSources waits until every source has reported, or the grace is over.
 func (a *Agent) awaitSources(ctx context.Context) {
+	begun := time.Now()
 	grace := time.NewTimer(a.cfg.Grace)
 	defer grace.Stop()
 	for len(a.silent()) > 0 {
 		select {
 		case <-a.changed:
 		case <-grace.C:
+			if left := a.cfg.Grace - a.cfg.Clock.Since(begun); left > 0 {
+				grace.Reset(left)
+				continue
+			}
 			if drained := a.unheard(); len(drained) > 0 {
 				a.cfg.Logger.Warn("sources have not reported: their instances stay registered, drained", "silent", drained)
 			}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // View is the in-memory replica of the catalog that every read is served from. One goroutine writes it, through Load
@@ -39,7 +40,9 @@ type View struct {
 	// floor is the index of every service that the View has never seen, or has forgotten.
 	floor atomic.Uint64
 
-	// contact is the time of the View's last contact with the store, in Unix nanoseconds; 0 before its keeper sets it.
+	// made is the time when the View was made, contact that of its last contact with the store, in nanoseconds since made; 0 before
+	// its keeper sets it.
+	made    time.Time
 	contact atomic.Int64
 
 	loaded atomic.Bool
@@ -57,6 +60,7 @@ type View struct {
 // NewView returns an empty View that is not ready.
 func NewView() *View {
 	v := &View{
+		made:     time.Now(),
 		places:   newPlaces(),
 		services: newShardMap[string, *serviceState](manyShards),
 		nodes:    newShardMap[string, *nodeState](manyShards),

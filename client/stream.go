@@ -86,17 +86,11 @@ func (s *stream) connection(ctx context.Context) error {
 	}
 	attempt, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	alarm := time.AfterFunc(silence, func() {
+	alarm := startAlarm(silence, func() {
 		cancel(catalog.Errorf(catalog.KindUnavailable, "watch of %s fell silent", s.client.base))
 	})
-	defer alarm.Stop()
-	err := s.attempt(attempt, func(waits bool) {
-		if waits {
-			alarm.Reset(silence)
-		} else {
-			alarm.Stop()
-		}
-	})
+	defer alarm.listen(false)
+	err := s.attempt(attempt, alarm.listen)
 	if cause := context.Cause(attempt); cause != nil && ctx.Err() == nil && !errors.Is(err, errStopped) {
 		return cause
 	}

@@ -22,7 +22,7 @@ func (r remover) DeregisterCritical(ctx context.Context, node, check string, beg
 // newChecks makes what runs this process's checks, and the part that runs it until its context ends.
 func (d *Daemon) newChecks(reg *registry.Registry) (*health.Runner, func(context.Context) error, error) {
 	cfg := health.Config{
-		Reporter: reg, View: d.view, Deregisterer: remover{reg}, EnableScripts: d.cfg.EnableScriptChecks,
+		Reporter: reg, View: d.view, Deregisterer: remover{reg}, Clock: d.clock, Renewals: d.renewals, EnableScripts: d.cfg.EnableScriptChecks,
 		MaxConcurrent: d.shares.checks, Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
 	}
 	closeEngine := func() error { return nil }

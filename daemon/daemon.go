@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/netip"
 	"os"
+	"path/filepath"
 	"runtime/debug"
 	"slices"
 	"sync/atomic"
@@ -20,6 +21,9 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/dns"
 	"github.com/koine-sd/koine/engine"
+	"github.com/koine-sd/koine/health"
+	"github.com/koine-sd/koine/internal/pulse"
+	"github.com/koine-sd/koine/internal/renewal"
 	"github.com/koine-sd/koine/registry"
 	"github.com/koine-sd/koine/source/docker"
 	"github.com/koine-sd/koine/source/files"
@@ -40,6 +44,9 @@ type Daemon struct {
 	docker  *docker.Source
 	files   *files.Source
 	reload  chan struct{}
+	clock   *pulse.Clock
+	// renewals is nil without a data directory.
+	renewals *renewal.Book
 }
 
 // New binds the listeners, so that a taken port is an error before anything is started. The caller must then call Run, which
@@ -51,6 +58,7 @@ func New(cfg Config) (*Daemon, error) {
 	}
 	d := &Daemon{cfg: cfg, view: catalog.NewView(), metrics: prometheus.NewRegistry(), reload: make(chan struct{}, 1)}
 	d.metrics.MustRegister(buildInfo(cfg.Version), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	d.clock = pulse.New(d.cfg.Logger, d.metrics)
 	d.shares = shareDescriptors(descriptorLimit())
 	if d.guard, err = cfg.guard(); err != nil {
 		return nil, err
@@ -147,15 +155,26 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 		return err
 	}
 	defer node.release()
-	reg, err := registry.New(registry.Config{
-		Client: store.Client, KV: store.KV, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view,
-		Logger: d.cfg.Logger.With("part", "registry"), Metrics: d.metrics,
-	})
+	logger := d.cfg.Logger.With("part", "registry")
+	if !temporary {
+		d.renewals = renewal.Open(filepath.Join(dir, renewalsFile), node.id, logger)
+	}
+	cfg := registry.Config{
+		Client: store.Client, KV: store.KV, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view, Clock: d.clock,
+		Logger: logger, Metrics: d.metrics,
+	}
+	if store.Leases != nil {
+		cfg.Leases = registry.NewLeases(store.Leases, d.clock, d.renewals, logger)
+	}
+	reg, err := registry.New(cfg)
 	if err != nil {
 		return err
 	}
-	return d.runOn(ctx, store, reg, node)
+	return d.runOn(ctx, store, reg, cfg.Leases, node)
 }
+
+// renewalsFile keeps the last renewals in the data directory.
+const renewalsFile = "renewals"
 
 // closeStore closes the store, given the error that ends the process. If there is one, an error of closing follows from it, as that of
 // a store on a full disk that does not stop in time: it is logged, and does not stand beside its cause.
@@ -180,12 +199,22 @@ func (d *Daemon) closeQuietly() error {
 
 // runOn runs the parts in layers, each on the one below, and stops them from the top: what the listeners have taken is
 // finished while checks, registry and store still run.
-func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, node *identity) error {
-	upper, middle, err := d.assemble(reg, node)
+func (d *Daemon) runOn(ctx context.Context, store *engine.Engine, reg *registry.Registry, leases *registry.Leases, node *identity) error {
+	checks, runChecks, err := d.newChecks(reg)
 	if err != nil {
 		return err
 	}
-	layers := []*layer{begin(ctx, store.Run, reg.Run), begin(ctx, middle...), begin(ctx, upper...)}
+	upper, middle, err := d.assemble(reg, checks, node)
+	if err != nil {
+		return err
+	}
+	middle = append(middle, runChecks)
+	sources := []renewal.Source{checks}
+	if leases != nil {
+		sources = append(sources, leases)
+	}
+	keepRenewals := func(ctx context.Context) error { return d.renewals.Run(ctx, sources...) }
+	layers := []*layer{begin(ctx, d.clock.Run, store.Run, reg.Run, keepRenewals), begin(ctx, middle...), begin(ctx, upper...)}
 	select {
 	case <-ctx.Done():
 	case <-layers[0].failed: // a part that fails ends everything
@@ -242,16 +271,14 @@ func failure(err error) error {
 	}
 }
 
-// assemble makes the parts above the registry: in the upper layer the listeners and sources, in the middle one the checks and
+// assemble makes the parts above the registry: in the upper layer the listeners and sources, in the middle one, with the checks,
 // the agent, which they call. Each part runs until its context ends.
-func (d *Daemon) assemble(reg *registry.Registry, node *identity) (upper, middle []func(context.Context) error, err error) {
-	checks, runChecks, err := d.newChecks(reg)
-	if err != nil {
-		return nil, nil, err
-	}
+func (d *Daemon) assemble(reg *registry.Registry, checks *health.Runner, node *identity) (
+	upper, middle []func(context.Context) error, err error,
+) {
 	host, err := agent.New(agent.Config{
 		Node: d.cfg.node(node.id), Ended: node.ended, Opened: node.opened, Registry: reg, View: d.view, Checks: checks, Sources: d.sources(), Optional: d.optional(), Orphans: true,
-		Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
+		Clock: d.clock, Logger: d.cfg.Logger.With("part", "agent"), Metrics: d.metrics,
 	})
 	if err != nil {
 		return nil, nil, err
@@ -269,7 +296,7 @@ func (d *Daemon) assemble(reg *registry.Registry, node *identity) (upper, middle
 		upper = append(upper, d.dns.Run)
 	}
 	sources, err := d.runSources(host)
-	return append(upper, sources...), []func(context.Context) error{runChecks, host.Run}, err
+	return append(upper, sources...), []func(context.Context) error{host.Run}, err
 }
 
 // The names of the sources, in order of precedence.

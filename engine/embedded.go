@@ -59,6 +59,7 @@ func openEmbedded(ctx context.Context, cfg Config) (*Engine, error) {
 	return &Engine{
 		Client:   v3client.New(server.Server),
 		KV:       adapter.KvServerToKvClient(v3rpc.NewQuotaKVServer(server.Server)),
+		Leases:   adapter.LeaseServerToLeaseClient(v3rpc.NewQuotaLeaseServer(server.Server)),
 		MaxOps:   embeddedMaxOps,
 		MaxBytes: embeddedMaxBytes,
 		embedded: &embedded{server: server, lock: lock, dir: cfg.Dir, failure: failures, within: cfg.CloseTimeout},

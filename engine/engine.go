@@ -41,6 +41,8 @@ type Engine struct {
 	Client *clientv3.Client
 	// KV is the same store at the level of etcd's messages, for hot paths.
 	KV etcdserverpb.KVClient
+	// Leases are the leases of a store that only this process uses, at the level of etcd's messages; nil for a cluster.
+	Leases etcdserverpb.LeaseClient
 	// MaxOps is the largest number of operations that the store accepts at one level of a transaction.
 	MaxOps int
 	// MaxBytes is the largest request that the store accepts.

@@ -50,11 +50,13 @@ func (r *Runner) deregister(ctx context.Context, k key) time.Time {
 	if state.idle(&check.Definition, now) { // the process stood still: wait for the next run
 		return now.Add(interval(&check.Definition))
 	}
-	if resumed := r.pulse.beat(now); state.Begun.Before(resumed) { // nothing could be pushed meanwhile
-		state.Begun = resumed
-	}
-	if at, ok := state.DeregisterAt(&check.Definition); ok && now.Before(at) {
-		return at
+	if at, ok := state.DeregisterAt(&check.Definition); ok {
+		from := at.Add(-time.Duration(check.DeregisterAfter))
+		stood := r.cfg.Clock.StoodSince(from) // nothing could be pushed meanwhile
+		if at = at.Add(stood); now.Before(at) {
+			return at
+		}
+		state.Begun = from.Add(stood)
 	}
 	callCtx, cancel := context.WithTimeout(ctx, reportTimeout)
 	defer cancel()

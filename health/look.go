@@ -35,10 +35,11 @@ func (r *Runner) next(k key, e *entry) time.Time {
 		if e.push != nil { // its lease in the store ends it
 			return time.Time{}
 		}
-		if e.deadline.Before(time.Now()) { // it has turned critical already
-			return time.Time{}
+		now := time.Now()
+		if deadline := r.deadline(e, now); deadline.After(now) {
+			return deadline
 		}
-		return e.deadline
+		return time.Time{} // it has turned critical already
 	}
 	return r.probes.next(k)
 }

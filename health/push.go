@@ -38,6 +38,7 @@ func (r *Runner) Push(ctx context.Context, node, id string, status catalog.Statu
 	if err := e.check.AcceptsPush(status); err != nil {
 		return err
 	}
+	r.changes++
 	r.take(k, e, Result{Status: status, Output: output}, time.Now())
 	return nil
 }
@@ -62,8 +63,8 @@ func (r *Runner) Await(ctx context.Context, node, id string) error {
 
 // take takes a pushed status, which holds for the check's TTL. It is called with mu held.
 func (r *Runner) take(k key, e *entry, pushed Result, now time.Time) {
-	e.deadline = now.Add(time.Duration(e.check.TTL))
-	r.expiries.schedule(k, e.deadline)
+	e.heard, e.grace = r.cfg.Clock.Running(), 0
+	r.expiries.schedule(k, r.deadline(e, now))
 	r.step(k, e, pushed, now)
 	e.pushed = e.last
 }
@@ -144,13 +145,13 @@ func (r *Runner) expire(_ context.Context, k key) time.Time {
 		return time.Time{}
 	}
 	now := time.Now()
-	switch {
-	case now.Before(e.deadline):
-		return e.deadline
+	switch deadline := r.deadline(e, now); {
+	case now.Before(deadline):
+		return deadline
 	case e.push != nil:
-		e.deadline = now.Add(time.Duration(e.check.TTL))
+		e.heard, e.grace = r.cfg.Clock.Running(), 0
 		r.step(k, e, Result{e.push.Status, e.push.Output}, now)
-		return e.deadline
+		return r.deadline(e, now)
 	}
 	r.step(k, e, e.silent(), now)
 	return time.Time{}

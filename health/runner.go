@@ -11,6 +11,8 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/meter"
+	"github.com/koine-sd/koine/internal/pulse"
+	"github.com/koine-sd/koine/internal/renewal"
 )
 
 // Defaults and bounds of a Runner.
@@ -51,6 +53,10 @@ type Config struct {
 	Execer Execer
 	// Deregisterer removes instances whose checks have been critical for too long; nil keeps them.
 	Deregisterer Deregisterer
+	// Clock is that of the process: time in which it stood still ends no check. With nil, it never stands still.
+	Clock *pulse.Clock
+	// Renewals has the pushes for TTL checks of before the start; nil has none.
+	Renewals *renewal.Book
 	// MaxConcurrent bounds the probes under way at a time; 0 means 512. Half of them are for checks whose last run timed out, so
 	// that targets that hang do not delay the checks of others. Checks that fall due beyond that wait for a free slot, and leave
 	// out the runs that they missed.
@@ -79,7 +85,8 @@ type Runner struct {
 	followed map[key]*entry
 	// added is closed, and made again, when a check is entered.
 	added chan struct{}
-	pulse pulse
+	// changes counts the TTL checks that were begun, and the pushes that the Runner itself has taken.
+	changes uint64
 }
 
 // entry is a check of the desired set.
@@ -88,8 +95,9 @@ type entry struct {
 	state State
 	// slot is the time when the latest run was due, jitter not counted.
 	slot time.Time
-	// deadline is the time at which a TTL check turns critical, or its push counts as another run.
-	deadline time.Time
+	// heard is the time of the last push for a TTL check, and grace the time before which the check does not turn critical;
+	// both are times of the Runner's clock.
+	heard, grace time.Duration
 	// push is the last push that was seen in the View; nil if there is none, or pushes come to the Runner itself.
 	push *catalog.Push
 	// pending is the newest outcome that the Reporter has not taken; attempts counts its refusals.
@@ -149,7 +157,6 @@ func (r *Runner) Run(ctx context.Context) error {
 		loops.Go(func() { d.run(ctx) })
 	}
 	loops.Go(func() { r.followView(ctx) })
-	loops.Go(func() { r.pulse.run(ctx) })
 	loops.Wait()
 	return nil
 }
@@ -193,6 +200,7 @@ func (r *Runner) Set(checks []*catalog.Check) {
 // start enters a check. It is called with mu held.
 func (r *Runner) start(k key, check *catalog.Check, now time.Time) {
 	e := &entry{check: check, state: Begin(check, now)}
+	r.resume(e)
 	r.entries[k] = e
 	close(r.added)
 	r.added = make(chan struct{})
@@ -206,6 +214,7 @@ func (r *Runner) adjust(k key, e *entry, check *catalog.Check, now time.Time) {
 	r.removals.remove(k)
 	r.metrics.forget(e)
 	e.check, e.push, e.removing, e.refused = check, nil, false, 0
+	e.heard, e.grace = r.cfg.Clock.Running(), 0
 	r.begin(k, e, now)
 	r.repair(k, e, check.Status)
 	r.plan(k, e)
@@ -217,8 +226,7 @@ func (r *Runner) begin(k key, e *entry, now time.Time) {
 	r.metrics.flap(e)
 	switch check.Type {
 	case catalog.CheckTTL:
-		e.deadline = now.Add(time.Duration(check.TTL))
-		r.expiries.schedule(k, e.deadline)
+		r.expiries.schedule(k, r.deadline(e, now))
 		if _, shared := r.shares(check.Node); shared {
 			r.followed[k] = e
 			r.lookAtPush(k, e, now)
@@ -276,9 +284,12 @@ func (r *Runner) runProbe(ctx context.Context, k key) time.Time {
 	}
 	check := e.check
 	r.mu.Unlock()
-	started := time.Now()
+	started, stood := time.Now(), r.cfg.Clock.Stood()
 	result := r.probeOnce(ctx, check)
 	now := time.Now()
+	if result.Status == catalog.Critical && r.cfg.Clock.Stood() != stood {
+		return now // the process stood still meanwhile: that says nothing about the target
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if ctx.Err() != nil || r.entries[k] != e {

@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/leak"
+	"github.com/koine-sd/koine/internal/pulse"
 	"github.com/prometheus/client_golang/prometheus"
 )
 
@@ -137,7 +138,7 @@ func bubble(t *testing.T, cfg Config, f func(t *testing.T, h *harness), before .
 			prepare()
 		}
 		h := &harness{reporter: &recorder{}, prober: newScript()}
-		cfg.Reporter = h.reporter
+		cfg.Reporter, cfg.Clock = h.reporter, pulse.New(nil, nil)
 		runner, err := New(cfg)
 		if err != nil {
 			t.Fatal(err)

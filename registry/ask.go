@@ -18,6 +18,13 @@ func (r *Registry) TimeLeft(ctx context.Context, id string) (time.Duration, erro
 	if lease == 0 {
 		return 0, noLease(id)
 	}
+	if r.leases != nil {
+		left, alive := r.leases.left(lease)
+		if !alive {
+			return 0, noLease(id)
+		}
+		return left.Round(time.Second), nil
+	}
 	resp, err := r.client.TimeToLive(ctx, lease)
 	switch {
 	case err == nil && resp.TTL <= 0 || err != nil && leaseGone(err):

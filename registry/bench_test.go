@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -101,4 +102,69 @@ func BenchmarkSyncInStorm(b *testing.B) {
 			wg.Wait()
 		})
 	}
+}
+
+// BenchmarkRenew is the cost of renewing one of many leases, by one client and by many at once.
+func BenchmarkRenew(b *testing.B) {
+	for _, n := range crowds {
+		r, _ := start(b, enginetest.Open(b))
+		if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
+			b.Fatal(err)
+		}
+		registerMany(b, r, n)
+		renew := func(i int) error { return r.Renew(b.Context(), "n1", fmt.Sprintf("i%05d", i%n)) }
+		b.Run(fmt.Sprint(n, "/one"), func(b *testing.B) {
+			for i := 0; b.Loop(); i++ {
+				if err := renew(i); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+		b.Run(fmt.Sprint(n, "/many"), func(b *testing.B) {
+			b.SetParallelism(32)
+			b.RunParallel(func(pb *testing.PB) {
+				for i := 0; pb.Next(); i++ {
+					if err := renew(i); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		})
+	}
+}
+
+// BenchmarkRegisterLeased is the cost of registering instances with leases, by many clients at once.
+func BenchmarkRegisterLeased(b *testing.B) {
+	r, _ := start(b, enginetest.Open(b))
+	if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
+		b.Fatal(err)
+	}
+	var next atomic.Int64
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := r.Register(b.Context(), leased("n1", fmt.Sprint("i", next.Add(1)), time.Hour)); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
+
+// registerMany registers n instances with leases on n1.
+func registerMany(b *testing.B, r *Registry, n int) {
+	b.Helper()
+	var all sync.WaitGroup
+	for w := range 64 {
+		all.Go(func() {
+			for i := w; i < n; i += 64 {
+				if _, err := r.Register(b.Context(), leased("n1", fmt.Sprintf("i%05d", i), time.Hour)); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	}
+	all.Wait()
 }

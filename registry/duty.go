@@ -1,11 +1,28 @@
 package registry
 
-import "github.com/koine-sd/koine/catalog"
+import (
+	clientv3 "go.etcd.io/etcd/client/v3"
+
+	"github.com/koine-sd/koine/catalog"
+)
 
 // ActFor sets the node whose process the registry is in. From then on the registry takes a duty (purging, dating revisions,
 // the outcomes of checks of nodes without an agent) only while the View assigns it to the node. A registry that acts for no
 // node takes every duty while no living node takes any.
 func (r *Registry) ActFor(node catalog.Node) { r.self.Store(&node) }
+
+// ownSession returns the lease of the session of the node that this process acts for; 0 if there is none.
+func (r *Registry) ownSession() clientv3.LeaseID {
+	self := r.self.Load()
+	if self == nil {
+		return 0
+	}
+	node := r.view.Node(self.Name)
+	if node == nil || node.Session == "" || node.Node == nil || !node.Node.Is(self) {
+		return 0
+	}
+	return leaseID(node.Session)
+}
 
 // holds reports whether a duty is this process's.
 func (r *Registry) holds(duty string) bool {

@@ -84,6 +84,9 @@ func (r *Registry) load(ctx context.Context) error {
 			r.lived.Store(strings.ToLower(records[i].Name), true)
 		}
 	}
+	if err := r.adoptLeases(ctx, records); err != nil {
+		return err
+	}
 	r.watchOwnSession(records, true, func() { r.view.Load(uint64(header.Revision), records) })
 	select {
 	case <-r.replaced: // it was about what the View showed before

@@ -381,7 +381,7 @@ func TestOverdue(t *testing.T) {
 	now := time.Unix(1000, 0)
 	want := func(after time.Duration, want ...string) {
 		t.Helper()
-		if diff := cmp.Diff(want, overdue(v.Nodes(), since, now.Add(after))); diff != "" {
+		if diff := cmp.Diff(want, overdue(v.Nodes(), since, now.Add(after), nil)); diff != "" {
 			t.Errorf("after %v:\n%s", after, diff)
 		}
 	}

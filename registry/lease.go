@@ -12,10 +12,17 @@ import (
 	"github.com/koine-sd/koine/catalog"
 )
 
-// grant makes a lease. The store counts in whole seconds, so the TTL is rounded up.
+// grant makes a lease. A store that other processes use counts in whole seconds: for it, the TTL is rounded up.
 func (r *Registry) grant(ctx context.Context, ttl catalog.Duration) (clientv3.LeaseID, error) {
 	bounded, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
+	if r.leases != nil {
+		id, err := r.leases.grant(bounded, time.Duration(ttl))
+		if err != nil {
+			return 0, storeError(ctx, err)
+		}
+		return id, nil
+	}
 	seconds := int64((time.Duration(ttl) + time.Second - 1) / time.Second)
 	lease, err := r.client.Grant(bounded, seconds)
 	if err != nil {
@@ -29,6 +36,11 @@ func (r *Registry) keepAlive(ctx context.Context, id string) (bool, error) {
 	lease := leaseID(id)
 	if lease == 0 {
 		return false, nil
+	}
+	if r.leases != nil {
+		if alive, brief := r.leases.renew(lease); !alive || !brief {
+			return alive, nil
+		}
 	}
 	bounded, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
@@ -96,7 +108,7 @@ func (r *Registry) renew(ctx context.Context, find func() (lease string, err err
 				return err
 			}
 		}
-		if _, err := r.Barrier(ctx); err != nil {
+		if err := r.awaitOthers(ctx); err != nil {
 			return err
 		}
 		current, err := find()
@@ -110,6 +122,15 @@ func (r *Registry) renew(ctx context.Context, find func() (lease string, err err
 		}
 	}
 	return errContended
+}
+
+// awaitOthers waits until the View has what other processes wrote before the call. What this one acknowledged is there already.
+func (r *Registry) awaitOthers(ctx context.Context) error {
+	if r.leases != nil {
+		return nil
+	}
+	_, err := r.Barrier(ctx)
+	return err
 }
 
 func noInstance(node, id string) error {

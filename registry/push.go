@@ -20,7 +20,7 @@ const pushedOutputEvery = time.Minute
 var errOtherCheck = errors.New("check was declared otherwise")
 
 // PushCheck takes the status of a TTL check of a node without an agent from its application, for the process that runs
-// the check. The status holds until the check's TTL, in whole seconds, has passed without another push to any process. A
+// the check. The status holds until the check's TTL has passed without another push to any process. A
 // push of the same status renews a lease and writes nothing, unless its output is another one and the last is a minute old.
 //
 // It returns an error of KindInvalid for a status or a check of another type, of KindNotFound if there is no such check, of
@@ -42,7 +42,7 @@ func (r *Registry) PushCheck(ctx context.Context, node, id string, status catalo
 // push renews the push before, or writes a new one. It decides from a View that is no older than the call, because another
 // process may have taken the push before, or have registered the check again.
 func (r *Registry) push(ctx context.Context, node, id string, push catalog.Push) error {
-	if _, err := r.Barrier(ctx); err != nil {
+	if err := r.awaitOthers(ctx); err != nil {
 		return err
 	}
 	check, err := r.pushable(ctx, node, id, push.Status)

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pulse"
 )
 
 const (
@@ -17,8 +18,8 @@ const (
 )
 
 // reap purges the nodes whose session ended longer ago than they asked to be kept. The clock starts when this process
-// first sees a node dead, so a restart keeps a dead node a little longer, never shorter. Each process keeps that clock,
-// and the one that has the duty for a node purges it.
+// first sees a node dead, so a restart keeps a dead node a little longer, never shorter. Time in which the process stood still
+// does not count. Each process keeps that clock, and the one that has the duty for a node purges it.
 func (r *Registry) reap(ctx context.Context) {
 	ticker := time.NewTicker(reapInterval)
 	defer ticker.Stop()
@@ -42,7 +43,7 @@ func (r *Registry) reapOverdue(ctx context.Context, deadSince map[string]time.Ti
 		clear(deadSince) // this process stood still: a node may have lived meanwhile
 	}
 	r.forgetLived(deadSince)
-	for _, node := range overdue(r.view.Nodes(), deadSince, now) {
+	for _, node := range overdue(r.view.Nodes(), deadSince, now, r.clock) {
 		r.reapNode(ctx, node)
 	}
 }
@@ -57,7 +58,7 @@ func (r *Registry) forgetLived(deadSince map[string]time.Time) {
 }
 
 // overdue returns the names of the nodes to purge, and keeps deadSince.
-func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now time.Time) (names []string) {
+func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now time.Time, clock *pulse.Clock) (names []string) {
 	dead := make(map[string]bool)
 	for _, n := range nodes {
 		if n.Alive {
@@ -73,7 +74,7 @@ func overdue(nodes []*catalog.NodeSnapshot, deadSince map[string]time.Time, now 
 		if n.Node != nil {
 			keep = n.Node.PurgeAfter.Or(catalog.DefaultPurgeAfter)
 		}
-		if now.Sub(since) >= keep {
+		if now.Sub(since)-clock.StoodSince(since) >= keep {
 			names = append(names, n.Name)
 		}
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/internal/meter"
+	"github.com/koine-sd/koine/internal/pulse"
 )
 
 // Config configures a Registry.
@@ -25,6 +26,10 @@ type Config struct {
 	MaxOps, MaxBytes int
 	// View is fed from the store.
 	View *catalog.View
+	// Leases are those of a store that only this process uses. With nil, the store's own leases end what is not renewed.
+	Leases *Leases
+	// Clock is that of the process; with nil, the process never stands still.
+	Clock *pulse.Clock
 	// Logger receives the store's failures; nil discards them.
 	Logger *slog.Logger
 	// Metrics registers the counters; with nil they are not exported.
@@ -35,6 +40,8 @@ type Config struct {
 type Registry struct {
 	client   *clientv3.Client
 	view     *catalog.View
+	leases   *Leases // nil if other processes use the store
+	clock    *pulse.Clock
 	logger   *slog.Logger
 	metrics  *metrics
 	writes   *committer
@@ -75,7 +82,7 @@ func New(cfg Config) (*Registry, error) {
 	m := newMetrics(cfg.Metrics, cfg.View)
 	own := &memo{byKey: make(map[string]remembered)}
 	r := &Registry{
-		client: cfg.Client, view: cfg.View, memo: own, logger: cfg.Logger, metrics: m, replaced: make(chan struct{}, 1),
+		client: cfg.Client, view: cfg.View, leases: cfg.Leases, clock: cfg.Clock, memo: own, logger: cfg.Logger, metrics: m, replaced: make(chan struct{}, 1),
 		unclocked: make(chan moment, 1), replaying: make(chan struct{}, 1),
 		writes: &committer{
 			kv: cfg.KV, maxOps: cfg.MaxOps, width: max((cfg.MaxOps-1)/4, 1), maxBytes: cfg.MaxBytes, metrics: m, memo: own,
@@ -84,6 +91,9 @@ func New(cfg Config) (*Registry, error) {
 		},
 	}
 	r.barriers = newBarriers(r.prove)
+	if r.leases != nil {
+		r.leases.own = r.ownSession
+	}
 	meter.Queue(cfg.Metrics, "registry_writes", queueSize, func() int { return len(r.writes.queue) })
 	return r, nil
 }
@@ -100,6 +110,10 @@ func (r *Registry) Run(ctx context.Context) error {
 	wg.Go(func() { r.keepInTouch(ctx) })
 	wg.Go(func() { r.keepClock(ctx) })
 	wg.Go(func() { r.reap(ctx) })
+	if r.leases != nil {
+		wg.Go(func() { r.leases.run(ctx) })
+		wg.Go(func() { r.moveBrief(ctx) })
+	}
 	wg.Wait()
 	return nil
 }
