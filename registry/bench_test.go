@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
 )
 
@@ -104,27 +105,54 @@ func BenchmarkSyncInStorm(b *testing.B) {
 	}
 }
 
+// judges are the two that end leases: this process, and the store.
+var judges = map[string]func(testing.TB, *engine.Engine, ...func(*Config)) (*Registry, func()){"process": alone, "store": start}
+
 // BenchmarkRenew is the cost of renewing one of many leases, by one client and by many at once.
 func BenchmarkRenew(b *testing.B) {
-	for _, n := range crowds {
-		r, _ := start(b, enginetest.Open(b))
-		if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
-			b.Fatal(err)
-		}
-		registerMany(b, r, n)
-		renew := func(i int) error { return r.Renew(b.Context(), "n1", fmt.Sprintf("i%05d", i%n)) }
-		b.Run(fmt.Sprint(n, "/one"), func(b *testing.B) {
-			for i := 0; b.Loop(); i++ {
-				if err := renew(i); err != nil {
-					b.Fatal(err)
-				}
+	for judge, begin := range judges {
+		for _, n := range crowds {
+			r, _ := begin(b, enginetest.Open(b))
+			if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
+				b.Fatal(err)
 			}
-		})
-		b.Run(fmt.Sprint(n, "/many"), func(b *testing.B) {
+			registerMany(b, r, n)
+			renew := func(i int) error { return r.Renew(b.Context(), "n1", fmt.Sprintf("i%05d", i%n)) }
+			b.Run(fmt.Sprint(judge, "/", n, "/one"), func(b *testing.B) {
+				for i := 0; b.Loop(); i++ {
+					if err := renew(i); err != nil {
+						b.Fatal(err)
+					}
+				}
+			})
+			b.Run(fmt.Sprint(judge, "/", n, "/many"), func(b *testing.B) {
+				b.SetParallelism(32)
+				b.RunParallel(func(pb *testing.PB) {
+					for i := 0; pb.Next(); i++ {
+						if err := renew(i); err != nil {
+							b.Error(err)
+							return
+						}
+					}
+				})
+			})
+		}
+	}
+}
+
+// BenchmarkRegisterLeased is the cost of registering instances with leases, by many clients at once.
+func BenchmarkRegisterLeased(b *testing.B) {
+	for judge, begin := range judges {
+		b.Run(judge, func(b *testing.B) {
+			r, _ := begin(b, enginetest.Open(b))
+			if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
+				b.Fatal(err)
+			}
+			var next atomic.Int64
 			b.SetParallelism(32)
 			b.RunParallel(func(pb *testing.PB) {
-				for i := 0; pb.Next(); i++ {
-					if err := renew(i); err != nil {
+				for pb.Next() {
+					if _, err := r.Register(b.Context(), leased("n1", fmt.Sprint("i", next.Add(1)), time.Hour)); err != nil {
 						b.Error(err)
 						return
 					}
@@ -132,24 +160,6 @@ func BenchmarkRenew(b *testing.B) {
 			})
 		})
 	}
-}
-
-// BenchmarkRegisterLeased is the cost of registering instances with leases, by many clients at once.
-func BenchmarkRegisterLeased(b *testing.B) {
-	r, _ := start(b, enginetest.Open(b))
-	if _, err := r.SyncNode(b.Context(), permanentNode("n1")); err != nil {
-		b.Fatal(err)
-	}
-	var next atomic.Int64
-	b.SetParallelism(32)
-	b.RunParallel(func(pb *testing.PB) {
-		for pb.Next() {
-			if _, err := r.Register(b.Context(), leased("n1", fmt.Sprint("i", next.Add(1)), time.Hour)); err != nil {
-				b.Error(err)
-				return
-			}
-		}
-	})
 }
 
 // registerMany registers n instances with leases on n1.

@@ -300,7 +300,7 @@ func (l *Leases) entries() map[clientv3.LeaseID]renewal.Entry {
 // bookKey is the key of a lease in the book.
 func bookKey(id clientv3.LeaseID) string { return "lease/" + sessionID(id) }
 
-// adopt takes in the leases of all records.
+// adoptAll takes in the leases of all records.
 func (l *Leases) adoptAll(records []catalog.Change) {
 	sessions := make(map[string]time.Duration)
 	for i := range records {
