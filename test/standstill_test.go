@@ -45,6 +45,9 @@ func leased(node, id, service string) catalog.Registration {
 	return r
 }
 
+// estateServices are the services of an estate.
+var estateServices = []string{"web", "beat", "lease", "away"}
+
 // estate starts Koine with one of everything that ends by itself: a service of a file with a check, one with a TTL check ("beat"),
 // three instances with a lease ("lease"), and one on a node that was declared over HTTP ("away").
 func estate(t *testing.T) *koine {
@@ -94,21 +97,21 @@ func (k *koine) changes() (stop func() []string) {
 	k.t.Helper()
 	ctx, cancel := context.WithCancel(k.t.Context())
 	var lines []string
-	current := make(chan struct{})
+	current, once := make(chan struct{}), sync.Once{}
 	var following sync.WaitGroup
 	following.Go(func() {
-		begun := false
-		for event, err := range k.client.Watch(ctx, client.WatchOptions{Progress: true}) {
+		seen := make(map[string]bool)
+		for event, err := range k.client.Watch(ctx, client.WatchOptions{Services: estateServices}) {
 			switch {
 			case ctx.Err() != nil:
 				return
 			case err != nil:
 				lines = append(lines, err.Error())
-			case event.Service == "" && !begun:
-				begun = true
-				close(current)
-			case event.Service != "" && begun:
+			case seen[event.Service]:
 				lines = append(lines, fmt.Sprintf("%s has %d instances", event.Service, len(event.Instances)))
+			}
+			if seen[event.Service] = true; len(seen) == len(estateServices) && err == nil {
+				once.Do(func() { close(current) })
 			}
 		}
 	})
