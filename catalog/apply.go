@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync/atomic"
+	"time"
 )
 
 // RecordType is the type of a record in the store.
@@ -150,6 +151,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	v.recordPushes(changes)
 	v.publishNodes(b)
 	v.publishServices(b)
+	v.noteFormer(b)
 	v.publishIndices(b)
 	if b.drains {
 		v.publishDrains()
@@ -183,6 +185,21 @@ func (v *View) publishIndices(b *batch) {
 	for _, i := range b.gone {
 		i.endpoint.Store(nil)
 	}
+}
+
+// noteFormer remembers the bare names of the instances that a batch has removed or moved. It must be called before the
+// indices are updated: a reader that no longer finds a name must find that it was somebody's.
+func (v *View) noteFormer(b *batch) {
+	if len(b.names) == 0 {
+		return
+	}
+	networks := v.networks.Load()
+	for _, c := range b.services {
+		if c.old != nil {
+			b.former = networks.claimsOf(b.former, c.old.Instance)
+		}
+	}
+	v.former.note(b.former, time.Now())
 }
 
 // record applies one change to the raw state and marks what it touches.

@@ -14,7 +14,9 @@ type batch struct {
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
 	nodeIDs       []indexChange[string, *nodeState]
-	places        map[Locality]int
+	// former are the claims that have ended.
+	former []claim
+	places map[Locality]int
 	// gone are the instances that readers must no longer see.
 	gone []*instanceState
 	// why has the reasons why instances were deleted.
@@ -42,7 +44,7 @@ func newBatch() batch {
 
 // reset forgets what the batch has held, and keeps its memory unless that is large.
 func (b *batch) reset() {
-	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses))
+	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses), cap(b.former))
 	if largest > maxBatch || len(b.places) > maxBatch {
 		*b = newBatch()
 		return
@@ -53,6 +55,7 @@ func (b *batch) reset() {
 	*b = batch{
 		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
 		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
+		former: emptied(b.former),
 		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
 }

@@ -38,6 +38,8 @@ type Scope struct {
 	Everything bool
 	// Confined reports that all networks of the client are internal ones.
 	Confined bool
+	// Project is the Compose project or the Swarm stack that the client belongs to; empty if it belongs to none.
+	Project string
 }
 
 // AllNetworks is the scope of a client that wants every address, whether it can be reached or not.
@@ -91,8 +93,8 @@ func newNetworks(list []Network) *networks {
 	return n
 }
 
-// scope returns the interned scope for a set of networks. It sorts ids, and allocates only for a new set.
-func (n *networks) scope(ids []string) *Scope {
+// scope returns the interned scope for a set of networks and a project. It sorts ids, and allocates only for a new set.
+func (n *networks) scope(ids []string, project string) *Scope {
 	outside := func(id string) bool { return !n.internal[id] }
 	confined := len(n.internal) > 0 && len(ids) > 0 && !slices.ContainsFunc(ids, outside)
 	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
@@ -106,10 +108,11 @@ func (n *networks) scope(ids []string) *Scope {
 	if confined {
 		key = append(key, 1)
 	}
+	key = append(append(key, 3), project...)
 	if scope := n.known(key); scope != nil {
 		return scope
 	}
-	return n.intern(key, &Scope{Networks: slices.Clone(ids), Confined: confined})
+	return n.intern(key, &Scope{Networks: slices.Clone(ids), Confined: confined, Project: project})
 }
 
 // hostScope returns the interned scope of the host itself, given its node.
@@ -157,7 +160,7 @@ func (v *View) HostScope(node string) *Scope {
 
 // ScopeOf returns the scope of a client, going by its source address as seen on the given node: that of the host
 // itself, of a container on it, or of another client on one of its networks. A container counts as on all of its
-// networks. An unregistered container counts as on the network whose subnet holds its address.
+// networks. A container that is not known counts as on the network whose subnet holds its address.
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	ip = ip.Unmap().WithZone("")
 	if ip.IsLoopback() {
@@ -173,20 +176,23 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	}
 	var room [8]string
 	ids := room[:0]
+	if r := v.residentAt(ip); r != nil { // before the catalog, which hears of a change later
+		return n.scope(appendNetworkKeys(ids, r.Addresses), r.Project)
+	}
 	if e := v.containerAt(on, ip); e != nil {
-		return n.scope(appendNetworkKeys(ids, e))
+		return n.scope(appendNetworkKeys(ids, e.Instance.Addresses), e.Project())
 	}
 	for _, network := range n.list {
 		if slices.ContainsFunc(network.Subnets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
 			ids = append(ids, network.ID)
 		}
 	}
-	return n.scope(ids)
+	return n.scope(ids, "")
 }
 
-// appendNetworkKeys appends the networks that an instance itself is on.
-func appendNetworkKeys(ids []string, e *Endpoint) []string {
-	for _, a := range e.Instance.Addresses {
+// appendNetworkKeys appends the networks of a container's addresses.
+func appendNetworkKeys(ids []string, addresses []Address) []string {
+	for _, a := range addresses {
 		if a.Network != "" && a.Network != NetworkHost {
 			ids = append(ids, networkKey(a))
 		}

@@ -216,7 +216,7 @@ func TestManyScopes(t *testing.T) {
 	n := newNetworks(hostNetworks())
 	for i := range maxScopes + 10 {
 		ids := []string{fmt.Sprint("x", i), "A"}
-		if got := n.scope(ids); !got.On("A") || !got.On(fmt.Sprint("x", i)) || got.On("B") {
+		if got := n.scope(ids, ""); !got.On("A") || !got.On(fmt.Sprint("x", i)) || got.On("B") {
 			t.Fatalf("scope %d is %+v", i, got)
 		}
 	}

@@ -32,6 +32,9 @@ type View struct {
 	duties atomic.Pointer[duties]
 	// networks are those of this host.
 	networks atomic.Pointer[networks]
+	// residents are the containers of this host; nil before they are known. former are the names of those that have gone.
+	residents atomic.Pointer[residents]
+	former    former
 
 	// listIndex is the last revision at which the list of services, their tags or the number of instances changed.
 	listIndex atomic.Uint64

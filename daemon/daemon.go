@@ -326,7 +326,7 @@ func (d *Daemon) optional() []string {
 func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) error, err error) {
 	if address, ok := d.cfg.dockerHost(); ok {
 		cfg := d.cfg.docker(address)
-		cfg.Sink, cfg.Networks, cfg.Metrics = host, d.setNetworks, d.metrics
+		cfg.Sink, cfg.Networks, cfg.Residents, cfg.Metrics = host, d.setNetworks, d.view.SetResidents, d.metrics
 		cfg.MaxProcesses = d.shares.processes
 		cfg.Denied = d.holdWhileDenied(host)
 		cfg.Adopt = func() []catalog.Registration { return host.Held(sourceDocker) }

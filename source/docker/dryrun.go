@@ -49,10 +49,10 @@ type discard struct{}
 func (discard) Declare(string, []catalog.Registration) {}
 
 // DryRun looks once at all containers of an engine, those that do not run included, and returns a Source's plans for them,
-// by name. It registers nothing, and ignores Sink, Networks, Adopt and Metrics of cfg. The error is of catalog.KindInvalid,
+// by name. It registers nothing, and ignores Sink, Networks, Residents, Adopt and Metrics of cfg. The error is of catalog.KindInvalid,
 // or KindUnavailable if the engine does not answer.
 func DryRun(ctx context.Context, cfg Config) ([]Plan, error) {
-	cfg.Sink, cfg.Networks, cfg.Adopt, cfg.Metrics = discard{}, nil, nil, nil
+	cfg.Sink, cfg.Networks, cfg.Residents, cfg.Adopt, cfg.Metrics = discard{}, nil, nil, nil, nil
 	s, err := New(cfg)
 	if err != nil {
 		return nil, err

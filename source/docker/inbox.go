@@ -17,9 +17,15 @@ const maxChanged = 20_000
 type inbox struct {
 	mu      sync.Mutex
 	changed map[string]change
-	listed  []string
-	relist  bool
+	listed  *listing
 	wake    chan struct{}
+}
+
+// listing is a list of all containers.
+type listing struct {
+	running []string
+	// stopped are those that do not run, the latest first; nil if they were not asked for.
+	stopped []string
 }
 
 // change is the folded events of one container.
@@ -90,11 +96,11 @@ func exitCode(m events.Message) string {
 	return code
 }
 
-// list takes in the ids of all running containers.
-func (b *inbox) list(ids []string) {
+// list takes in the ids of all containers.
+func (b *inbox) list(all listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.listed, b.relist = ids, true
+	b.listed = &all
 	b.ring()
 }
 
@@ -113,13 +119,13 @@ func (b *inbox) ring() {
 	}
 }
 
-// take empties the inbox. listed is true if ids is a new list of all running containers.
-func (b *inbox) take() (changed map[string]change, ids []string, listed bool) {
+// take empties the inbox. listed is nil if there is no new list of all containers.
+func (b *inbox) take() (changed map[string]change, listed *listing) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	changed, ids, listed = b.changed, b.listed, b.relist
-	b.changed, b.listed, b.relist = make(map[string]change), nil, false
-	return changed, ids, listed
+	changed, listed = b.changed, b.listed
+	b.changed, b.listed = make(map[string]change), nil
+	return changed, listed
 }
 
 // followed are the events that can change what is registered. The many events of HEALTHCHECK's probes, exec_*, are not

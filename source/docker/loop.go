@@ -24,12 +24,15 @@ const maxInspects = 8
 type loop struct {
 	source  *Source
 	tracker *tracker
+	census  census
 	inbox   *inbox
 	watch   *pidWatch
 
 	// jobs are the looks that are wanted or under way; queue are those that wait for their turn, in order.
-	jobs    map[string]*job
-	queue   []string
+	jobs  map[string]*job
+	queue []string
+	// idle are the stopped containers that are to be looked at while nothing else waits.
+	idle    []string
 	active  int
 	results chan look
 	workers sync.WaitGroup
@@ -56,6 +59,8 @@ type job struct {
 	running bool
 	// again is set if something happened after the look began.
 	again bool
+	// idle is set if the container is not known to have run since this source began.
+	idle  bool
 	since []time.Time
 }
 
@@ -112,23 +117,24 @@ func (l *loop) takeMore(ctx context.Context) {
 
 // takeInbox records signals at once, before any look, and wants a look at everything that changed.
 func (l *loop) takeInbox(ctx context.Context) {
-	changed, ids, listed := l.inbox.take()
+	changed, listed := l.inbox.take()
 	for id, c := range changed {
 		if c.signals != 0 {
 			l.tracker.kill(id, c.kills)
 		}
 		if !c.death.at.IsZero() {
 			l.tracker.died(id, c.death)
+			l.census.died(id, c.death.at)
 		}
 		if c.look {
 			l.want(ctx, id, c.since)
 		}
 	}
-	if !listed {
+	if listed == nil {
 		return
 	}
-	everything := make(map[string]bool, len(ids))
-	for _, id := range ids {
+	everything := make(map[string]bool, len(listed.running))
+	for _, id := range listed.running {
 		everything[id] = true
 	}
 	l.answers++
@@ -142,12 +148,33 @@ func (l *loop) takeInbox(ctx context.Context) {
 	for id := range everything {
 		l.want(ctx, id, time.Time{})
 	}
+	l.takeStopped(ctx, listed.stopped)
+}
+
+// takeStopped wants a look at the stopped containers that are not known, and forgets those that no longer exist.
+func (l *loop) takeStopped(ctx context.Context, stopped []string) {
+	if stopped == nil {
+		return
+	}
+	for _, id := range stopped {
+		_, known := l.census.residents[id]
+		if _, wanted := l.jobs[id]; !known && !wanted {
+			l.jobs[id] = &job{idle: true}
+			l.idle = append(l.idle, id)
+		}
+	}
+	for id, r := range l.census.residents {
+		if !r.Left.IsZero() && len(stopped) < maxStopped && !slices.Contains(stopped, id) {
+			l.census.gone(id)
+		}
+	}
+	l.startLooks(ctx)
 }
 
 // want asks for a look at a container.
 func (l *loop) want(ctx context.Context, id string, since time.Time) {
 	j, ok := l.jobs[id]
-	if !ok {
+	if !ok || j.idle && !j.running {
 		j = &job{}
 		l.jobs[id] = j
 		l.queue = append(l.queue, id)
@@ -161,9 +188,11 @@ func (l *loop) want(ctx context.Context, id string, since time.Time) {
 
 // startLooks starts as many of the waiting looks as may be under way.
 func (l *loop) startLooks(ctx context.Context) {
-	for l.active < maxInspects && len(l.queue) > 0 {
-		id := l.queue[0]
-		l.queue = l.queue[1:]
+	for l.active < maxInspects {
+		id, ok := l.next()
+		if !ok {
+			return
+		}
 		l.jobs[id].running = true
 		l.active++
 		// The channel holds a result of every worker, so none waits for the loop.
@@ -171,12 +200,33 @@ func (l *loop) startLooks(ctx context.Context) {
 	}
 }
 
+// next returns the container to look at next. Those that are stopped leave room for the others.
+func (l *loop) next() (id string, ok bool) {
+	if len(l.queue) > 0 {
+		id, l.queue = l.queue[0], l.queue[1:]
+		return id, true
+	}
+	for len(l.idle) > 0 && l.active < maxInspects/2 {
+		id, l.idle = l.idle[0], l.idle[1:]
+		if j, wanted := l.jobs[id]; wanted && j.idle && !j.running {
+			return id, true
+		}
+	}
+	return "", false
+}
+
 // takeLook takes in the engine's answer about a container.
 func (l *loop) takeLook(ctx context.Context, r look) {
 	l.active--
 	j := l.jobs[r.id]
 	delete(l.jobs, r.id)
-	l.apply(ctx, r)
+	switch {
+	case j.idle && r.err != nil: // the next list decides
+	case j.idle && !running(r.c):
+		l.census.note(r.c, time.Now())
+	default:
+		l.apply(ctx, r)
+	}
 	if j.again {
 		l.want(ctx, r.id, time.Time{})
 		l.jobs[r.id].since = j.since
@@ -192,11 +242,13 @@ func (l *loop) apply(ctx context.Context, r look) {
 	switch {
 	case cerrdefs.IsNotFound(r.err):
 		l.source.logReport(l.tracker.removed(r.id, time.Now()))
+		l.census.gone(r.id)
 	case r.err != nil:
 		l.failed(r)
 		return
 	default:
 		l.source.logReport(l.tracker.update(r.c, r.peer, r.faults...))
+		l.census.note(r.c, time.Now())
 	}
 	l.answers++
 	delete(l.retry, r.id)
@@ -241,6 +293,7 @@ func (l *loop) publish() {
 	if !l.ready {
 		return
 	}
+	l.showResidents()
 	now := time.Now()
 	verdicts := l.tracker.verdicts()
 	l.logShared(l.tracker.shared(verdicts))
@@ -260,6 +313,17 @@ func (l *loop) publish() {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}
 	l.pending = l.pending[:0]
+}
+
+// showResidents hands over what is known of all containers. It must come before the declaration of those that are registered,
+// so that a name which is no longer declared is known to be a stopped container's.
+func (l *loop) showResidents() {
+	if l.source.cfg.Residents == nil {
+		return
+	}
+	if list, changed := l.census.take(); changed {
+		l.source.cfg.Residents(list)
+	}
 }
 
 // byContainer returns registrations by the container that owns them.

@@ -73,12 +73,6 @@ func collectMeta(found map[string]setting, prefix string, from map[string]settin
 	}
 }
 
-// The keys of meta that hold the labels of Compose or Swarm. No other setting can set them.
-const (
-	metaProject = "compose_project"
-	metaStack   = "swarm_stack"
-)
-
 // boundMeta adds koine.meta.* and the project to the meta found, and leaves out the pairs that break the catalog's limits.
 func (s *settings) boundMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
 	for key, v := range s.koine {
@@ -109,7 +103,7 @@ func (s *settings) boundMeta(c *container.InspectResponse, found map[string]sett
 // projectMeta returns the meta from Compose's and Swarm's labels, and removes the meta found under its keys.
 func (s *settings) projectMeta(c *container.InspectResponse, found map[string]setting) map[string]string {
 	meta := make(map[string]string, len(found)+1)
-	for _, pair := range [...][2]string{{metaProject, composeProject}, {metaStack, swarmStack}} {
+	for _, pair := range [...][2]string{{catalog.MetaProject, composeProject}, {catalog.MetaStack, swarmStack}} {
 		key, label := pair[0], pair[1]
 		if v, ok := found[key]; ok {
 			s.warn(v.label, "meta %s is reserved for the label %s", key, label)

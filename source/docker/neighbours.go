@@ -41,8 +41,21 @@ func namesOn(c *container.InspectResponse, name string, endpoint *network.Endpoi
 	if !isOneOff(c) {
 		add(composeLabel(c, composeService))
 	}
-	if service := c.Config.Labels[swarmService]; service != "" {
+	for _, service := range swarmNames(c) {
 		add(service, "tasks."+service)
+	}
+	return names
+}
+
+// swarmNames returns the names of a container's Swarm service: in full and, for one of a stack, without the stack's name.
+func swarmNames(c *container.InspectResponse) (names []string) {
+	service, stack := c.Config.Labels[swarmService], c.Config.Labels[swarmStack]
+	if service == "" {
+		return nil
+	}
+	names = append(names, service)
+	if short, ok := strings.CutPrefix(service, stack+"_"); ok && stack != "" {
+		names = append(names, short)
 	}
 	return names
 }

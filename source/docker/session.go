@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -145,9 +146,28 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 			}
 			close(first)
 		}
-		in.list(ids)
+		in.list(listing{running: ids, stopped: s.listStopped(ctx, ids)})
 		if !pause.For(ctx, resync) {
 			return
 		}
 	}
+}
+
+// listStopped returns the containers that are not running, the latest first and at most maxStopped; nil if nobody wants to know
+// of them, or the engine does not list them.
+func (s *Source) listStopped(ctx context.Context, running []string) []string {
+	if s.cfg.Residents == nil {
+		return nil
+	}
+	all, err := s.list(ctx, true)
+	if err != nil {
+		s.log.Debug("stopped containers cannot be listed", "error", err)
+		return nil
+	}
+	runs := make(map[string]bool, len(running))
+	for _, id := range running {
+		runs[id] = true
+	}
+	stopped := slices.DeleteFunc(all, func(id string) bool { return runs[id] })
+	return append([]string{}, stopped[:min(len(stopped), maxStopped)]...)
 }

@@ -80,6 +80,9 @@ type Config struct {
 	// Denied is called with the reason, and what to do, if the engine's socket refuses this process before the engine has
 	// answered, and with nil once it answers. Until then nothing is known of its containers. It may be nil.
 	Denied func(reason error)
+	// Residents gets all containers of the engine whenever they change, running or stopped, registered or not, at the latest
+	// when the first declaration is made. It must not block for long. It may be nil.
+	Residents func([]catalog.Resident)
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
 	// Sink takes the declarations.
@@ -182,7 +185,7 @@ func (s *Source) Run(ctx context.Context) error {
 		}
 	}
 	l := &loop{
-		source: s, tracker: newTracker(s.options()), inbox: s.inbox, watch: s.watch, jobs: make(map[string]*job),
+		source: s, tracker: newTracker(s.options()), census: newCensus(), inbox: s.inbox, watch: s.watch, jobs: make(map[string]*job),
 		results: make(chan look, maxInspects), retry: make(map[string]int),
 	}
 	if s.cfg.Adopt != nil {

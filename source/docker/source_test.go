@@ -64,14 +64,14 @@ func (f *fakeEngine) Events(ctx context.Context, o client.EventsListOptions) cli
 	return client.EventsResult{Messages: messages, Err: errs}
 }
 
-func (f *fakeEngine) ContainerList(context.Context, client.ContainerListOptions) (r client.ContainerListResult, err error) {
+func (f *fakeEngine) ContainerList(_ context.Context, options client.ContainerListOptions) (r client.ContainerListResult, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.away {
 		return r, errAway
 	}
 	for id, c := range f.containers {
-		if c.State.Running {
+		if c.State.Running || options.All {
 			r.Items = append(r.Items, container.Summary{ID: id})
 		}
 	}
