@@ -35,8 +35,11 @@
 // A query's source address determines the networks that the client is on (catalog.View.ScopeOf), and answers hold the
 // addresses that it reaches. A container, but not the host, is also answered for the names of containers on its
 // networks, as by Docker's own name server: bare, or "name.network". A bare name that no container has is that of a
-// service. Other names of one label are NXDOMAIN to it and not forwarded, except for the types that are asked of
-// top-level domains.
+// service, but not of another project's (bareness). Other names of one label, and those below a bare name, are NXDOMAIN to
+// it and not forwarded, except for the types that are asked of top-level domains.
+//
+// An address on a bridge of the host that no known container has is most likely that of one which has just been started: its
+// query waits until the engine tells of it, for 200 ms at most, and is then SERVFAIL.
 //
 // Nearness counts from the place of the asking container, or else from that of this server's node. Addresses are those
 // of the first tier that suffices (catalog.Service.Nearest); SRV has all, with priority 0, 1 and 2 by tier, and 1 if

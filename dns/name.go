@@ -29,7 +29,9 @@ type name struct {
 	want selector
 	// nearest reports whether the instances nearest to the client are wanted.
 	nearest bool
-	addr    netip.Addr
+	// bare restricts the instances if the service's bare name was asked for.
+	bare bareness
+	addr netip.Addr
 }
 
 // selector selects instances of a service, and their ports. The zero value means all, with the first port of each. Its

@@ -193,8 +193,11 @@ func (p *packer) addAddress(ownerAt int, ip netip.Addr) bool {
 }
 
 // extendedText is the text that goes with the code of an extended error.
-func extendedText(code uint16) string {
-	switch code {
+func (a *plan) extendedText() string {
+	if a.reason != "" {
+		return a.reason
+	}
+	switch a.extended {
 	case dns.ExtendedErrorCodeNotReady:
 		return "the catalog is loading"
 	case dns.ExtendedErrorCodeNoReachableAuthority:
@@ -216,7 +219,7 @@ func optLen(req *request, a *plan) int {
 		n += cookieOptionSize
 	}
 	if a.extended != 0 {
-		n += 6 + len(extendedText(a.extended))
+		n += 6 + len(a.extendedText())
 	}
 	return n
 }
@@ -240,7 +243,7 @@ func (s *Server) appendOPT(b []byte, req *request, a *plan) []byte {
 	if a.extended == 0 {
 		return b
 	}
-	text := extendedText(a.extended)
+	text := a.extendedText()
 	b = binary.BigEndian.AppendUint16(b, dns.EDNS0EDE)
 	b = binary.BigEndian.AppendUint16(b, uint16(2+len(text)))
 	b = binary.BigEndian.AppendUint16(b, a.extended)

@@ -22,6 +22,8 @@ type plan struct {
 	ttl uint32
 	// extended is an RFC 8914 code, sent if it is not 0 and the client supports EDNS.
 	extended uint16
+	// reason, if set, is the text that goes with extended in place of the code's own.
+	reason string
 	// forward reports that the question is for the upstream resolvers.
 	forward bool
 }
@@ -31,6 +33,11 @@ func (s *Server) resolve(req *request) plan {
 	if z, below := s.ownZone(req.labels); z != nil {
 		if !s.view.Ready() {
 			return notReady()
+		}
+		if len(below) == 0 {
+			if a, ok := s.resolveNeighbourApex(z, req); ok {
+				return a
+			}
 		}
 		a := s.resolveName(z, parseName(below, s.datacenter), req)
 		a.zone = z
@@ -132,7 +139,9 @@ func (s *Server) resolveService(n name, req *request) plan {
 	if n.kind == nameProtocol {
 		return plan{}
 	}
-	sets := service.Derived(s.slot, deriveService).(*serviceAnswers).find(s.vantageOf(req.client, n.nearest), n.want)
+	v := s.vantageOf(req.client, n.nearest)
+	v.bare = n.bare
+	sets := service.Derived(s.slot, s.deriveService).(*serviceAnswers).find(v, n.want)
 	if sets == nil {
 		return plan{rcode: dns.RcodeNameError}
 	}

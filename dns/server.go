@@ -84,16 +84,18 @@ type Server struct {
 
 // shared is what a name server has once, for all addresses that it listens on.
 type shared struct {
-	view       *catalog.View
-	slot       catalog.Slot
-	zones      []*zone
-	specials   specials
-	datacenter string
-	node       string
-	own        []catalog.Address
-	ttl        uint32
-	udpSize    uint16
-	upstream   *forwarder // nil if nothing is ever forwarded
+	view *catalog.View
+	slot catalog.Slot
+	// deriveService makes what the server keeps on a service's snapshot.
+	deriveService func(*catalog.Service) any
+	zones         []*zone
+	specials      specials
+	datacenter    string
+	node          string
+	own           []catalog.Address
+	ttl           uint32
+	udpSize       uint16
+	upstream      *forwarder // nil if nothing is ever forwarded
 	// reread has room for one request to read the host's resolvers at once.
 	reread chan struct{}
 	access *access
@@ -110,8 +112,10 @@ type shared struct {
 	// outbound has room for each query that is in flight to the upstreams.
 	outbound chan struct{}
 	conns    *conns
-	limiting limiting
-	guests   guests
+	// newcomers are the queries of containers that are not known yet.
+	newcomers newcomers
+	limiting  limiting
+	guests    guests
 	// holder is Config.Holder.
 	holder func(ctx context.Context, network string, at netip.AddrPort) string
 }
@@ -144,7 +148,7 @@ func New(cfg Config) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{shared: &shared{
-		view: cfg.View, slot: cfg.View.Slot(), zones: zones, specials: newSpecials(), datacenter: strings.ToLower(cfg.Datacenter),
+		view: cfg.View, slot: cfg.View.Slot(), deriveService: deriverOn(cfg.Node), zones: zones, specials: newSpecials(), datacenter: strings.ToLower(cfg.Datacenter),
 		node: cfg.Node, ttl: uint32(cfg.TTL / time.Second), upstream: upstream, cache: newAnswerCache(),
 		udpSize: uint16(cfg.UDPSize), access: access, forwardInternal: cfg.ForwardInternal, cookies: newCookies(time.Now()),
 		metrics: counters, log: cfg.Logger,
@@ -153,6 +157,7 @@ func New(cfg Config) (*Server, error) {
 	}}
 	s.takeSystem()
 	meter.Queue(cfg.Metrics, "dns_upstream", cap(s.outbound), func() int { return len(s.outbound) })
+	meter.Queue(cfg.Metrics, "dns_newcomers", maxWaiting, s.newcomers.len)
 	meter.Queue(cfg.Metrics, "dns_connections", s.conns.most, s.conns.len)
 	for _, ip := range cfg.NodeAddresses {
 		s.own = append(s.own, catalog.Address{IP: ip})

@@ -16,6 +16,8 @@ import (
 // as it.
 type serviceAnswers struct {
 	service *catalog.Service
+	// node is the node that the server runs on.
+	node string
 	// known are the selectors that an instance matches, healthy or not; those with a tag or a port have no other field.
 	known map[selector]struct{}
 	// vantages are the answers for the vantages that have been asked from, the latest last; the list is replaced as a
@@ -62,9 +64,13 @@ type serviceSets struct {
 	txt func() *recordSet
 }
 
-// deriveService makes the value to store on a snapshot. It is passed to catalog.Service.Derived.
-func deriveService(s *catalog.Service) any {
-	a := &serviceAnswers{service: s, known: make(map[selector]struct{})}
+// deriverOn returns the function that makes the value to store on a snapshot. It is passed to catalog.Service.Derived.
+func deriverOn(node string) func(*catalog.Service) any {
+	return func(s *catalog.Service) any { return deriveService(s, node) }
+}
+
+func deriveService(s *catalog.Service, node string) *serviceAnswers {
+	a := &serviceAnswers{service: s, node: node, known: make(map[selector]struct{})}
 	a.known[selector{}] = struct{}{}
 	for _, e := range s.Endpoints {
 		for _, tag := range e.Tags {
@@ -126,7 +132,7 @@ func (a *serviceAnswers) build(v vantage, want selector) *serviceSets {
 	list, enough := a.ordered(v, want)
 	for i, e := range list {
 		wanted, ok := want.match(e)
-		if !ok {
+		if !ok || !v.admits(e, a.node) {
 			continue
 		}
 		reached := v.scope.Target(e, wanted)

@@ -119,16 +119,15 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 		if query != nil {
 			places <- struct{}{} // a slot becomes free within the timeout of a question
 			query.since = since
-			if s.admit() {
+			var finish func(context.Context) []byte
+			if finish, reply = s.begin(w, query); finish != nil {
 				pending.Go(func() {
 					defer func() { <-places }()
-					defer s.leave()
-					s.answerLater(ctx, query, conn, &out)
+					s.answerLater(ctx, query, finish, conn, &out)
 				})
 				continue
 			}
 			<-places
-			reply = w.failure(&query.req, 0)
 		}
 		if reply == nil {
 			s.conns.end(conn, time.Now())
@@ -144,15 +143,14 @@ func (s *Server) serveConn(ctx context.Context, conn *tcpConn, from netip.Addr) 
 	}
 }
 
-// answerLater answers a query that needs the upstreams.
-func (s *Server) answerLater(ctx context.Context, query *outbound, conn *tcpConn, out *replies) {
+// answerLater answers a query that cannot be answered at once.
+func (s *Server) answerLater(ctx context.Context, query *outbound, finish func(context.Context) []byte, conn *tcpConn, out *replies) {
 	defer func() { s.conns.end(conn, time.Now()) }()
-	reply := s.finish(ctx, query)
+	reply := finish(ctx)
 	s.metrics.count(&query.req, reply)
 	if out.write(reply) != nil {
 		conn.Close() // serveConn returns
 	}
-	s.metrics.fromUpstream.Observe(time.Since(query.since).Seconds())
 }
 
 // replies writes the replies of one connection, one at a time.

@@ -133,15 +133,14 @@ func (s *Server) startOutbound(ctx context.Context, w *worker, out *outbound, fr
 	if s.upstream != nil && s.upstream.asks(from) {
 		return w.pack(&out.req, &plan{rcode: dns.RcodeRefused})
 	}
-	if !s.admit() {
-		return w.failure(&out.req, 0)
+	finish, reply := s.begin(w, out)
+	if finish == nil {
+		return reply
 	}
 	s.running.Go(func() {
-		defer s.leave()
-		reply := s.finish(ctx, out)
+		reply := finish(ctx)
 		s.metrics.count(&out.req, reply)
 		send(reply)
-		s.metrics.fromUpstream.Observe(time.Since(out.since).Seconds())
 	})
 	return nil
 }

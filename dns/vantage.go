@@ -16,10 +16,14 @@ type client struct {
 	ip netip.Addr
 	// scope is what the client can reach.
 	scope *catalog.Scope
+	// bridge is the network of a client that must be a container, but none that is known; empty for any other client.
+	bridge string
 }
 
 func (s *Server) clientAt(ip netip.Addr) client {
-	return client{ip: ip, scope: s.view.ScopeOf(s.node, ip)}
+	// In this order: a container that becomes known in between is no newcomer, but its scope may be that of one.
+	bridge, _ := s.view.Nameless(s.node, ip)
+	return client{ip: ip, scope: s.view.ScopeOf(s.node, ip), bridge: bridge}
 }
 
 // vantageOf returns the vantage under which a client's answers are kept. The client's place counts only if it asks for
@@ -39,6 +43,8 @@ type vantage struct {
 	// nearest reports whether the client asks for the instances nearest to at.
 	nearest bool
 	at      catalog.Locality
+	// bare restricts the instances for a client that asks for the service by its bare name.
+	bare bareness
 }
 
 // hasNeighbours reports whether bare names have a meaning for a client: it is on networks, and is not the host.
@@ -61,53 +67,6 @@ func (v *vantage) priorityOf(e *catalog.Endpoint) uint8 {
 		return srvPriority
 	}
 	return uint8(v.tierOf(e))
-}
-
-// resolveNeighbour answers a client on a network for the names that Docker's own name server would answer: the names of
-// containers there, bare or followed by the network's, and besides these the bare names of services. It returns false
-// for names that belong elsewhere.
-func (s *Server) resolveNeighbour(req *request) (plan, bool) {
-	if !hasNeighbours(req.client.scope) || len(req.labels) == 0 {
-		return plan{}, false
-	}
-	bare := len(req.labels) == 1
-	if !s.view.Ready() {
-		// The owner of a longer name is not known yet. Most are not ours.
-		return plan{rcode: dns.RcodeServerFailure, extended: dns.ExtendedErrorCodeNotReady}, bare
-	}
-	if found := s.neighbours(strings.Join(req.labels, "."), req.client.scope); len(found) > 0 {
-		return plan{zone: s.bare, set: neighbourSets(found).find(req.qtype)}, true
-	}
-	if !bare {
-		return plan{}, false
-	}
-	if service := s.view.Service(req.labels[0]); service != nil && len(service.Endpoints) > 0 {
-		return s.bareService(s.resolveService(name{service: req.labels[0]}, req)), true
-	}
-	if !ofNeighbour(req.qtype) {
-		return plan{}, false
-	}
-	return plan{zone: s.bare, rcode: dns.RcodeNameError}, true
-}
-
-// bareService puts SRV targets below the first domain.
-func (s *Server) bareService(a plan) plan {
-	a.zone = s.zones[0]
-	if a.set == nil {
-		a.zone = s.bare
-	}
-	return a
-}
-
-// ofNeighbour reports whether a type is one that clients ask of a host. Questions of another type about a name of one
-// label concern a top-level domain, and a validating resolver needs their answers.
-func ofNeighbour(qtype uint16) bool {
-	switch qtype {
-	case dns.TypeNS, dns.TypeSOA, dns.TypeDS, dns.TypeDNSKEY, dns.TypeNSEC, dns.TypeNSEC3, dns.TypeRRSIG:
-		return false
-	default:
-		return true
-	}
 }
 
 // neighbour is a container with its addresses under a name, on a network that the client shares.

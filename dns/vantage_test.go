@@ -177,7 +177,7 @@ func TestNegativeBareNames(t *testing.T) {
 func TestScopesAreForgotten(t *testing.T) {
 	view := catalog.NewView()
 	s := newTestServer(t, Config{View: view}, neighbourhood())
-	answers := view.Service("svc-web1").Derived(s.slot, deriveService).(*serviceAnswers)
+	answers := view.Service("svc-web1").Derived(s.slot, s.deriveService).(*serviceAnswers)
 	for i := range 3 * maxVantages {
 		scope := &catalog.Scope{Networks: []string{fmt.Sprint("x", i), "id-Front"}}
 		slices.Sort(scope.Networks)

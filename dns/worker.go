@@ -30,6 +30,8 @@ type outbound struct {
 	base []byte
 	// hosts is an answer with host names to resolve; nil if there are none. If base is nil, too, the query goes upstream.
 	hosts *plan
+	// newcomer reports that the query waits for its sender to become known, and has not been looked at.
+	newcomer bool
 	// since is when the query was read.
 	since time.Time
 }
@@ -55,8 +57,16 @@ func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 	}
 	a := plan{rcode: rcode}
 	if rcode == dns.RcodeSuccess {
+		if w.server.awaits(req.client) {
+			return nil, &outbound{req: req.clone(), newcomer: true}
+		}
 		a = w.server.resolve(req)
 	}
+	return w.respond(req, a)
+}
+
+// respond packs the reply to a request, or returns what has to be asked for first.
+func (w *worker) respond(req *request, a plan) ([]byte, *outbound) {
 	if a.forward {
 		return nil, &outbound{req: req.clone()}
 	}

@@ -1,6 +1,8 @@
 // Demo is the service that Koine's demonstration and tests run in containers: an HTTP server of one static binary that
 // names itself, can be set to be unhealthy, and takes its time to stop.
 //
+// With -lookup it asks a name server once instead.
+//
 //	GET /             the server's name, its host name and the port asked
 //	GET /health       200 "ok" or 503 "not ok"
 //	PUT /health?ok=   sets the health
@@ -24,6 +26,8 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/miekg/dns"
 )
 
 // options are the values of the flags.
@@ -34,6 +38,8 @@ type options struct {
 	grace       time.Duration
 	unhealthy   bool
 	healthcheck bool
+	lookup      string
+	server      string
 }
 
 func main() {
@@ -52,8 +58,11 @@ func main() {
 func run(o options) error {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, os.Interrupt)
 	defer stop()
-	if o.healthcheck {
+	switch {
+	case o.healthcheck:
 		return probe(ctx, o)
+	case o.lookup != "":
+		return lookup(ctx, o)
 	}
 	return serve(ctx, o)
 }
@@ -69,6 +78,8 @@ func parse(args []string, env func(string) string) (options, error) {
 	flags.StringVar(&ports, "ports", cmp.Or(env("DEMO_PORTS"), "80"), "comma-separated `ports` to listen on")
 	flags.BoolVar(&o.unhealthy, "unhealthy", env("DEMO_UNHEALTHY") != "", "start with a failing /health")
 	flags.BoolVar(&o.healthcheck, "healthcheck", false, "ask the server for its health and exit with 0 or 1")
+	flags.StringVar(&o.lookup, "lookup", "", "print the first answer for the address of a `name`, and exit")
+	flags.StringVar(&o.server, "server", "", "`host:port` of the name server for -lookup")
 	flags.DurationVar(&o.grace, "grace", 0, "how long to go on serving after SIGTERM")
 	if grace := env("DEMO_GRACE"); grace != "" {
 		if err := flags.Set("grace", grace); err != nil {
@@ -80,6 +91,20 @@ func parse(args []string, env func(string) string) (options, error) {
 	}
 	o.ports = strings.Split(ports, ",")
 	return o, nil
+}
+
+// lookup asks once, as a program does that resolves a name when it starts.
+func lookup(ctx context.Context, o options) error {
+	reply, took, err := new(dns.Client).ExchangeContext(ctx, new(dns.Msg).SetQuestion(dns.Fqdn(o.lookup), dns.TypeA), o.server)
+	if err != nil {
+		return err
+	}
+	answer := dns.RcodeToString[reply.Rcode]
+	for _, rr := range reply.Answer {
+		answer += " " + strings.TrimPrefix(rr.String(), rr.Header().String())
+	}
+	fmt.Printf("answer: %s after %v\n", answer, took)
+	return nil
 }
 
 // serve answers on every port until ctx ends, and then for the grace period.
