@@ -38,6 +38,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 	last := time.Now().Add(-replay)
 	var wait time.Duration
 	told := false
+	quiet := silence{since: time.Now()}
 	for {
 		began := time.Now()
 		answered, err := s.follow(ctx, in, &last)
@@ -45,6 +46,10 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 			return
 		}
 		s.setAnswers(false)
+		if answered {
+			quiet = silence{since: time.Now(), heard: true}
+		}
+		s.silent(&quiet, err)
 		switch {
 		case !answered && !told && s.refused():
 			told = true
@@ -141,6 +146,9 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 		if n == 0 {
 			s.log.Info("docker engine answers", "host", s.engine.DaemonHost(), "containers", len(ids))
 			s.setAnswers(true)
+			if s.cfg.Problem != nil {
+				s.cfg.Problem("")
+			}
 			if s.cfg.Denied != nil {
 				s.cfg.Denied(nil)
 			}

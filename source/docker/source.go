@@ -83,6 +83,8 @@ type Config struct {
 	// Residents gets all containers of the engine whenever they change, running or stopped, registered or not, at the latest
 	// when the first declaration is made. It must not block for long. It may be nil.
 	Residents func([]catalog.Resident)
+	// Problem is called with a text for /health while the engine does not answer, and with "" once it does. It may be nil.
+	Problem func(what string)
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
 	// Sink takes the declarations.
