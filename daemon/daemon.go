@@ -345,7 +345,8 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 	if d.cfg.ConfigDir != "" {
 		source, err := files.New(files.Config{
 			Dir: d.cfg.ConfigDir, Node: d.cfg.Node, Sink: host, EnableScripts: d.cfg.EnableScriptChecks,
-			Logger: d.cfg.Logger.With("part", "files"), Metrics: d.metrics,
+			Problem: d.view.ProblemSetter(),
+			Logger:  d.cfg.Logger.With("part", "files"), Metrics: d.metrics,
 		})
 		if err != nil {
 			return nil, err

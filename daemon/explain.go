@@ -5,17 +5,27 @@ import (
 
 	"github.com/koine-sd/koine/agent"
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/registry"
 	"github.com/koine-sd/koine/source/docker"
 )
 
-// explainer asks the Docker source, which is made after the listeners.
-type explainer struct{ d *Daemon }
+// explainer asks what may know of something that is not in the catalog: the store, the definition files, and the Docker source. The
+// sources are made after the listeners.
+type explainer struct {
+	d   *Daemon
+	reg *registry.Registry
+}
 
-func (e explainer) Explain(ctx context.Context, name string) ([]string, []catalog.LeftOut, error) {
-	if _, follows := e.d.DockerHost(); !follows || e.d.docker == nil {
-		return nil, nil, nil
+func (e explainer) Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
+	left = e.reg.Unreadable(name)
+	if e.d.files != nil {
+		left = append(left, e.d.files.Explain(name)...)
 	}
-	return e.d.docker.Explain(ctx, name)
+	if _, follows := e.d.DockerHost(); !follows || e.d.docker == nil {
+		return nil, left, nil
+	}
+	instances, more, err := e.d.docker.Explain(ctx, name)
+	return instances, append(left, more...), err
 }
 
 // docker returns the configuration of the Docker source, except for the parts that a running process adds.

@@ -20,7 +20,7 @@ import (
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
-		Keeper: reg, Runs: checks, Explainer: explainer{d}, Historian: reg,
+		Keeper: reg, Runs: checks, Explainer: explainer{d, reg}, Historian: reg,
 		Upstreams: d.upstreams,
 		Pusher:    &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},
 		Node:      d.cfg.Node, Domain: d.Domain(), ResolvesHosts: d.dns != nil && d.dns.Passes() != "", Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,

@@ -144,7 +144,7 @@ func (r *Registry) decodePage(records []catalog.Change, kvs []*mvccpb.KeyValue) 
 	for from := 0; from < len(kvs); from += share {
 		wg.Go(func() {
 			for i := from; i < min(from+share, len(kvs)); i++ {
-				decoded[i], readable[i] = r.decode(kvs[i].Key, kvs[i].Value)
+				decoded[i], readable[i] = r.decode(kvs[i].Key, present(kvs[i].Value))
 				decoded[i].At(uint64(kvs[i].CreateRevision), uint64(kvs[i].ModRevision))
 			}
 		})
@@ -167,14 +167,25 @@ func recorded(key []byte) bool {
 // remarkable reports whether a key holds a record whose changes history shows. A push shows in its check's status.
 func remarkable(key []byte) bool { return recorded(key) && !bytes.HasPrefix(key, []byte(pushPrefix)) }
 
+// present returns the value of a key that exists. An empty one must not look like that of a deleted key.
+func present(value []byte) []byte {
+	if value == nil {
+		return []byte{}
+	}
+	return value
+}
+
 // decode decodes a record; one that cannot be read is reported and left out.
 func (r *Registry) decode(key, value []byte) (catalog.Change, bool) {
 	if !recorded(key) {
 		return catalog.Change{}, false
 	}
 	change, err := decode(string(key), value)
+	if err != nil && value == nil { // the key is gone, and with it what could not be read
+		return change, false
+	}
 	if err != nil {
-		r.unreadable.add(string(key))
+		r.unreadable.add(string(key), value, err)
 		r.metrics.damaged.Inc()
 		r.logger.Warn("unreadable record left out", "error", err)
 		return change, false
@@ -291,7 +302,7 @@ func (r *Registry) watchOwnSession(changes []catalog.Change, whole bool, apply f
 
 func (r *Registry) decodeEvent(event *clientv3.Event) (catalog.Change, bool) {
 	r.unreadable.remove(event.Kv.Key)
-	value := event.Kv.Value
+	value := present(event.Kv.Value)
 	if event.Type == clientv3.EventTypeDelete {
 		value = nil
 	}

@@ -49,6 +49,13 @@ func newMetrics(reg prometheus.Registerer, view *catalog.View) *metrics {
 	}
 }
 
+// countUnreadable registers the number of records in the store that cannot be read.
+func (m *metrics) countUnreadable(reg prometheus.Registerer, u *unreadable) {
+	promauto.With(reg).NewGaugeFunc(prometheus.GaugeOpts{
+		Name: "koine_registry_unreadable_records", Help: "Records in the store that cannot be decoded and are left out.",
+	}, func() float64 { return float64(u.count.Load()) })
+}
+
 // committed observes a transaction that the store has just answered.
 func (m *metrics) committed(group []*write, began time.Time) {
 	now, first := time.Now(), group[0]

@@ -94,9 +94,15 @@ func New(cfg Config) (*Registry, error) {
 	if r.leases != nil {
 		r.leases.own = r.ownSession
 	}
+	r.unreadable.report = cfg.View.ProblemSetter()
+	m.countUnreadable(cfg.Metrics, &r.unreadable)
 	meter.Queue(cfg.Metrics, "registry_writes", queueSize, func() int { return len(r.writes.queue) })
 	return r, nil
 }
+
+// Unreadable returns the records of an instance, a check, a node or a service that this version cannot read, at most 64 of them; so they are
+// missing in the View. The ID of each is its key.
+func (r *Registry) Unreadable(name string) []catalog.LeftOut { return r.unreadable.about(name) }
 
 // View returns the replica that the Registry feeds.
 func (r *Registry) View() *catalog.View { return r.view }

@@ -1,6 +1,10 @@
 package registry
 
 import (
+	"cmp"
+	"encoding/json"
+	"fmt"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -12,19 +16,91 @@ import (
 // not show them, but their places are taken: nothing may overwrite them as if they were free, or remove them unasked.
 type unreadable struct {
 	count atomic.Int64 // of keys: nearly always 0, and then nothing is locked
-	mu    sync.Mutex
-	keys  map[string]struct{}
+	// report shows in /health that there are some; "" withdraws that. It may be nil.
+	report func(string)
+	mu     sync.Mutex
+	// keys leads to what is known of each record.
+	keys map[string]unread
 }
 
-func (u *unreadable) add(key string) {
+// unread is what is known of a record that cannot be read.
+type unread struct {
+	why string
+	// service is the service that the record seems to be of; empty if it does not say.
+	service string
+}
+
+// maxWhy bounds the bytes of a reason that is kept, for each of perhaps very many records.
+const maxWhy = 300
+
+// add takes the reason why a record cannot be read.
+func (u *unreadable) add(key string, value []byte, err error) {
+	var readable struct {
+		Service string `json:"service"`
+	}
+	_ = json.Unmarshal(value, &readable) // as much of it as can be read
+	one := unread{why: err.Error(), service: readable.Service}
+	if len(one.why) > maxWhy {
+		one.why = strings.ToValidUTF8(one.why[:maxWhy], "") + "…"
+	}
+	if len(one.service) > catalog.MaxID {
+		one.service = ""
+	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.keys == nil {
-		u.keys = make(map[string]struct{})
+		u.keys = make(map[string]unread)
 	}
-	u.keys[key] = struct{}{}
-	u.count.Store(int64(len(u.keys)))
+	u.keys[key] = one
+	u.changed(key)
 }
+
+// changed counts the records, and reports them with one of them as an example: that of the key, or if it is "" any. It is called with mu
+// held.
+func (u *unreadable) changed(key string) {
+	u.count.Store(int64(len(u.keys)))
+	if u.report == nil {
+		return
+	}
+	example, ok := u.keys[key]
+	if !ok {
+		for _, example = range u.keys {
+			break
+		}
+	}
+	switch n := len(u.keys); n {
+	case 0:
+		u.report("")
+	case 1:
+		u.report("a record of the store cannot be read, and is left out: " + example.why)
+	default:
+		u.report(fmt.Sprintf("%d records of the store cannot be read, and are left out, among them: %s", n, example.why))
+	}
+}
+
+// about returns the records that cannot be read of an instance, a check, a node or a service. The name may be a key.
+func (u *unreadable) about(name string) (left []catalog.LeftOut) {
+	if u.count.Load() == 0 {
+		return nil
+	}
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for key, record := range u.keys {
+		change, err := keyOf(key)
+		named := err == nil && (change.ID == name || change.ID == "" && strings.EqualFold(change.Name, name))
+		if !named && key != name && !strings.EqualFold(record.service, name) {
+			continue
+		}
+		left = append(left, catalog.LeftOut{
+			Node: change.Name, Source: "store", Name: cmp.Or(change.ID, change.Name, key), ID: key, Service: record.service, Why: record.why,
+		})
+	}
+	slices.SortFunc(left, func(a, b catalog.LeftOut) int { return strings.Compare(a.ID, b.ID) })
+	return left[:min(len(left), maxLeft)]
+}
+
+// maxLeft bounds the records that are named at once.
+const maxLeft = 64
 
 func (u *unreadable) remove(key []byte) {
 	if u.count.Load() == 0 {
@@ -32,15 +108,17 @@ func (u *unreadable) remove(key []byte) {
 	}
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	delete(u.keys, string(key))
-	u.count.Store(int64(len(u.keys)))
+	if _, had := u.keys[string(key)]; had {
+		delete(u.keys, string(key))
+		u.changed("")
+	}
 }
 
 func (u *unreadable) clear() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	clear(u.keys)
-	u.count.Store(0)
+	u.changed("")
 }
 
 // has reports whether there is such a record under a key.

@@ -125,10 +125,20 @@ func published(p catalog.Port) string {
 // describeLeftOut writes, for people, the reason why something is not registered.
 func describeLeftOut(l *catalog.LeftOut) string {
 	var b paragraph
-	b.heading("%s, a container on node %s, is not registered: %s", l.Name, l.Node, l.Why)
-	b.line("id", "%s", l.ID[:min(12, len(l.ID))])
+	switch l.Source {
+	case "store":
+		b.heading("%s on node %s has a record that is left out: %s", l.Name, l.Node, l.Why)
+		b.line("key", "%s", l.ID)
+	case "file":
+		b.heading("%s, a definition file on node %s, is in error: %s", l.Name, l.Node, l.Why)
+	default:
+		b.heading("%s, a container on node %s, is not registered: %s", l.Name, l.Node, l.Why)
+		b.line("id", "%s", l.ID[:min(12, len(l.ID))])
+	}
 	if l.Service != "" {
 		b.line("service", "%s", l.Service)
+	}
+	if l.NamedBy != "" {
 		b.line("named by", "%s", l.NamedBy)
 	}
 	return b.String()

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -37,6 +38,16 @@ func (f *file) missing() bool { return !f.since.IsZero() }
 
 // declares reports whether the file has a service with that ID, in error or not.
 func (f *file) declares(id string) bool { return f.latest != nil && f.latest.ids[id] }
+
+// names reports whether the file has an instance or a service of a name, in force or not.
+func (f *file) names(name string) bool {
+	if f.declares(name) {
+		return true
+	}
+	return slices.ContainsFunc(f.inForce, func(u unit) bool {
+		return u.service != nil && (u.service.Instance.ID == name || strings.EqualFold(u.service.Instance.Service, name))
+	})
+}
 
 // problems returns all errors of the file.
 func (f *file) problems() problems {

@@ -27,6 +27,7 @@ func (s *Source) reportDirectory(err error, asked bool) {
 		return
 	}
 	s.told.directory = err.Error()
+	s.cfg.Problem("the definition files cannot be read, and are in force as they were: " + err.Error())
 	if asked || s.told.directory != before {
 		s.log.Error("config directory cannot be read: keeping its last definitions", "error", err, "services", len(s.declared))
 	}
@@ -88,9 +89,41 @@ func (s *Source) reportFiles() (errs []error) {
 		}
 		f.told = now
 	}
+	s.reportProblem(bad, errs)
 	s.metrics.files.Set(float64(len(s.files)))
 	s.metrics.bad.Set(float64(bad))
 	return errs
+}
+
+// reportProblem reports the number of files in error in /health, and the first error.
+func (s *Source) reportProblem(bad int, errs []error) {
+	switch bad {
+	case 0:
+		s.cfg.Problem(s.told.listing)
+	case 1:
+		s.cfg.Problem("a definition file is in error: " + errs[0].Error())
+	default:
+		s.cfg.Problem(fmt.Sprintf("%d definition files are in error, the first of them: %v", bad, errs[0]))
+	}
+}
+
+// Explain returns the definition files in error that have a name, or that have an instance or a service of the name: what they say of it may not
+// be in force.
+func (s *Source) Explain(name string) (left []catalog.LeftOut) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, f := range s.sorted() {
+		problems := f.problems()
+		if len(problems) == 0 || f.name != name && !f.names(name) {
+			continue
+		}
+		l := catalog.LeftOut{Node: s.cfg.Node, Source: sourceName, Name: f.name, ID: f.path, Why: problems[0].at(f.path).Error()}
+		if f.name != name {
+			l.Service = name
+		}
+		left = append(left, l)
+	}
+	return left
 }
 
 // at returns the problem as the error of a file, with the place in it.

@@ -42,6 +42,9 @@ type Config struct {
 	Sink Sink
 	// EnableScripts accepts checks that run scripts; without it they are errors.
 	EnableScripts bool
+	// Problem is called with a text for /health while the directory or a file is in error, and with "" once all is in order. It may be
+	// nil.
+	Problem func(what string)
 	// Logger receives each load that changed something, each error when it appears, and each file's return to order;
 	// nil discards them.
 	Logger *slog.Logger
@@ -100,6 +103,9 @@ func usualTimes() times {
 func New(cfg Config) (*Source, error) {
 	if cfg.Dir == "" || cfg.Node == "" || cfg.Sink == nil {
 		return nil, catalog.Errorf(catalog.KindInternal, "definition files: no directory, node or sink")
+	}
+	if cfg.Problem == nil {
+		cfg.Problem = func(string) {}
 	}
 	if cfg.Logger == nil {
 		cfg.Logger = slog.New(slog.DiscardHandler)
