@@ -2,6 +2,7 @@ package daemon
 
 import (
 	"context"
+	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -18,9 +19,7 @@ import (
 // engine may come later than Koine.
 func TestAutoWithoutASocketKeepsTheContainers(t *testing.T) {
 	t.Setenv("DOCKER_HOST", "")
-	here := defaultDockerSocket
-	defaultDockerSocket = filepath.Join(t.TempDir(), "docker.sock")
-	t.Cleanup(func() { defaultDockerSocket = here })
+	withoutEngines(t)
 	dir, id := t.TempDir(), uuid.NewString()
 	seed(t, dir, id)
 	d, err := New(Config{Node: "n1", HTTP: Off, DNS: Off, Docker: Auto, DataDir: dir})
@@ -42,6 +41,36 @@ func TestAutoWithoutASocketKeepsTheContainers(t *testing.T) {
 	cancel()
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+}
+
+// withoutEngines gives the default sockets other places, where nothing is, and returns their directory.
+func withoutEngines(t *testing.T) (dir string) {
+	dir = t.TempDir()
+	docker, podman := defaultDockerSocket, podmanSockets
+	defaultDockerSocket = filepath.Join(dir, "docker.sock")
+	podmanSockets = func() []string { return []string{filepath.Join(dir, "root.sock"), filepath.Join(dir, "user.sock")} }
+	t.Cleanup(func() { defaultDockerSocket, podmanSockets = docker, podman })
+	return dir
+}
+
+// TestEngineSocket has Docker's socket count before Podman's, and root's before a user's.
+func TestEngineSocket(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
+	dir := withoutEngines(t)
+	cfg := Config{Docker: Auto}
+	if host, _ := cfg.dockerHost(); host != "unix://"+dir+"/docker.sock" || !cfg.dockerMissing() {
+		t.Errorf("with no socket it is %s", host)
+	}
+	for _, name := range []string{"user.sock", "root.sock", "docker.sock"} {
+		listener, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer listener.Close()
+		if host, _ := cfg.dockerHost(); host != "unix://"+filepath.Join(dir, name) || cfg.dockerMissing() {
+			t.Errorf("with %s it is %s", name, host)
+		}
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/netip"
 	"net/url"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -170,20 +171,46 @@ func (c Config) dockerHost() (string, bool) {
 	case Off:
 		return "", false
 	case Auto:
-		return cmp.Or(os.Getenv("DOCKER_HOST"), "unix://"+defaultDockerSocket), true
+		return cmp.Or(os.Getenv("DOCKER_HOST"), "unix://"+engineSocket()), true
 	default:
 		return c.Docker, true
 	}
 }
 
-// dockerMissing reports whether this host does not seem to have a Docker engine: nobody has named one, and the socket of the default
-// one is not there. It is followed all the same, for it may come.
+// dockerMissing reports whether this host does not seem to have an engine: nobody has named one, and neither Docker's default socket
+// nor one of Podman's is there. It is followed all the same, for it may come.
 func (c Config) dockerMissing() bool {
 	if c.Docker != Auto || os.Getenv("DOCKER_HOST") != "" {
 		return false
 	}
-	info, err := os.Stat(defaultDockerSocket)
-	return err != nil || info.Mode().Type() != os.ModeSocket
+	return !isSocket(engineSocket())
+}
+
+// podmanSockets are the default addresses of Podman: root's, then this user's. Tests change them.
+var podmanSockets = func() []string {
+	sockets := []string{"/run/podman/podman.sock"}
+	if dir := os.Getenv("XDG_RUNTIME_DIR"); dir != "" {
+		sockets = append(sockets, filepath.Join(dir, "podman", "podman.sock"))
+	}
+	return sockets
+}
+
+// engineSocket returns the socket of this host's engine: Docker's, or Podman's where there is no Docker.
+func engineSocket() string {
+	if isSocket(defaultDockerSocket) {
+		return defaultDockerSocket
+	}
+	for _, socket := range podmanSockets() {
+		if isSocket(socket) {
+			return socket
+		}
+	}
+	return defaultDockerSocket
+}
+
+func isSocket(path string) bool {
+	info, err := os.Stat(path)
+	return err == nil && info.Mode().Type() == os.ModeSocket
 }
 
 // checkDocker refuses an address that no engine can have, instead of waiting for an answer from it.

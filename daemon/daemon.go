@@ -111,6 +111,9 @@ func (d *Daemon) DockerHost() (string, bool) {
 	return host, follows && (d.DockerAnswers() || !d.cfg.dockerMissing())
 }
 
+// Podman reports whether the engine that answered the last request is Podman.
+func (d *Daemon) Podman() bool { return d.docker != nil && d.docker.Podman() }
+
 // DockerAnswers reports whether the Docker engine answered the last request.
 func (d *Daemon) DockerAnswers() bool { return d.docker != nil && d.docker.Answers() }
 

@@ -33,7 +33,11 @@ func banner(ctx context.Context, d *daemon.Daemon, cfg daemon.Config) string {
 	if bridges := d.Bridges(ctx); len(bridges) > 0 {
 		line("", strings.Join(bridges, ", "), "docker run --dns "+bridges[0]+" ...")
 	}
-	line("Docker", dockerLine(d, cfg), "")
+	engine := "Docker"
+	if d.Podman() {
+		engine = "Podman"
+	}
+	line(engine, dockerLine(d, cfg), "")
 	if cfg.ConfigDir != "" {
 		line("Files", cfg.ConfigDir, "")
 	}

@@ -46,6 +46,38 @@ func Main(m Tests) {
 	os.Exit(code)
 }
 
+// MainHostPIDs is Main without a namespace of processes: what a test asks the kernel about processes is answered in the host's numbers.
+// The tests' own cleanup must end what they started.
+func MainHostPIDs(m Tests) {
+	if os.Getenv(envStage) == stageInside {
+		if err := bringLoopbackUp(); err != nil {
+			fmt.Fprintln(os.Stderr, "dockertest:", err)
+			os.Exit(1)
+		}
+		os.Exit(m.Run())
+	}
+	if os.Geteuid() != 0 {
+		os.Exit(m.Run())
+	}
+	runtime.LockOSThread() // the tests die with the thread that started them
+	dir, err := os.MkdirTemp("", "koine")
+	if err == nil {
+		inner := again(dir)
+		inner.Env = append(inner.Env, envStage+"="+stageInside)
+		inner.SysProcAttr.Cloneflags = 0
+		if err = inner.Start(); err == nil {
+			_ = inner.Wait() // its exit code says it
+			_ = os.RemoveAll(dir)
+			if inner.ProcessState.ExitCode() == 0 {
+				os.Exit(0)
+			}
+			os.Exit(1)
+		}
+	}
+	_ = os.Setenv(envReason, err.Error()) // the name and the value are valid
+	os.Exit(m.Run())
+}
+
 // runNamespaced starts this program again in new namespaces, waits for it and removes what it left.
 func runNamespaced() (int, error) {
 	// The first process inside dies with the thread that started it.
@@ -137,6 +169,10 @@ func prepare() error {
 	if err := unix.Mount("proc", "/proc", "proc", unix.MS_NOSUID|unix.MS_NODEV|unix.MS_NOEXEC, ""); err != nil {
 		return fmt.Errorf("mount /proc: %w", err)
 	}
+	return bringLoopbackUp()
+}
+
+func bringLoopbackUp() error {
 	socket, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return err

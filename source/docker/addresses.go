@@ -22,7 +22,7 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 		switch name {
 		case preferred:
 			return 0
-		case network.NetworkBridge:
+		case network.NetworkBridge, podmanNetwork:
 			return 2
 		case ingressNetwork:
 			return 3
@@ -86,6 +86,9 @@ func locate(c *container.InspectResponse, s *settings, o options) (p place, skip
 		return p, ""
 	case mode.IsNone():
 		return p, "its network mode is none"
+	}
+	if mode == "slirp4netns" || mode == "pasta" {
+		return p, "a rootless container has no address of its own, and it publishes no port"
 	}
 	return p, "it has no address on any network"
 }

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/moby/moby/api/types/container"
@@ -45,12 +46,19 @@ func (a *answer) Write(text []byte) (int, error) {
 
 // answers is a transport of HTTP that keeps those answers which a call wants to keep, while the client reads them, and corrects
 // streams of events.
-type answers struct{ http.RoundTripper }
+type answers struct {
+	http.RoundTripper
+	podman *atomic.Bool
+}
 
 func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
 	r, err := a.RoundTripper.RoundTrip(request)
-	if err != nil || r.StatusCode != http.StatusOK {
+	if err != nil {
 		return r, err
+	}
+	noteEngine(r, a.podman)
+	if r.StatusCode != http.StatusOK {
+		return r, nil
 	}
 	if strings.HasSuffix(request.URL.Path, "/events") {
 		r.Body = body{newEventReader(r.Body), r.Body}
@@ -62,16 +70,16 @@ func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r, nil
 }
 
-// readLeniently returns a client of the same engine as another one, whose answers leniently can read again. Close of the other one
-// does not close it.
-func readLeniently(c *client.Client) (*client.Client, *http.Transport, error) {
+// readLeniently returns a client of the same engine as another one, whose answers leniently can read again, and which keeps
+// podman up to date. Close of the other one does not close it.
+func readLeniently(c *client.Client, podman *atomic.Bool) (*client.Client, *http.Transport, error) {
 	dial := c.Dialer() // with TLS, if the engine wants that
 	transport := &http.Transport{
 		MaxIdleConns: maxInspects, IdleConnTimeout: idleTimeout,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}
 	reader, err := client.New(client.WithAPIVersionFromEnv(), client.WithHost(c.DaemonHost()), client.WithHTTPClient(&http.Client{
-		Transport: answers{transport}, CheckRedirect: client.CheckRedirect,
+		Transport: answers{transport, podman}, CheckRedirect: client.CheckRedirect,
 	}))
 	return reader, transport, err
 }

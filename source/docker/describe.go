@@ -25,6 +25,8 @@ type options struct {
 	// registrator registers containers as Registrator does, labelled only those that are labelled for it; projectNames
 	// appends Compose's project to its name of a service.
 	registrator, labelled, projectNames bool
+	// podman is set if the engine is Podman.
+	podman bool
 	// container is the id of the described container, in which its own checks may run commands.
 	container string
 	// peer is the container whose network the described one shares, nil if it does not exist.
@@ -95,6 +97,9 @@ func describe(c *container.InspectResponse, o options) (description, error) {
 	for i := range d.members {
 		m := &d.members[i]
 		m.keep(c, o.faults, &d)
+		if o.podman && unprobed(c) {
+			m.warn("its health check has not run: Podman's are run by systemd timers, and never without systemd")
+		}
 		if err := m.Validate(); err != nil {
 			return d, err
 		}
@@ -119,6 +124,9 @@ func (s *settings) notWanted(c *container.InspectResponse, o options) string {
 	}
 	if isBuildStep(c) {
 		return whyBuildStep
+	}
+	if isInfra(c) {
+		return "it is the infra container of a pod, whose network the pod's own containers have"
 	}
 	if v, ok := s.ignored(); ok {
 		return fmt.Sprintf("%s %s is %q", v.kind, v.label, v.value)
@@ -168,8 +176,17 @@ func (s *settings) hintUnread() {
 
 // running reports whether a container's process exists, paused or not.
 func running(c *container.InspectResponse) bool {
-	return c.State != nil && c.State.Running && !c.State.Restarting && !c.State.Dead
+	return c.State != nil && (c.State.Running || isStopping(c)) && !c.State.Restarting && !c.State.Dead
 }
+
+// isStopping reports whether a container has got its stop signal and has not ended: Podman has a state for that, which it does not
+// count as running.
+func isStopping(c *container.InspectResponse) bool {
+	return c.State != nil && c.State.Status == stoppingState && c.State.Pid > 0
+}
+
+// stoppingState is Podman's state of a container that has got its stop signal.
+const stoppingState = "stopping"
 
 // whyNotRunning describes the state of a container without a process.
 func whyNotRunning(c *container.InspectResponse) string {

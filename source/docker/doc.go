@@ -51,7 +51,7 @@
 // than the time before, at most ten seconds. A first start, and one by hand, is not delayed.
 //
 // Drain: a container that is sent its stop signal, SIGTERM or SIGKILL drains until it dies or starts again, a paused one
-// until it is unpaused. One whose process has ended drains until the engine has said how, for a few seconds at most.
+// until it is unpaused. The signal is known from the kernel (sigwatch.go), from the engine's event, or from Podman's list. One whose process has ended drains until the engine has said how, for a few seconds at most.
 //
 // End: before a set in which an instance is missing, the sink gets the reason: "container exited 137".
 //

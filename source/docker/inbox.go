@@ -18,7 +18,9 @@ type inbox struct {
 	mu      sync.Mutex
 	changed map[string]change
 	listed  *listing
-	wake    chan struct{}
+	// runs are the ids of all running containers as of the last short look at the list; nil if there is none.
+	runs map[string]bool
+	wake chan struct{}
 }
 
 // listing is a list of all containers.
@@ -35,6 +37,8 @@ type change struct {
 	since time.Time
 	// look is set if the container has to be inspected.
 	look bool
+	// recheck is set if a look may come too early, and another has to follow.
+	recheck bool
 	// death is its last end; nothing is known if its time is zero.
 	death death
 }
@@ -45,10 +49,7 @@ func newInbox() *inbox {
 
 // event folds an event in. It returns false if there are too many: then only a new list helps.
 func (b *inbox) event(m events.Message, live bool) bool {
-	id := m.Actor.ID
-	if m.Type == events.NetworkEventType {
-		id = m.Actor.Attributes["container"]
-	}
+	id := subject(m)
 	if id == "" {
 		return true
 	}
@@ -72,6 +73,8 @@ func (b *inbox) event(m events.Message, live bool) bool {
 func (c *change) fold(m events.Message, at time.Time) {
 	c.look = true
 	switch m.Action {
+	case events.ActionHealthStatus: // without the outcome, which may not be stored yet
+		c.recheck = true
 	case events.ActionKill:
 		if n, err := strconv.Atoi(m.Actor.Attributes["signal"]); err == nil {
 			c.signals |= signalBit(n)
@@ -85,6 +88,20 @@ func (c *change) fold(m events.Message, at time.Time) {
 	case events.ActionStart:
 		c.signals = 0
 	}
+}
+
+// signal folds in a signal that the kernel has reported. It wants no look: the container still runs.
+func (b *inbox) signal(id string, n int, at time.Time) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	c, known := b.changed[id]
+	if !known && len(b.changed) >= maxChanged {
+		return
+	}
+	c.signals |= signalBit(n)
+	c.at = at
+	b.changed[id] = c
+	b.ring()
 }
 
 // exitCode returns the exit code in an event, "" if it has none.
@@ -102,6 +119,26 @@ func (b *inbox) list(all listing) {
 	defer b.mu.Unlock()
 	b.listed = &all
 	b.ring()
+}
+
+// running takes in the ids of all running containers, of which those that are missing are to be looked at.
+func (b *inbox) running(ids []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.runs = make(map[string]bool, len(ids))
+	for _, id := range ids {
+		b.runs[id] = true
+	}
+	b.ring()
+}
+
+// takeRunning returns the ids of all running containers, nil if there is no new list.
+func (b *inbox) takeRunning() map[string]bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	runs := b.runs
+	b.runs = nil
+	return runs
 }
 
 // len returns the number of containers that have changed and wait for a look.

@@ -20,6 +20,9 @@ import (
 // maxInspects bounds the looks at a time, so that a container on which the engine is stuck does not hold up others.
 const maxInspects = 8
 
+// probePeriod is the time, in units of retryMax, between two looks at a container whose health check Podman runs.
+const probePeriod = 5
+
 // loop is the one goroutine that owns the tracker: it takes in events, lists, looks and deaths, and declares.
 type loop struct {
 	source  *Source
@@ -27,6 +30,7 @@ type loop struct {
 	census  census
 	inbox   *inbox
 	watch   *pidWatch
+	signals *signalWatch
 
 	// jobs are the looks that are wanted or under way; queue are those that wait for their turn, in order.
 	jobs  map[string]*job
@@ -39,6 +43,9 @@ type loop struct {
 	// answers counts the engine's answers. retry are the containers whose look failed, with the count at that time.
 	answers int
 	retry   map[string]int
+
+	// recheck are the containers to look at once more.
+	recheck map[string]bool
 
 	// awaited are the containers of the first list that await their look; nil before that list came.
 	awaited  map[string]bool
@@ -78,7 +85,7 @@ func (l *loop) run(ctx context.Context) {
 	defer l.workers.Wait()
 	retry := time.NewTicker(retryMax)
 	defer retry.Stop()
-	for {
+	for ticks := 0; ; {
 		select {
 		case <-l.inbox.wake:
 			l.takeInbox(ctx)
@@ -86,6 +93,7 @@ func (l *loop) run(ctx context.Context) {
 			l.takeLook(ctx, r)
 			l.takeMore(ctx)
 		case e := <-l.watch.exits:
+			l.signals.remove(e.id) // the pid may become another process's
 			l.tracker.exited(e.id, e.startedAt, time.Now())
 			l.want(ctx, e.id, time.Time{})
 		case q := <-l.source.questions:
@@ -95,6 +103,15 @@ func (l *loop) run(ctx context.Context) {
 			l.tracker.giveUp(time.Now(), l.source.Answers())
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
+			}
+			for id := range l.recheck {
+				l.want(ctx, id, time.Time{})
+			}
+			clear(l.recheck)
+			if ticks++; l.tracker.options.podman && ticks%probePeriod == 0 {
+				for _, id := range l.tracker.probed() {
+					l.want(ctx, id, time.Time{})
+				}
 			}
 		case <-ctx.Done():
 			return
@@ -129,6 +146,14 @@ func (l *loop) takeInbox(ctx context.Context) {
 		if c.look {
 			l.want(ctx, id, c.since)
 		}
+		if c.recheck {
+			l.recheck[id] = true
+		}
+	}
+	if runs := l.inbox.takeRunning(); runs != nil {
+		for _, id := range l.tracker.missing(runs) {
+			l.want(ctx, id, time.Time{})
+		}
 	}
 	if listed == nil {
 		return
@@ -138,6 +163,7 @@ func (l *loop) takeInbox(ctx context.Context) {
 		everything[id] = true
 	}
 	l.answers++
+	l.tracker.options.podman = l.source.podman.Load()
 	if !l.ready {
 		l.awaited = maps.Clone(everything)
 	}
@@ -256,9 +282,12 @@ func (l *loop) apply(ctx context.Context, r look) {
 	delete(l.adopted, r.id)
 	c, after := l.tracker.containers[r.id]
 	if after {
-		l.watch.add(c.id, c.startedAt, c.pid)
+		if l.watch.add(c.id, c.startedAt, c.pid) {
+			l.signals.set(c.id, c.pid, c.stopSignal)
+		}
 	} else {
 		l.watch.remove(r.id)
+		l.signals.remove(r.id)
 	}
 	if before || after {
 		for _, id := range l.tracker.followers(r.id) {
@@ -295,6 +324,7 @@ func (l *loop) publish() {
 	}
 	l.showResidents()
 	now := time.Now()
+	l.source.metrics.unreadable.WithLabelValues("container").Set(float64(l.tracker.unreadable() + l.source.nameless()))
 	verdicts := l.tracker.verdicts()
 	l.logShared(l.tracker.shared(verdicts))
 	set, ended := append(registrations(verdicts), l.unseen()...), l.tracker.takeEnded()
@@ -308,7 +338,6 @@ func (l *loop) publish() {
 	} else if learned {
 		l.source.declareGone(l.endings)
 	}
-	l.source.metrics.unreadable.WithLabelValues("container").Set(float64(l.tracker.unreadable() + l.source.nameless()))
 	for _, at := range l.pending {
 		l.source.metrics.events.Observe(max(0, now.Sub(at)).Seconds())
 	}

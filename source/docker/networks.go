@@ -50,6 +50,8 @@ type networks struct {
 	mu sync.Mutex
 	// drivers are the drivers of the networks by ID; nil before the first list.
 	drivers map[string]string
+	// ids are the IDs of the networks by name.
+	ids map[string]string
 	// faulty are the parts of networks that could not be read, by the network's ID.
 	faulty map[string][]lenient.Fault
 	// refused is set after a failure, until the next scheduled list.
@@ -104,7 +106,11 @@ func (n *networks) refresh(ctx context.Context) {
 
 // know lists the networks if a container is on an unknown one.
 func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
-	if n.engine == nil || c.NetworkSettings == nil || n.knows(c) {
+	if n.engine == nil || c.NetworkSettings == nil {
+		return
+	}
+	defer n.identify(c)
+	if n.knows(c) {
 		return
 	}
 	n.listing.Lock()
@@ -114,15 +120,30 @@ func (n *networks) know(ctx context.Context, c *container.InspectResponse) {
 	}
 }
 
+// identify gives a container's networks their IDs, where the engine has put a name in the place.
+func (n *networks) identify(c *container.InspectResponse) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for name, endpoint := range c.NetworkSettings.Networks {
+		if endpoint == nil || endpoint.NetworkID != "" && endpoint.NetworkID != name {
+			continue
+		}
+		if id, ok := n.ids[name]; ok {
+			endpoint.NetworkID = id
+		}
+	}
+}
+
 // knows reports whether all networks of a container are known, or the engine has refused to list them.
 func (n *networks) knows(c *container.InspectResponse) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	for _, endpoint := range c.NetworkSettings.Networks {
+	for name, endpoint := range c.NetworkSettings.Networks {
 		if endpoint == nil || endpoint.NetworkID == "" || n.refused {
 			continue
 		}
-		if _, known := n.drivers[endpoint.NetworkID]; !known {
+		_, known := n.drivers[endpoint.NetworkID]
+		if _, named := n.ids[name]; !known && (!named || endpoint.NetworkID != name) {
 			return false
 		}
 	}
@@ -150,9 +171,10 @@ func (n *networks) list(ctx context.Context) {
 	n.told = false
 	drivers := make(map[string]string, len(items))
 	faulty := make(map[string][]lenient.Fault)
+	ids := make(map[string]string, len(items))
 	var list []catalog.Network
 	for i, item := range items {
-		net := item.value.Network
+		net := properName(item.value.Network)
 		if len(item.faults) > 0 {
 			faulty[cmp.Or(net.ID, net.Name, fmt.Sprintf("[%d]", i))] = item.faults
 			n.logFaults(cmp.Or(net.Name, net.ID, fmt.Sprintf("[%d]", i)), item.faults)
@@ -160,7 +182,7 @@ func (n *networks) list(ctx context.Context) {
 		if net.ID == "" {
 			continue
 		}
-		drivers[net.ID] = net.Driver
+		drivers[net.ID], ids[net.Name] = net.Driver, net.ID
 		if net.Driver != "host" && net.Driver != "null" {
 			list = append(list, networkOf(net, item.faults...))
 		}
@@ -169,7 +191,7 @@ func (n *networks) list(ctx context.Context) {
 		n.unreadable.Set(float64(len(faulty)))
 	}
 	n.mu.Lock()
-	n.drivers, n.faulty, n.refused = drivers, faulty, false
+	n.drivers, n.ids, n.faulty, n.refused = drivers, ids, faulty, false
 	n.mu.Unlock()
 	n.pass(list)
 }

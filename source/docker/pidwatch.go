@@ -36,25 +36,27 @@ func newPidWatch(most int) (*pidWatch, error) {
 	return w, w.poller.open()
 }
 
-// add watches the process of a container; it does nothing if it is watched already.
-func (w *pidWatch) add(id, startedAt string, pid int) {
+// add watches the process of a container; it does nothing if it is watched already. It reports whether the process is alive, and
+// known to be the container's.
+func (w *pidWatch) add(id, startedAt string, pid int) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if old, ok := w.watched[id]; ok {
 		if old.startedAt == startedAt {
-			return
+			return old.fd >= 0
 		}
 		w.drop(id, old)
 	}
 	if pid <= 0 || len(w.watched) >= w.most || !w.poller.usable() {
-		return
+		return false
 	}
 	fd, err := w.poller.watch(id, pid)
 	if err != nil {
-		return
+		return false
 	}
 	w.watched[id] = watched{startedAt, fd}
 	w.byFD[int32(fd)] = id
+	return true
 }
 
 // remove stops watching a container.

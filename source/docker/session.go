@@ -144,7 +144,7 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 			return
 		}
 		if n == 0 {
-			s.log.Info("docker engine answers", "host", s.engine.DaemonHost(), "containers", len(ids))
+			s.log.Info(s.engineName()+" answers", "host", s.engine.DaemonHost(), "containers", len(ids))
 			s.setAnswers(true)
 			if s.cfg.Problem != nil {
 				s.cfg.Problem("")
@@ -155,7 +155,11 @@ func (s *Source) relist(ctx context.Context, in *inbox, first chan<- struct{}, c
 			close(first)
 		}
 		in.list(listing{running: ids, stopped: s.listStopped(ctx, ids)})
-		if !pause.For(ctx, resync) {
+		if err := s.watchList(ctx, in); err != nil {
+			cancel(fmt.Errorf("list containers: %w", err))
+			return
+		}
+		if ctx.Err() != nil {
 			return
 		}
 	}
@@ -178,4 +182,29 @@ func (s *Source) listStopped(ctx context.Context, running []string) []string {
 	}
 	stopped := slices.DeleteFunc(all, func(id string) bool { return runs[id] })
 	return append([]string{}, stopped[:min(len(stopped), maxStopped)]...)
+}
+
+// watchList waits for the next full list. With Podman it lists the running containers every second meanwhile, unless the kernel
+// reports stop signals.
+func (s *Source) watchList(ctx context.Context, in *inbox) error {
+	if !s.podman.Load() || s.signals.usable() {
+		pause.For(ctx, resync)
+		return nil
+	}
+	for began := time.Now(); time.Since(began) < resync && pause.For(ctx, retryMax); {
+		ids, err := s.list(ctx, false)
+		if err != nil {
+			return err
+		}
+		in.running(ids)
+	}
+	return nil
+}
+
+// engineName names the engine in the log.
+func (s *Source) engineName() string {
+	if s.podman.Load() {
+		return "podman"
+	}
+	return "docker engine"
 }

@@ -113,10 +113,14 @@ type Source struct {
 	log       *slog.Logger
 	metrics   *metrics
 	answers   atomic.Bool
+	// podman is set if the engine's last answer was Podman's.
+	podman atomic.Bool
 	// unnamed counts the containers in the engine's last list whose ids could not be read.
 	unnamed atomic.Int32
 	// watch sees the ends of processes; Run makes it, unless a test has.
 	watch *pidWatch
+	// signals sees the stop signals of containers; Run makes it.
+	signals *signalWatch
 }
 
 // New returns a source that does nothing until Run. Every error is of catalog.KindInvalid: the engine need not answer.
@@ -136,7 +140,7 @@ func New(cfg Config) (*Source, error) {
 		if err != nil {
 			return nil, err
 		}
-		if s.engine, s.owned, err = readLeniently(owned); err != nil {
+		if s.engine, s.owned, err = readLeniently(owned, &s.podman); err != nil {
 			return nil, err
 		}
 	}
@@ -186,9 +190,12 @@ func (s *Source) Run(ctx context.Context) error {
 			s.log.Warn("cannot watch container processes: their ends show only in the engine's events", "error", err)
 		}
 	}
+	s.watchSignals()
 	l := &loop{
-		source: s, tracker: newTracker(s.options()), census: newCensus(), inbox: s.inbox, watch: s.watch, jobs: make(map[string]*job),
+		source: s, tracker: newTracker(s.options()), census: newCensus(), inbox: s.inbox, watch: s.watch, signals: s.signals,
+		jobs:    make(map[string]*job),
 		results: make(chan look, maxInspects), retry: make(map[string]int),
+		recheck: make(map[string]bool),
 	}
 	if s.cfg.Adopt != nil {
 		l.declared = s.cfg.Adopt()
@@ -198,11 +205,26 @@ func (s *Source) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	children.Go(func() { s.talk(ctx, l.inbox) })
 	children.Go(func() { s.watch.run(ctx) })
+	children.Go(func() { s.signals.run(ctx, l.inbox) })
 	l.run(ctx)
 	cancel()
 	children.Wait()
 	s.close()
 	return nil
+}
+
+// watchSignals begins to see the stop signals of containers in the kernel, where that is possible.
+func (s *Source) watchSignals() {
+	if s.processes() == 0 {
+		return
+	}
+	var err error
+	if s.signals, err = newSignalWatch(); err != nil {
+		s.log.Info("stop signals of containers are not read from the kernel", "reason", err)
+		return
+	}
+	s.log.Info("stop signals of containers are read from the kernel")
+	s.metrics.signals.Set(1)
 }
 
 // close closes the connections to an engine that New has dialled.
@@ -214,6 +236,9 @@ func (s *Source) close() {
 
 // Answers reports whether the engine answered when it was last asked.
 func (s *Source) Answers() bool { return s.answers.Load() }
+
+// Podman reports whether the engine's last answer was Podman's.
+func (s *Source) Podman() bool { return s.podman.Load() }
 
 // setAnswers records whether the engine answers.
 func (s *Source) setAnswers(yes bool) {
@@ -270,6 +295,8 @@ type metrics struct {
 	shortDrains prometheus.Counter
 	// shared counts the names of services that several projects share by chance.
 	shared prometheus.Gauge
+	// signals is 1 while the kernel reports stop signals.
+	signals prometheus.Gauge
 	// unreadable counts the containers and networks of which the engine's last answer could not be read in full.
 	unreadable *prometheus.GaugeVec
 }
@@ -290,6 +317,9 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 		shared: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "koine_docker_shared_names", Help: "Names of services that containers of several projects share by chance.",
 		}),
+		signals: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "koine_docker_kernel_signals", Help: "1 while stop signals of containers are read from the kernel.",
+		}),
 		unreadable: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "koine_docker_unreadable",
 			Help: "Containers and networks of which the engine's last answer could not be read in full.",
@@ -298,7 +328,7 @@ func newMetrics(r prometheus.Registerer) (*metrics, error) {
 			Name: "koine_docker_short_drains_total", Help: "Containers that ended before the time of their label koine.drain was over.",
 		}),
 	}
-	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains, m.shared, m.unreadable} {
+	for _, c := range []prometheus.Collector{m.up, m.containers, m.drains, m.shortDrains, m.shared, m.signals, m.unreadable} {
 		if r == nil {
 			break
 		}

@@ -423,8 +423,8 @@ func TestStorm(t *testing.T) {
 			t.Errorf("%d of %d containers are declared", len(set), n)
 		}
 		families, err := registry.Gather()
-		if err != nil || len(families) != 9 {
-			t.Errorf("gathered %d metrics, error %v; want 9", len(families), err)
+		if err != nil || len(families) != 10 {
+			t.Errorf("gathered %d metrics, error %v; want 10", len(families), err)
 		}
 	})
 }

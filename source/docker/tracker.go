@@ -168,6 +168,9 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 	t.containers[c.ID] = now
 	t.forgetGone(c.ID)
 	t.forgetMarks(now)
+	if isStopping(c) {
+		t.stopping(now)
+	}
 	if k, ok := t.kills[c.ID]; ok {
 		t.kill(c.ID, k)
 	}
@@ -262,6 +265,34 @@ func (t *tracker) kill(id string, k kills) {
 		}
 		t.drains[id] = m
 	}
+}
+
+// stopping records that a container has got its stop signal, at a time that is not known.
+func (t *tracker) stopping(c *tracked) {
+	if _, known := t.drains[c.id]; !known {
+		signal := signalName(cmp.Or(c.stopSignal, sigTerm))
+		t.drains[c.id] = mark{startedAt: c.startedAt, reason: drainPrefix + signal, signal: signal}
+	}
+}
+
+// missing returns the containers that take traffic and are not in a list of those that run.
+func (t *tracker) missing(runs map[string]bool) (ids []string) {
+	for id := range t.containers {
+		if _, drained := t.drains[id]; !drained && !runs[id] {
+			ids = append(ids, id)
+		}
+	}
+	return ids
+}
+
+// probed returns the containers that have a health check of the engine's.
+func (t *tracker) probed() (ids []string) {
+	for id, c := range t.containers {
+		if len(c.members) > 0 && slices.ContainsFunc(c.members[0].Checks, func(k catalog.Check) bool { return k.Type == catalog.CheckDocker }) {
+			ids = append(ids, id)
+		}
+	}
+	return ids
 }
 
 // exited records that the first process of a container has ended.
