@@ -19,7 +19,7 @@ import (
 func TestUserWithoutRightsOnDocker(t *testing.T) {
 	needs.Root(t, "to run Koine as another user")
 	const nobody = 65534
-	dir, err := os.MkdirTemp("", "denied")
+	dir, err := os.MkdirTemp("", "denied") //nolint:usetesting // others may not enter t.TempDir
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +55,7 @@ func TestUserWithoutRightsOnDocker(t *testing.T) {
 		t.Errorf("DNS: %v, %v; want SERVFAIL", reply, err)
 	}
 
-	go http.Serve(engine, http.HandlerFunc(emptyEngine)) //nolint:errcheck,gosec // it ends with the listener
+	go http.Serve(engine, http.HandlerFunc(emptyEngine)) //nolint:gosec // it ends with the listener
 	if err := os.Chmod(socket, 0o666); err != nil {
 		t.Fatal(err)
 	}
