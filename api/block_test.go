@@ -125,7 +125,7 @@ func TestBlockingOnLists(t *testing.T) {
 		absent, absentAnswered := start(t.Context(), s, "/services/new?index=10")
 
 		f.apply(instanceChange(instance("new", "x")))
-		if !servicesAnswered() || !strings.Contains(services.Body.String(), `{"index":11,"services":[{"name":"db"`) {
+		if !servicesAnswered() || !strings.Contains(services.Body.String(), `{"index":"11","services":[{"name":"db"`) {
 			t.Errorf("services %s", services.Body)
 		}
 		if !nodeAnswered() || ids(t, node.Body.String()) != "a c x" {

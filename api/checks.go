@@ -22,7 +22,7 @@ func (p *checkParams) fields() []field {
 // listChecks answers GET /checks: the last outcome of each check, its output included. How a check is run is left out,
 // because its headers may hold secrets.
 func (s *Server) listChecks(w http.ResponseWriter, _ *http.Request, p checkParams) error {
-	s.stamp(w, s.view.Revision(), 0)
+	s.stamp(w, s.view.Revision(), catalog.Position{})
 	list := client.CheckList{Checks: []client.CheckStatus{}}
 	for _, node := range s.nodesNamed(p.Node) {
 		for _, shown := range checksOn(node) {

@@ -12,7 +12,7 @@ import (
 
 // listDrains answers GET /drains: the orders in force.
 func (s *Server) listDrains(w http.ResponseWriter, _ *http.Request, _ reading) error {
-	s.stamp(w, s.view.Revision(), 0)
+	s.stamp(w, s.view.Revision(), catalog.Position{})
 	list := client.DrainList{Drains: []catalog.Drain{}}
 	for _, d := range s.view.Drains() {
 		list.Drains = append(list.Drains, *d)

@@ -37,13 +37,13 @@ type body struct {
 
 type span struct{ from, to int }
 
-// encodeService encodes a snapshot for the clients of a scope.
-func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) serviceBody {
+// encodeService encodes a snapshot for the clients of a scope; at are the marks that its index names.
+func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope, at *catalog.Marks) serviceBody {
 	b := serviceBody{
-		index: []string{strconv.FormatUint(service.Index, 10)},
+		index: []string{at.Position(service.Index).String()},
 		spans: make([]span, 0, len(service.Endpoints)),
 	}
-	buffer, tail := openBody(service.Index, service.Name, "")
+	buffer, tail := openBody(b.index[0], service.Name, "")
 	encoder := newEncoder(buffer)
 	for i, e := range service.Endpoints {
 		if i > 0 {
@@ -64,11 +64,11 @@ func (s *Server) encodeService(service *catalog.Service, scope *catalog.Scope) s
 }
 
 // openBody begins a body. The fields of more go between the name and the instances.
-func openBody(index uint64, name, more string) (buffer *bytes.Buffer, tail int) {
+func openBody(index, name, more string) (buffer *bytes.Buffer, tail int) {
 	buffer = new(bytes.Buffer)
-	buffer.WriteString(`{"index":`)
-	buffer.WriteString(strconv.FormatUint(index, 10))
-	buffer.WriteByte(',')
+	buffer.WriteString(`{"index":"`)
+	buffer.WriteString(index)
+	buffer.WriteString(`",`)
 	tail = buffer.Len()
 	buffer.WriteString(`"service":`)
 	quoted, _ := json.Marshal(name) // a string can always be encoded
@@ -88,7 +88,7 @@ func (s *Server) closeBody(buffer *bytes.Buffer, tail int) body {
 
 // assemble makes the body for some of a snapshot's endpoints, given in the snapshot's order, from the encoded ones.
 func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []*catalog.Endpoint) body {
-	buffer, tail := openBody(service.Index, service.Name, "")
+	buffer, tail := openBody(from.index[0], service.Name, "")
 	for i, e := range service.Endpoints {
 		if len(wanted) == 0 {
 			break
@@ -127,7 +127,7 @@ func (s *Server) selectBody(
 
 // emptyBody is the body of a service that does not exist.
 func (s *Server) emptyBody(name string, index uint64) body {
-	buffer, tail := openBody(index, strings.ToLower(name), "")
+	buffer, tail := openBody(s.view.Marks().Position(index).String(), strings.ToLower(name), "")
 	return s.closeBody(buffer, tail)
 }
 

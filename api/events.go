@@ -24,13 +24,13 @@ type eventParams struct {
 	// Last is the number of past events that come first, if it was given.
 	Last *uint64
 	// Revision selects all events after it; 0 means that it was not given.
-	Revision uint64
+	Revision catalog.Position
 	Follow   bool
 }
 
 func (p *eventParams) fields() []field {
 	return []field{
-		text("name", &p.Name), number("revision", &p.Revision), flag("follow", &p.Follow),
+		text("name", &p.Name), position("revision", &p.Revision), flag("follow", &p.Follow),
 		{name: "last", set: func(value string) error {
 			last, err := parseNumber("last", value)
 			if err == nil && last > maxLast {
@@ -56,7 +56,12 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (
 	}
 	s.metrics.streams.Inc()
 	defer s.metrics.streams.Dec()
-	err = log.write(first)
+	if log.reset {
+		err = log.out.reset(log.id(s.view.Revision()))
+	}
+	if err == nil {
+		err = log.write(first)
+	}
 	if err == nil && !p.Follow {
 		s.hurried(w)
 		return nil
@@ -69,11 +74,11 @@ func (s *Server) events(w http.ResponseWriter, r *http.Request, p eventParams) (
 	return log.out.cut(ctx)
 }
 
-// resumed returns the revision that a stream goes on from: an EventSource that reconnects requests the same URL again, with
-// the last revision that it has seen in a header.
-func resumed(r *http.Request, revision uint64) (uint64, error) {
+// resumed returns where a stream goes on from: an EventSource that reconnects requests the same URL again, with the last id
+// that it has seen in a header.
+func resumed(r *http.Request, revision catalog.Position) (catalog.Position, error) {
 	if id := r.Header.Get("Last-Event-ID"); id != "" {
-		return parseNumber("header Last-Event-ID", id)
+		return parsePosition("header Last-Event-ID", id)
 	}
 	return revision, nil
 }
@@ -86,16 +91,21 @@ type eventLog struct {
 	name     string
 	out      *stream
 	position uint64
+	// reset is set if the client goes on from another history.
+	reset bool
 }
 
 // begin finds where to begin, and returns the events that come first.
 func (l *eventLog) begin(p eventParams) (first []catalog.Event) {
-	if p.Revision > 0 {
-		position, known := l.view.EventPositionAfter(p.Revision)
-		if l.position = position; !known {
+	if p.Revision.Revision > 0 {
+		after, why := p.Revision.Revision, "what happened next is not remembered"
+		if !l.view.InHistory(p.Revision) {
+			after, why, l.reset = 0, "the revision is of another history of the store", true
+		}
+		position, known := l.view.EventPositionAfter(after)
+		if l.position = position; l.reset || !known {
 			first = append(first, catalog.Event{
-				Revision: min(p.Revision, l.view.Revision()), Time: time.Now().UTC(), Type: catalog.EventGap,
-				Reason: "what happened next is not remembered",
+				Revision: min(p.Revision.Revision, l.view.Revision()), Time: time.Now().UTC(), Type: catalog.EventGap, Reason: why,
 			})
 		}
 		return append(first, l.take()...)
@@ -127,6 +137,9 @@ func (l *eventLog) take() (list []catalog.Event) {
 	l.position = next
 	return list
 }
+
+// id returns the id of an event.
+func (l *eventLog) id(revision uint64) catalog.Position { return l.view.Marks().Position(revision) }
 
 // run writes what happens until the context ends or the client takes nothing any more.
 func (l *eventLog) run(ctx context.Context) {
@@ -161,11 +174,12 @@ func (l *eventLog) catchUp(ctx context.Context) error {
 	if err := l.view.WaitReady(ctx); err != nil {
 		return err
 	}
-	revision := l.view.Revision()
+	at := l.view.Marks()
+	reached := at.Position(l.view.Revision())
 	if err := l.write(l.take()); err != nil {
 		return err
 	}
-	if err := l.out.progress(revision); err != nil {
+	if err := l.out.progress(reached); err != nil {
 		return err
 	}
 	return l.out.flush()
@@ -181,7 +195,7 @@ func (l *eventLog) write(events []catalog.Event) error {
 		// The stream writes the revision, which comes first.
 		_, tail, _ := bytes.Cut(raw, []byte(","))
 		more := i+1 < len(events) && events[i+1].Revision == events[i].Revision
-		if err := l.out.event(events[i].Revision, more, append(tail, '\n')); err != nil {
+		if err := l.out.event(l.id(events[i].Revision), more, append(tail, '\n')); err != nil {
 			return err
 		}
 	}

@@ -98,8 +98,8 @@ func TestEventsAreFollowed(t *testing.T) {
 			}
 		}
 		got := page.take()
-		if blocks := strings.Split(got, "\n\n"); len(blocks) != 3 || !strings.HasPrefix(blocks[0], `data: {"revision":12,"more":true,"time":"`) ||
-			!strings.HasPrefix(blocks[1], "id: 12\ndata: {\"revision\":12,\"time\":") {
+		if blocks := strings.Split(got, "\n\n"); len(blocks) != 3 || !strings.HasPrefix(blocks[0], `data: {"id":"12","revision":12,"more":true,"time":"`) ||
+			!strings.HasPrefix(blocks[1], "id: 12\ndata: {\"id\":\"12\",\"revision\":12,\"time\":") {
 			t.Errorf("an event source gets %q", got)
 		}
 		f.apply(checkChange(check("x", "", catalog.Passing))) // a node looks different, and nothing has happened

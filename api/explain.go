@@ -52,7 +52,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, p explainParams
 	if len(list.Explanations)+len(list.LeftOut) == 0 {
 		return unknown(name, failed)
 	}
-	s.stamp(w, revision, 0)
+	s.stamp(w, revision, catalog.Position{})
 	return s.writeJSON(w, list)
 }
 

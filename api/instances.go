@@ -28,7 +28,7 @@ func (s *Server) listInstances(w http.ResponseWriter, r *http.Request, p instanc
 	if err != nil {
 		return err
 	}
-	s.stamp(w, s.view.Revision(), 0)
+	s.stamp(w, s.view.Revision(), catalog.Position{})
 	w.Header()["Content-Type"] = s.jsonType
 	out := bufio.NewWriterSize(s.paced(w), piece)
 	var buffer bytes.Buffer
@@ -88,7 +88,7 @@ func (s *Server) nodesNamed(name string) []*catalog.NodeSnapshot {
 // getInstance answers GET /nodes/{node}/instances/{id} and its short form.
 func (s *Server) getInstance(w http.ResponseWriter, r *http.Request, _ reading) error {
 	node, id := s.nodeOf(r), r.PathValue("id")
-	s.stamp(w, s.view.Revision(), 0)
+	s.stamp(w, s.view.Revision(), catalog.Position{})
 	e := s.view.Instance(node, id)
 	if e == nil {
 		return catalog.Errorf(catalog.KindNotFound, "no instance %.300s on node %.100s", id, node)

@@ -34,7 +34,7 @@ func (s *Server) nearBody(service *catalog.Service, q *catalog.Query, scope *cat
 		places[e] = from.spans[i]
 	}
 	list, enough := service.Nearest(*q, at, func(e *catalog.Endpoint) bool { return len(scope.Reach(e)) > 0 })
-	buffer, tail := openBody(service.Index, service.Name, `,"nearest":`+strconv.Itoa(enough))
+	buffer, tail := openBody(from.index[0], service.Name, `,"nearest":`+strconv.Itoa(enough))
 	for i, e := range list {
 		if i > 0 {
 			buffer.WriteByte(',')

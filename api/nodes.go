@@ -18,7 +18,8 @@ func (s *Server) listNodes(w http.ResponseWriter, r *http.Request, p waiting) er
 	if err != nil {
 		return err
 	}
-	revision, index := s.view.Revision(), s.view.NodesIndex()
+	at := s.view.Marks()
+	revision, index := s.view.Revision(), at.Position(s.view.NodesIndex())
 	list := client.NodeList{Index: index, Nodes: []client.NodeSummary{}}
 	for _, node := range s.view.Nodes() {
 		list.Nodes = append(list.Nodes, nodeOf(node, false))
@@ -55,8 +56,10 @@ func (s *Server) getNode(w http.ResponseWriter, r *http.Request, p waiting) erro
 	if err != nil {
 		return err
 	}
+	at := s.view.Marks()
 	revision := s.view.Revision()
-	node, index := s.view.NodeIndex(name)
+	node, changed := s.view.NodeIndex(name)
+	index := at.Position(changed)
 	if node == nil {
 		s.stamp(w, revision, index)
 		absent := s.view.NoNode(name)

@@ -183,6 +183,23 @@ func number(name string, to *uint64) field {
 	}}
 }
 
+// position is a parameter that is an index or the id of an event.
+func position(name string, to *catalog.Position) field {
+	return field{name: name, set: func(value string) (err error) {
+		*to, err = parsePosition(name, value)
+		return err
+	}}
+}
+
+func parsePosition(name, value string) (catalog.Position, error) {
+	p, err := catalog.ParsePosition(value)
+	if err != nil {
+		return p, catalog.Errorf(catalog.KindInvalid, "%s %.60q is neither an index nor the id of an event", name, value).
+			WithHint("give it back as it came, such as 812.k3f9x2ab, or a revision of the present history, such as 812")
+	}
+	return p, nil
+}
+
 func parseNumber(name, value string) (uint64, error) {
 	n, err := strconv.ParseUint(value, 10, 64)
 	if err != nil {

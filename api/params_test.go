@@ -90,9 +90,9 @@ func TestNodeInTheQuery(t *testing.T) {
 func TestParameterValues(t *testing.T) {
 	b := newBed(t)
 	for query, want := range map[string]string{
-		"/services/web?index=":                           `index "" is not a number`,
-		"/services/web?index=-1":                         `index "-1" is not a number`,
-		"/services/web?index=18446744073709551616":       `index "18446744073709551616" is not a number`,
+		"/services/web?index=":                           `index "" is neither an index nor the id of an event`,
+		"/services/web?index=-1":                         `index "-1" is neither an index nor the id of an event`,
+		"/services/web?index=18446744073709551616":       `index "18446744073709551616" is neither an index nor the id of an event`,
 		"/services/web?index=1&wait=":                    `wait "" is not a duration above zero`,
 		"/services/web?tag=":                             "parameter tag is empty",
 		"/services/web?tag=blue&tag=":                    "parameter tag is empty",

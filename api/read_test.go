@@ -39,7 +39,7 @@ func ids(t *testing.T, body string) string {
 func TestServiceBody(t *testing.T) {
 	b := newBed(t)
 	got := b.get(t, "/services/WEB")
-	want := `{"index":10,"service":"web","instances":[{"id":"a","node":"n1","service":"web","ports":[{"number":80,` +
+	want := `{"index":"10","service":"web","instances":[{"id":"a","node":"n1","service":"web","ports":[{"number":80,` +
 		`"published":8080}],"tags":["blue"],"meta":{"version":"1:2"},"source":"docker","owner":{"kind":"session"},` +
 		`"status":"passing","healthy":true,"address":"10.0.0.1","port":8080,"create_revision":7,"mod_revision":9}]}` + "\n"
 	if diff := cmp.Diff(want, got.body); diff != "" {
@@ -102,17 +102,17 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/services/web?health=bad", "", "invalid", 400, `unknown health "bad"`},
 		{"GET", "/services/web?tags=x", "", "invalid", 400, `unknown parameter "tags"`},
 		{"GET", "/services/web?meta=x", "", "invalid", 400, "no colon"},
-		{"GET", "/services/web?index=x", "", "invalid", 400, "not a number"},
+		{"GET", "/services/web?index=x", "", "invalid", 400, "neither an index nor"},
 		{"GET", "/services/web?index=1&wait=x", "", "invalid", 400, "not a duration"},
 		{"GET", "/services/web?index=1&wait=-1s", "", "invalid", 400, "above zero"},
 		{"GET", "/services/web?consistent=x", "", "invalid", 400, "neither true nor false"},
 		{"GET", "/services/web?tag=%zz", "", "invalid", 400, "query of the URL"},
 		{"GET", "/services?x=1", "", "invalid", 400, "unknown parameter"},
-		{"GET", "/services?index=-1", "", "invalid", 400, "not a number"},
+		{"GET", "/services?index=-1", "", "invalid", 400, "neither an index nor"},
 		{"GET", "/services/web?" + strings.Repeat("tag=x&", 300), "", "invalid", 400, "300 times"},
 		{"GET", "/nodes?x", "", "invalid", 400, "unknown parameter"},
-		{"GET", "/nodes?index=x", "", "invalid", 400, "not a number"},
-		{"GET", "/nodes/n1?index=x", "", "invalid", 400, "not a number"},
+		{"GET", "/nodes?index=x", "", "invalid", 400, "neither an index nor"},
+		{"GET", "/nodes/n1?index=x", "", "invalid", 400, "neither an index nor"},
 		{"GET", "/nodes/n1?x", "", "invalid", 400, "unknown parameter"},
 		{"GET", "/nodes/n2", "", "not_found", 404, "no node n2"},
 		{"GET", "/instances?x", "", "invalid", 400, "unknown parameter"},
@@ -123,7 +123,7 @@ func TestRefusals(t *testing.T) {
 		{"GET", "/checks?x", "", "invalid", 400, "unknown parameter"},
 		{"GET", "/watch?x", "", "invalid", 400, "unknown parameter"},
 		{"GET", "/watch?health=x", "", "invalid", 400, "unknown health"},
-		{"GET", "/watch?revision=x", "", "invalid", 400, "not a number"},
+		{"GET", "/watch?revision=x", "", "invalid", 400, "neither an index nor"},
 		{"GET", "/nope", "", "not_found", 404, "no route"},
 		{"POST", "/services", "", "invalid", 405, "method POST"},
 		{"PUT", "/checks/x", `{"status":"bad"}`, "invalid", 400, `status "bad"`},
@@ -199,7 +199,7 @@ func TestNotReady(t *testing.T) {
 	}
 	view.Load(3, nodeChange("n1"))
 	release()
-	if got := b.get(t, "/services"); got.code != 200 || got.body != `{"index":3,"services":[]}`+"\n" {
+	if got := b.get(t, "/services"); got.code != 200 || got.body != `{"index":"3","services":[]}`+"\n" {
 		t.Errorf("ready: %d %s", got.code, got.body)
 	}
 }
@@ -207,9 +207,9 @@ func TestNotReady(t *testing.T) {
 func TestListsAndHealth(t *testing.T) {
 	b := newBed(t)
 	for _, test := range []struct{ path, want string }{
-		{"/services", `{"index":10,"services":[{"name":"db","instances":1,"healthy":1,"index":10},` +
-			`{"name":"web","instances":2,"healthy":1,"tags":["blue","green"],"index":10}]}`},
-		{"/nodes", `{"index":10,"nodes":[{"name":"n1","id":"id-n1","alive":true,"status":"passing","addresses":[` +
+		{"/services", `{"index":"10","services":[{"name":"db","instances":1,"healthy":1,"index":"10"},` +
+			`{"name":"web","instances":2,"healthy":1,"tags":["blue","green"],"index":"10"}]}`},
+		{"/nodes", `{"index":"10","nodes":[{"name":"n1","id":"id-n1","alive":true,"status":"passing","addresses":[` +
 			`{"network":"host","ip":"10.0.0.1"}],"owner":{"kind":"session","ttl":"10s"},"checks":[{"id":"disk","name":"ping",` +
 			`"type":"tcp","status":"passing","since":"2026-01-02T03:04:05Z"}],"instance_count":3}]}`},
 		{"/checks?status=critical", `{"checks":[{"id":"b:1","node":"n1","instance":"b","service":"Web","name":"ping",` +

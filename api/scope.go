@@ -40,35 +40,39 @@ type bodySet struct {
 	bodies map[*catalog.Scope]*scopedBody
 }
 
+// scopedBody names the marks of the time when it was made in its index, and must not be used with others: once the store has
+// forgotten a mark, a client that waits with it is answered at once, each time.
 type scopedBody struct {
 	scope *catalog.Scope
+	marks *catalog.Marks
 	serviceBody
 }
 
 // bodyOf returns the encoded form of a snapshot for a scope.
 func (s *Server) bodyOf(service *catalog.Service, scope *catalog.Scope) *serviceBody {
 	set := service.Derived(s.bodies, newBodySet).(*bodySet)
-	if latest := set.latest.Load(); latest != nil && latest.scope == scope {
+	at := s.view.Marks()
+	if latest := set.latest.Load(); latest != nil && latest.scope == scope && latest.marks == at {
 		return &latest.serviceBody
 	}
-	b := set.of(s, scope)
+	b := set.of(s, scope, at)
 	set.latest.Store(b)
 	return &b.serviceBody
 }
 
 func newBodySet(service *catalog.Service) any { return &bodySet{service: service} }
 
-func (set *bodySet) of(s *Server, scope *catalog.Scope) *scopedBody {
+func (set *bodySet) of(s *Server, scope *catalog.Scope, at *catalog.Marks) *scopedBody {
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	if b, ok := set.bodies[scope]; ok {
+	if b, ok := set.bodies[scope]; ok && b.marks == at {
 		return b
 	}
-	b := &scopedBody{scope: scope, serviceBody: s.encodeService(set.service, scope)}
+	b := &scopedBody{scope: scope, marks: at, serviceBody: s.encodeService(set.service, scope, at)}
 	if set.bodies == nil {
 		set.bodies = make(map[*catalog.Scope]*scopedBody, 1)
 	}
-	if len(set.bodies) < maxBodies {
+	if _, replaces := set.bodies[scope]; replaces || len(set.bodies) < maxBodies {
 		set.bodies[scope] = b
 	}
 	return b

@@ -112,9 +112,7 @@ type Server struct {
 
 	bodies    catalog.Slot
 	summaries catalog.Slot
-	// deriveSummary is kept as a value: a method value made for each request would be an allocation.
-	deriveSummary func(*catalog.Service) any
-	seed          maphash.Seed
+	seed      maphash.Seed
 	// jsonType is shared by all answers, which only read it.
 	jsonType []string
 	revision atomic.Pointer[revisionText]
@@ -153,7 +151,6 @@ func New(cfg Config) (*Server, error) {
 		seed: maphash.MakeSeed(), jsonType: []string{"application/json"},
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
-	s.deriveSummary = s.summarize
 	s.revision.Store(&revisionText{header: []string{"0"}})
 	if s.mux, err = s.newMux(); err != nil {
 		return nil, err
@@ -187,10 +184,10 @@ func (s *Server) revisionHeader(revision uint64) []string {
 
 // stamp sets the headers that say when the answer was true. The revision must have been read before the answer's data; the
 // data may be newer, and then index is the higher of the two.
-func (s *Server) stamp(w http.ResponseWriter, revision, index uint64) {
+func (s *Server) stamp(w http.ResponseWriter, revision uint64, index catalog.Position) {
 	h := w.Header()
-	h[client.HeaderRevision] = s.revisionHeader(max(revision, index))
-	if index > 0 {
-		h[client.HeaderIndex] = []string{strconv.FormatUint(index, 10)}
+	h[client.HeaderRevision] = s.revisionHeader(max(revision, index.Revision))
+	if index.Revision > 0 {
+		h[client.HeaderIndex] = []string{index.String()}
 	}
 }

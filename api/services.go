@@ -6,7 +6,7 @@ import (
 	"encoding/json"
 	"net/http"
 	"slices"
-	"strconv"
+	"sync/atomic"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
@@ -20,14 +20,15 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request, p waiting)
 	if err != nil {
 		return err
 	}
-	revision, index := s.view.Revision(), s.view.ListIndex()
+	at := s.view.Marks()
+	revision, index := s.view.Revision(), at.Position(s.view.ListIndex())
 	var buffer bytes.Buffer
-	buffer.WriteString(`{"index":` + strconv.FormatUint(index, 10) + `,"services":[`)
+	buffer.WriteString(`{"index":"` + index.String() + `","services":[`)
 	for i, service := range s.view.Services() {
 		if i > 0 {
 			buffer.WriteByte(',')
 		}
-		buffer.Write(service.Derived(s.summaries, s.deriveSummary).([]byte))
+		buffer.Write(s.summaryOf(service, at))
 	}
 	buffer.WriteString("]}\n")
 	s.stamp(w, revision, index)
@@ -35,17 +36,35 @@ func (s *Server) listServices(w http.ResponseWriter, r *http.Request, p waiting)
 	return nil
 }
 
-// summarize encodes a service's line in the list.
-func (s *Server) summarize(service *catalog.Service) any {
-	summary := client.ServiceSummary{
-		Name: service.Spelling(), Instances: len(service.Endpoints), Healthy: len(service.Healthy), Index: service.Index,
+// summary is a service's line in the list; like a scopedBody, it is for the marks of the time when it was made.
+type summary struct {
+	marks *catalog.Marks
+	line  []byte
+}
+
+func newSummary(*catalog.Service) any { return new(atomic.Pointer[summary]) }
+
+// summaryOf returns a service's line in the list.
+func (s *Server) summaryOf(service *catalog.Service, at *catalog.Marks) []byte {
+	place := service.Derived(s.summaries, newSummary).(*atomic.Pointer[summary])
+	if known := place.Load(); known != nil && known.marks == at {
+		return known.line
+	}
+	made := &summary{at, summarize(service, at)}
+	place.Store(made)
+	return made.line
+}
+
+func summarize(service *catalog.Service, at *catalog.Marks) []byte {
+	line := client.ServiceSummary{
+		Name: service.Spelling(), Instances: len(service.Endpoints), Healthy: len(service.Healthy), Index: at.Position(service.Index),
 	}
 	for _, e := range service.Endpoints {
-		summary.Tags = append(summary.Tags, e.Tags...)
+		line.Tags = append(line.Tags, e.Tags...)
 	}
-	slices.Sort(summary.Tags)
-	summary.Tags = slices.Compact(summary.Tags)
-	encoded, _ := json.Marshal(summary) // strings and numbers can always be encoded
+	slices.Sort(line.Tags)
+	line.Tags = slices.Compact(line.Tags)
+	encoded, _ := json.Marshal(line) // strings and numbers can always be encoded
 	return encoded
 }
 
@@ -104,7 +123,7 @@ func (s *Server) writeBody(w http.ResponseWriter, revision uint64, index []strin
 
 // noService is the answer about a service without any instance. It has an index, so that a client can wait for the service.
 func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) error {
-	s.stamp(w, revision, s.view.ServiceIndex(name))
+	s.stamp(w, revision, s.view.Marks().Position(s.view.ServiceIndex(name)))
 	return catalog.Errorf(catalog.KindNotFound, "no service %.100s", name).
 		WithHint("see the list of services; a request with ?index= waits for it to appear")
 }

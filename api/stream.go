@@ -46,17 +46,17 @@ func newStream(w http.ResponseWriter, sse bool, timeout time.Duration) *stream {
 	return &stream{w: w, control: http.NewResponseController(w), timeout: timeout, sse: sse}
 }
 
-// event writes the state of a service, given as the tail of its body. The revision becomes the id from which an
-// EventSource resumes, unless more of it is to come.
-func (s *stream) event(revision uint64, more bool, tail []byte) error {
+// event writes the state of a service, given as the tail of its body. The id is what an EventSource resumes from, unless more
+// of its revision is to come.
+func (s *stream) event(id catalog.Position, more bool, tail []byte) error {
 	s.head = s.head[:0]
 	if s.sse {
 		if !more {
-			s.head = append(strconv.AppendUint(append(s.head, "id: "...), revision, 10), '\n')
+			s.head = append(append(append(s.head, "id: "...), id.String()...), '\n')
 		}
 		s.head = append(s.head, "data: "...)
 	}
-	s.head = strconv.AppendUint(append(s.head, `{"revision":`...), revision, 10)
+	s.head = appendRevision(s.head, id)
 	if more {
 		s.head = append(s.head, `,"more":true`...)
 	}
@@ -64,25 +64,31 @@ func (s *stream) event(revision uint64, more bool, tail []byte) error {
 	return s.write(s.head, tail)
 }
 
+// appendRevision begins a line.
+func appendRevision(line []byte, id catalog.Position) []byte {
+	line = append(append(append(line, `{"id":"`...), id.String()...), `","revision":`...)
+	return strconv.AppendUint(line, id.Revision, 10)
+}
+
 // progress writes the revision up to which nothing is missing. It is the sign of life, too.
-func (s *stream) progress(revision uint64) error {
+func (s *stream) progress(id catalog.Position) error {
 	s.head = s.head[:0]
 	if s.sse {
 		// A block without data moves the id on and is no event to the page.
-		s.head = strconv.AppendUint(append(s.head, ": alive\nid: "...), revision, 10)
+		s.head = append(append(s.head, ": alive\nid: "...), id.String()...)
 		return s.write(s.head, []byte("\n"))
 	}
-	s.head = append(strconv.AppendUint(append(s.head, `{"revision":`...), revision, 10), "}\n"...)
+	s.head = append(appendRevision(s.head, id), "}\n"...)
 	return s.write(s.head, nil)
 }
 
 // reset writes that the watch could not be resumed: services that do not follow have gone.
-func (s *stream) reset(revision uint64) error {
+func (s *stream) reset(id catalog.Position) error {
 	s.head = s.head[:0]
 	if s.sse {
 		s.head = append(s.head, "event: reset\ndata: "...)
 	}
-	s.head = strconv.AppendUint(append(s.head, `{"revision":`...), revision, 10)
+	s.head = appendRevision(s.head, id)
 	return s.write(append(s.head, `,"reset":true`...), []byte("}\n"))
 }
 

@@ -29,13 +29,13 @@ func (p *reading) fields() []field { return []field{flag("consistent", &p.Consis
 type waiting struct {
 	reading
 	// Index is the index that the client has seen; with 0 the read does not wait.
-	Index uint64
+	Index catalog.Position
 	// Wait bounds the wait; 0 means defaultWait.
 	Wait time.Duration
 }
 
 func (p *waiting) fields() []field {
-	return append([]field{number("index", &p.Index), duration("wait", &p.Wait)}, p.reading.fields()...)
+	return append([]field{position("index", &p.Index), duration("wait", &p.Wait)}, p.reading.fields()...)
 }
 
 // longest returns how long the read may block. A little is added at random, so that clients that began together do not all
@@ -64,11 +64,11 @@ func (s *Server) catchUp(ctx context.Context) error {
 func blocks(r *http.Request) bool { return strings.Contains(r.URL.RawQuery, "index=") }
 
 // await blocks a read with ?index=N while the index of what it reads is N, for the time of ?wait at most. Any other
-// index is answered at once: a higher one is the change that was waited for, and a lower one means that the store has
-// been restored from an older state.
+// index is answered at once: a higher one is the change that was waited for, a lower one means that the store has been
+// restored from an older state, and one of another history says nothing about this one.
 func (s *Server) await(w http.ResponseWriter, r *http.Request, p waiting, current func() uint64,
 	wait func(ctx context.Context, index uint64) (uint64, error)) error {
-	if p.Index == 0 || current() != p.Index {
+	if p.Index.Revision == 0 || current() != p.Index.Revision || !s.view.InHistory(p.Index) {
 		return nil
 	}
 	unhurried(w)
@@ -79,7 +79,7 @@ func (s *Server) await(w http.ResponseWriter, r *http.Request, p waiting, curren
 	defer release()
 	ctx, cancel := context.WithTimeout(alive, p.longest())
 	defer cancel()
-	if _, err := wait(ctx, p.Index); err != nil && alive.Err() != nil {
+	if _, err := wait(ctx, p.Index.Revision); err != nil && alive.Err() != nil {
 		return context.Cause(alive)
 	}
 	// It has changed, or the time is over: what there is now is the answer, once it is known to be true.

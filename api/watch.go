@@ -18,11 +18,11 @@ type watchParams struct {
 	// Services are the names of those wanted; none means all.
 	Services []string
 	// Revision is the one to go on from; 0 begins with all that there is.
-	Revision uint64
+	Revision catalog.Position
 }
 
 func (p *watchParams) fields() []field {
-	return append([]field{texts("service", &p.Services), number("revision", &p.Revision)}, p.selection.fields()...)
+	return append([]field{texts("service", &p.Services), position("revision", &p.Revision)}, p.selection.fields()...)
 }
 
 // watch answers GET /watch.
@@ -79,8 +79,10 @@ type watch struct {
 	// near is the place to order the instances by; nil means none.
 	near *catalog.Locality
 
-	// position is the revision up to which nothing is missing; 0 if nothing has been sent.
-	position uint64
+	// position is the revision up to which nothing is missing, with the mark of its history; 0 if nothing has been sent.
+	position catalog.Position
+	// lost is set if the client goes on from what is not known here: all that it knows may be untrue.
+	lost bool
 	// sent has the hash of what was sent last about each service. Of all services, only of those that have instances.
 	sent map[string]uint64
 	// blind is set while the client may know of services that are not in sent, from before it resumed.
@@ -89,13 +91,14 @@ type watch struct {
 	owed bool
 }
 
-// begin sets the revision that the client has seen. One that the View has not reached comes from before a restore of the
-// store, or from a server that is ahead, and is ignored.
-func (w *watch) begin(revision uint64) {
+// begin sets the revision that the client has seen. One of another history says nothing about this one, and one that the View
+// has not reached comes from a server that is ahead.
+func (w *watch) begin(seen catalog.Position) {
 	w.sent = make(map[string]uint64)
-	w.blind = revision > 0
-	if revision <= w.view.Revision() {
-		w.position = revision
+	w.blind = seen.Revision > 0
+	w.lost = !w.view.InHistory(seen) || seen.Revision > w.view.Revision()
+	if !w.lost {
+		w.position = seen
 	}
 }
 
@@ -206,11 +209,12 @@ type pending struct {
 // round writes one event for each service that changed since position, and moves position to the View's revision as it
 // was before. It returns the revision of a change that it saw a part of, 0 if there was none.
 func (w *watch) round() (ahead uint64, err error) {
+	at := w.view.Marks()
 	revision := w.view.Revision()
-	if revision < w.position { // the store was restored to an older state: anything may have changed
-		w.position = 0
+	if revision < w.position.Revision || !at.Holds(w.position) { // the store was restored: anything may have changed
+		w.position = catalog.Position{}
 	}
-	names, err := w.changed(revision)
+	names, err := w.changed(at.Position(revision))
 	if err != nil {
 		return 0, err
 	}
@@ -222,7 +226,7 @@ func (w *watch) round() (ahead uint64, err error) {
 		}
 		ahead = max(ahead, next.index)
 		if last != nil {
-			if err := w.send(last, revision, true); err != nil {
+			if err := w.send(last, at, revision, true); err != nil {
 				return 0, err
 			}
 		}
@@ -231,43 +235,52 @@ func (w *watch) round() (ahead uint64, err error) {
 	if ahead <= revision {
 		ahead = 0
 	}
-	w.position = revision
+	w.position = at.Position(revision)
 	if last == nil {
 		return ahead, nil
 	}
 	w.owed = ahead > 0
-	return ahead, w.send(last, revision, w.owed)
+	return ahead, w.send(last, at, revision, w.owed)
 }
 
-func (w *watch) send(p *pending, revision uint64, more bool) error {
-	return w.out.event(max(revision, p.index), more, p.body.bytes[p.body.tail:])
+func (w *watch) send(p *pending, at *catalog.Marks, revision uint64, more bool) error {
+	return w.out.event(at.Position(max(revision, p.index)), more, p.body.bytes[p.body.tail:])
 }
 
 // changed returns the services that may have changed since position.
-func (w *watch) changed(revision uint64) ([]string, error) {
+func (w *watch) changed(now catalog.Position) ([]string, error) {
 	if len(w.names) > 0 {
+		if err := w.begun(w.lost, now); err != nil {
+			return nil, err
+		}
 		return slices.DeleteFunc(slices.Clone(w.names), func(name string) bool {
-			return w.view.ServiceIndex(name) <= w.position
+			return w.view.ServiceIndex(name) <= w.position.Revision
 		}), nil
 	}
-	if w.position > 0 {
-		if names, ok := w.view.ChangedSince(w.position); ok {
+	if w.position.Revision > 0 {
+		if names, ok := w.view.ChangedSince(w.position.Revision); ok {
 			slices.Sort(names)
 			return names, nil
 		}
 	}
-	return w.everything(revision)
+	return w.everything(now)
+}
+
+// begun writes a reset if the client may know what is not true, so that it forgets all that does not follow.
+func (w *watch) begun(lost bool, now catalog.Position) error {
+	if !lost {
+		return nil
+	}
+	w.lost, w.blind = false, false
+	clear(w.sent)
+	return w.out.reset(now)
 }
 
 // everything returns all services, and those that the client has been sent and that may have gone. A client that may know
 // others gets a reset first.
-func (w *watch) everything(revision uint64) ([]string, error) {
-	if w.blind {
-		w.blind = false
-		clear(w.sent)
-		if err := w.out.reset(revision); err != nil {
-			return nil, err
-		}
+func (w *watch) everything(now catalog.Position) ([]string, error) {
+	if err := w.begun(w.blind, now); err != nil {
+		return nil, err
 	}
 	var names []string
 	for _, service := range w.view.Services() {

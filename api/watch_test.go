@@ -223,7 +223,7 @@ func TestWatchHeartbeat(t *testing.T) {
 			t.Fatalf("woken: %s", got)
 		}
 		time.Sleep(15 * time.Second) // the bubble's clock
-		if got := r.take(); got != `{"revision":11}`+"\n" {
+		if got := r.take(); got != `{"id":"11","revision":11}`+"\n" {
 			t.Errorf("heartbeat %q", got)
 		}
 		if got := page.take(); got != ": alive\nid: 11\n\n" {
@@ -308,21 +308,21 @@ func TestWatchSeesPartOfAChange(t *testing.T) {
 		f, s := newOffline(t)
 		r := &reader{header: http.Header{}}
 		w := &watch{server: s, view: f.view, names: []string{"db", "web"}, out: newStream(r, false, time.Second)}
-		w.begin(0)
+		w.begin(catalog.Position{})
 		p := &pending{index: 12, body: s.emptyBody("web", 12)}
-		if err := w.send(p, 10, true); err != nil {
+		if err := w.send(p, f.view.Marks(), 10, true); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.take(); got != `{"revision":12,"more":true,"service":"web","instances":[]}`+"\n" {
+		if got := r.take(); got != `{"id":"12","revision":12,"more":true,"service":"web","instances":[]}`+"\n" {
 			t.Errorf("%s", got)
 		}
 		w.owed = true
 		f.view.Apply(12, nil)
-		w.position = 12
+		w.position.Revision = 12
 		if err := w.catchUp(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		if got := r.take(); got != `{"revision":12}`+"\n" || w.owed {
+		if got := r.take(); got != `{"id":"12","revision":12}`+"\n" || w.owed {
 			t.Errorf("%q", got)
 		}
 	})
@@ -363,7 +363,7 @@ func TestServerSentEvents(t *testing.T) {
 	if got := response.Header.Get("Content-Type"); got != "text/event-stream" {
 		t.Errorf("content type %s", got)
 	}
-	if got := nextBlock(t, lines); !strings.HasPrefix(got, `id: 10`+"\n"+`data: {"revision":10,"service":"web","instances":[{"id":"a"`) {
+	if got := nextBlock(t, lines); !strings.HasPrefix(got, `id: 10`+"\n"+`data: {"id":"10","revision":10,"service":"web","instances":[{"id":"a"`) {
 		t.Errorf("first %s", got)
 	}
 	b.apply(instanceChange(instance("web", "z")))
@@ -375,7 +375,7 @@ func TestServerSentEvents(t *testing.T) {
 	b.apply(instanceChange(instance("web", "y")), instanceChange(instance("api", "x")))
 	response, lines = connect("/watch?revision=1", "11")
 	defer response.Body.Close()
-	if got := nextBlock(t, lines); !strings.HasPrefix(got, `data: {"revision":12,"more":true,"service":"api"`) {
+	if got := nextBlock(t, lines); !strings.HasPrefix(got, `data: {"id":"12","revision":12,"more":true,"service":"api"`) {
 		t.Errorf("an event that is not the last of its revision: %s", got)
 	}
 	if got := nextBlock(t, lines); !strings.HasPrefix(got, "id: 12\ndata: ") {
@@ -384,7 +384,7 @@ func TestServerSentEvents(t *testing.T) {
 
 	reset, lines := connect("/watch", "3")
 	defer reset.Body.Close()
-	if got := nextBlock(t, lines); got != "event: reset\ndata: {\"revision\":12,\"reset\":true}" {
+	if got := nextBlock(t, lines); got != "event: reset\ndata: {\"id\":\"12\",\"revision\":12,\"reset\":true}" {
 		t.Errorf("reset: %s", got)
 	}
 }

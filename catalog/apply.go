@@ -19,6 +19,7 @@ const (
 	RecordCheck
 	RecordDrain
 	RecordPush
+	RecordMark
 )
 
 // Change is one record as it stands after a write. For RecordSession an empty Session means that the record was deleted;
@@ -26,7 +27,7 @@ const (
 type Change struct {
 	Type RecordType
 	// Name is the node's name, ID that of the instance or the check on it; a push has those of its check. A drain of a
-	// service has no Name, and the service as its ID.
+	// service has no Name, and the service as its ID; a mark has its own ID as its Name.
 	Name, ID string
 
 	Node     *Node
@@ -35,6 +36,7 @@ type Change struct {
 	Check    *Check
 	Drain    *Drain
 	Push     *Push
+	Mark     *Mark
 
 	CreateRevision, ModRevision uint64
 	// Why is the reason why an instance or a node was deleted, if known.
@@ -62,6 +64,9 @@ type writer struct {
 	drains map[drained]*Drain
 	// takers are the nodes that take duties, by name in lower case.
 	takers map[string]candidate
+	marks  *Marks
+	// between is set while a whole catalog is loaded over another: the marks are published at its end.
+	between bool
 	// batch is used again from one Apply to the next.
 	batch batch
 }
@@ -144,6 +149,8 @@ func (v *View) Apply(revision uint64, changes []Change) {
 		case RecordDrain:
 			v.writer.recordDrain(v, b, &changes[i])
 		case RecordPush: // below, all at once
+		case RecordMark:
+			v.writer.recordMark(&changes[i])
 		default:
 			v.record(b, &changes[i])
 		}
@@ -168,6 +175,9 @@ func (v *View) Apply(revision uint64, changes []Change) {
 	}
 	if v.loaded.Load() && revision >= v.revision.Load() { // the records of a first or an older store are no news
 		v.recent.note(b)
+	}
+	if !v.writer.between {
+		v.marks.Store(v.writer.marks) // before the revision: see Marks.Position
 	}
 	v.revision.Store(revision)
 	v.wake.fire(b.woken)

@@ -8,10 +8,17 @@ func (v *View) Load(revision uint64, records []Change) {
 	if back || !v.loaded.Load() {
 		v.floor.Store(revision)
 	}
+	if v.loaded.Load() {
+		v.writer.between = true
+		v.marks.Store(betweenHistories)
+	}
 	v.Apply(revision, append(v.vanished(records), records...))
 	if back {
 		v.rewind(revision)
+		v.rewinds.Add(1)
 	}
+	v.writer.between = false
+	v.marks.Store(v.writer.marks)
 	if back || !v.loaded.Load() {
 		v.recent.begin(revision, back)
 	}
@@ -20,9 +27,9 @@ func (v *View) Load(revision uint64, records []Change) {
 	v.nodesIndex.Store(revision)
 	v.hold.mu.Lock()
 	defer v.hold.mu.Unlock()
-	v.loaded.Store(true)
+	again := v.loaded.Swap(true)
 	v.settleReady()
-	if back {
+	if again { // it may be another history, in which any index has another meaning
 		v.wake.fireEverybody()
 	} else {
 		v.wake.fire(nil)
@@ -31,7 +38,7 @@ func (v *View) Load(revision uint64, records []Change) {
 
 // vanished returns deletions of all that the View holds and a whole catalog does not.
 func (v *View) vanished(records []Change) []Change {
-	if len(v.writer.nodes) == 0 && len(v.writer.drains) == 0 && v.pushes.len() == 0 {
+	if len(v.writer.nodes) == 0 && len(v.writer.drains) == 0 && v.pushes.len() == 0 && len(v.writer.marks.list) == 0 {
 		return nil
 	}
 	type key struct {
@@ -54,6 +61,9 @@ func (v *View) vanished(records []Change) []Change {
 		} else {
 			missing(RecordDrain, target.node, target.instance)
 		}
+	}
+	for _, mark := range v.writer.marks.list {
+		missing(RecordMark, mark.ID, "")
 	}
 	for p := range v.Pushes() {
 		missing(RecordPush, fold(p.Node), p.Check)

@@ -43,6 +43,11 @@ type View struct {
 	// floor is the index of every service that the View has never seen, or has forgotten.
 	floor atomic.Uint64
 
+	// marks are those of the store's history.
+	marks atomic.Pointer[Marks]
+	// rewinds counts the loads of an older state than the View had.
+	rewinds atomic.Uint64
+
 	// made is the time when the View was made, contact that of its last contact with the store, in nanoseconds since made; 0 before
 	// its keeper sets it.
 	made    time.Time
@@ -72,6 +77,8 @@ func NewView() *View {
 		pushes: newShardMap[pushKey, *Push](fewShards),
 	}
 	v.networks.Store(newNetworks(nil))
+	v.writer.marks = new(Marks)
+	v.marks.Store(v.writer.marks)
 	v.writer.drains = make(map[drained]*Drain)
 	v.writer.takers = make(map[string]candidate)
 	v.writer.nodes = make(map[string]*nodeState)

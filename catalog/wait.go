@@ -124,10 +124,12 @@ func (v *View) WaitNode(ctx context.Context, name string, index uint64) (uint64,
 	})
 }
 
+// waitFor also returns when the store gets another history, in which the same index may come to stand for another state.
 func (v *View) waitFor(ctx context.Context, index uint64, key waitKey, now func() uint64) (uint64, error) {
+	seen := v.Marks().Position(index)
 	for {
 		group := v.wake.join(key)
-		if reached := now(); reached != index {
+		if reached := now(); reached != index || !v.InHistory(seen) {
 			v.wake.leave(key, group)
 			return reached, nil
 		}
@@ -144,13 +146,16 @@ func (v *View) waitFor(ctx context.Context, index uint64, key waitKey, now func(
 // WaitList blocks until an index that the View keeps for a list (ListIndex, NodesIndex) or for itself (Revision) is not
 // index, and returns it.
 func (v *View) WaitList(ctx context.Context, current func() uint64, index uint64) (uint64, error) {
-	err := v.waitUntil(ctx, func() bool { return current() != index })
+	seen := v.Marks().Position(index)
+	err := v.waitUntil(ctx, func() bool { return current() != index || !v.InHistory(seen) })
 	return current(), err
 }
 
-// WaitRevision blocks until the View has reached a revision.
+// WaitRevision blocks until the View has reached a revision, or the store has been restored to an older state: then the
+// revision may never come.
 func (v *View) WaitRevision(ctx context.Context, revision uint64) error {
-	return v.waitUntil(ctx, func() bool { return v.Revision() >= revision })
+	rewinds := v.rewinds.Load()
+	return v.waitUntil(ctx, func() bool { return v.Revision() >= revision || v.rewinds.Load() != rewinds })
 }
 
 // WaitReady blocks until the View is ready.

@@ -69,20 +69,20 @@ func TestReads(t *testing.T) {
 		call         func(context.Context, *Client) (any, error)
 		want         any
 	}{
-		{`{"index":40,"services":[{"name":"web","instances":2,"healthy":1,"tags":["x"],"index":7}]}`, "GET /api/v1/services",
+		{`{"index":"40","services":[{"name":"web","instances":2,"healthy":1,"tags":["x"],"index":"7"}]}`, "GET /api/v1/services",
 			func(ctx context.Context, c *Client) (any, error) { return c.Services(ctx) },
-			ServiceList{Index: 40, Revision: 42, Services: []ServiceSummary{{Name: "web", Instances: 2, Healthy: 1, Tags: []string{"x"}, Index: 7}}}},
-		{`{"index":40,"service":"web","instances":[{"id":"a","status":"passing","port":80}]}`,
+			ServiceList{Index: catalog.Position{Revision: 40}, Revision: 42, Services: []ServiceSummary{{Name: "web", Instances: 2, Healthy: 1, Tags: []string{"x"}, Index: catalog.Position{Revision: 7}}}}},
+		{`{"index":"40","service":"web","instances":[{"id":"a","status":"passing","port":80}]}`,
 			"GET /api/v1/services/Web?health=any&meta=k%3Av%3Aw&tag=x&tag=y",
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.Lookup(ctx, catalog.Query{Service: "Web", Tags: []string{"x", "y"}, Meta: map[string]string{"k": "v:w"}, Health: catalog.AnyHealth})
 			},
-			Service{Index: 40, Revision: 42, Service: "web", Instances: []Instance{{Instance: catalog.Instance{ID: "a"}, Status: "passing", Port: 80}}}},
-		{`{}`, "GET /api/v1/services/web?health=passing&index=7&wait=30s",
+			Service{Index: catalog.Position{Revision: 40}, Revision: 42, Service: "web", Instances: []Instance{{Instance: catalog.Instance{ID: "a"}, Status: "passing", Port: 80}}}},
+		{`{}`, "GET /api/v1/services/web?health=passing&index=7.m&wait=30s",
 			func(ctx context.Context, c *Client) (any, error) {
-				return c.LookupAfter(ctx, catalog.Query{Service: "web", Health: catalog.OnlyPassing}, 7, 30*time.Second)
+				return c.LookupAfter(ctx, catalog.Query{Service: "web", Health: catalog.OnlyPassing}, catalog.Position{Revision: 7, Mark: "m"}, 30*time.Second)
 			},
-			Service{Index: 40, Revision: 42}},
+			Service{Index: catalog.Position{Revision: 40}, Revision: 42}},
 		{`{"instances":[]}`, "GET /api/v1/instances?node=n&source=docker",
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.Instances(ctx, InstanceFilter{Node: "n", Source: "docker"})
@@ -94,9 +94,9 @@ func TestReads(t *testing.T) {
 		{`{"nodes":[{"name":"n","alive":true}]}`, "GET /api/v1/nodes",
 			func(ctx context.Context, c *Client) (any, error) { return c.Nodes(ctx) },
 			NodeList{Revision: 42, Nodes: []NodeSummary{{Name: "n", Alive: true}}}},
-		{`{"index":9,"name":"n","instances":[{"id":"a"}]}`, "GET /api/v1/nodes/n",
+		{`{"index":"9","name":"n","instances":[{"id":"a"}]}`, "GET /api/v1/nodes/n",
 			func(ctx context.Context, c *Client) (any, error) { return c.Node(ctx, "n") },
-			Node{Index: 9, Revision: 42, NodeSummary: NodeSummary{Name: "n"}, Instances: []Instance{{Instance: catalog.Instance{ID: "a"}}}}},
+			Node{Index: catalog.Position{Revision: 9}, Revision: 42, NodeSummary: NodeSummary{Name: "n"}, Instances: []Instance{{Instance: catalog.Instance{ID: "a"}}}}},
 		{`{"checks":[{"id":"x","status":"critical"}]}`, "GET /api/v1/checks?service=web&status=critical",
 			func(ctx context.Context, c *Client) (any, error) {
 				return c.Checks(ctx, CheckFilter{Status: catalog.Critical, Service: "web"})
@@ -197,8 +197,8 @@ func TestErrors(t *testing.T) {
 		}
 	}
 	c, _ := record(t, 404, `{"error":{"code":"not_found"}}`)
-	if service, err := c.Lookup(t.Context(), catalog.Query{Service: "x"}); err == nil || service.Index != 40 {
-		t.Errorf("index %d, error %v: want the index to wait on", service.Index, err)
+	if service, err := c.Lookup(t.Context(), catalog.Query{Service: "x"}); err == nil || service.Index.Revision != 40 {
+		t.Errorf("index %v, error %v: want the index to wait on", service.Index, err)
 	}
 }
 
@@ -346,7 +346,7 @@ func TestStreamThatSaysThatItEnds(t *testing.T) {
 }
 
 func TestBadAnswers(t *testing.T) {
-	c, _ := record(t, 200, `{"index":1}`+strings.Repeat(" ", 20_000))
+	c, _ := record(t, 200, `{"index":"1"}`+strings.Repeat(" ", 20_000))
 	if _, err := c.Services(t.Context()); err == nil || !strings.Contains(err.Error(), "more than 10000 bytes") {
 		t.Errorf("large answer: %v", err)
 	}

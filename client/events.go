@@ -15,6 +15,8 @@ import (
 // LogEvent is a line of the log of events.
 type LogEvent struct {
 	catalog.Event
+	// ID is where the events go on after this one.
+	ID catalog.Position `json:"id,omitzero"`
 	// More reports that other events of the same revision are still to come: a stream cannot be resumed from here.
 	More bool `json:"more,omitempty"`
 }
@@ -25,16 +27,16 @@ type EventOptions struct {
 	Name string
 	// Last is the number of past events that come first.
 	Last int
-	// Revision, if not 0, selects all events after it instead.
-	Revision uint64
+	// After, unless zero, selects all events after that of the ID instead.
+	After catalog.Position
 	// Silence is how long a server that is followed may send nothing before the client connects again; 0 means a minute.
 	Silence time.Duration
 }
 
 func (o *EventOptions) values() url.Values {
 	values := set(url.Values{}, "name", o.Name)
-	if o.Revision > 0 {
-		values.Set("revision", strconv.FormatUint(o.Revision, 10))
+	if o.After.Revision > 0 {
+		values.Set("revision", o.After.String())
 	} else {
 		values.Set("last", strconv.Itoa(o.Last))
 	}
@@ -94,7 +96,7 @@ func (c *Client) FollowEvents(ctx context.Context, o EventOptions) iter.Seq2[cat
 				return errStopped
 			}
 			if !e.More && e.Revision > 0 {
-				o.Revision = e.Revision
+				o.After = e.ID
 			}
 			return nil
 		}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"net/http"
 	"net/url"
-	"strconv"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -33,11 +32,11 @@ func (c *Client) LookupNear(ctx context.Context, q catalog.Query, near string) (
 	return c.lookup(ctx, q, values)
 }
 
-// LookupAfter does the same as Lookup once the service's index differs from index, or when wait is over; a wait of 0
-// means the server's default of 5 minutes, and 10 minutes is the longest.
-func (c *Client) LookupAfter(ctx context.Context, q catalog.Query, index uint64, wait time.Duration) (Service, error) {
+// LookupAfter does the same as Lookup once the service's index differs from index, or when wait is over; an index from
+// before the store was restored or replaced is answered at once. A wait of 0 means the server's default of 5 minutes, and 10 minutes is the longest.
+func (c *Client) LookupAfter(ctx context.Context, q catalog.Query, index catalog.Position, wait time.Duration) (Service, error) {
 	values := queryValues(q)
-	values.Set("index", strconv.FormatUint(index, 10))
+	values.Set("index", index.String())
 	if wait > 0 {
 		values.Set("wait", wait.String())
 	}
@@ -50,7 +49,8 @@ func (c *Client) lookup(ctx context.Context, q catalog.Query, values url.Values)
 		return service, noName("service")
 	}
 	header, err := c.call(ctx, http.MethodGet, pathOf("services", q.Service), values, nil, &service)
-	service.Index, service.Revision = number(header, HeaderIndex), number(header, HeaderRevision)
+	service.Index, _ = catalog.ParsePosition(header.Get(HeaderIndex)) // an error has none, or none that can be used
+	service.Revision = number(header, HeaderRevision)
 	return service, err
 }
 

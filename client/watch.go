@@ -6,7 +6,6 @@ import (
 	"iter"
 	"net/url"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
@@ -22,9 +21,10 @@ type WatchOptions struct {
 	Health catalog.Health
 	// Near, if set, is the place that the instances are ordered by, as in LookupNear.
 	Near string
-	// Revision resumes a watch after an event of that revision that had no More; 0 starts with the whole present state. If
-	// the server does not remember that far back, an event with Reset comes first and then the whole present state.
-	Revision uint64
+	// After resumes a watch after the event of that ID, which had no More; the zero value starts with the whole present state. If
+	// the server does not remember that far back, or has another history, an event with Reset comes first and then the whole
+	// present state.
+	After catalog.Position
 	// Progress also yields the events without a service, which mean that nothing is missing up to their revision.
 	Progress bool
 	// Silence is how long the server may send nothing before the watch connects again; 0 means a minute.
@@ -39,7 +39,7 @@ type WatchOptions struct {
 // context's error.
 func (c *Client) Watch(ctx context.Context, o WatchOptions) iter.Seq2[Event, error] {
 	return func(yield func(Event, error) bool) {
-		w := &watcher{client: c, options: o, position: o.Revision, known: make(map[string]bool), yield: yield}
+		w := &watcher{client: c, options: o, position: o.After, known: make(map[string]bool), yield: yield}
 		stream := &stream{
 			client: c, path: "/watch", silence: o.Silence, values: w.values, receive: w.receive,
 			fail: func(err error) bool { return yield(Event{}, err) },
@@ -54,8 +54,8 @@ type watcher struct {
 	options WatchOptions
 	yield   func(Event, error) bool
 
-	// position is the revision to resume from.
-	position uint64
+	// position is where to resume.
+	position catalog.Position
 	// known are the services that had instances in the last event yielded for them; kept only when all are watched.
 	known map[string]bool
 	// listed are the services seen since a reset; nil when none is under way.
@@ -69,8 +69,8 @@ func (w *watcher) values() url.Values {
 	values := queryValues(catalog.Query{Tags: o.Tags, Meta: o.Meta, Health: o.Health})
 	values["service"] = o.Services
 	values = set(values, "near", o.Near)
-	if w.position > 0 {
-		values.Set("revision", strconv.FormatUint(w.position, 10))
+	if w.position.Revision > 0 {
+		values.Set("revision", w.position.String())
 	}
 	return values
 }
@@ -98,10 +98,10 @@ func (w *watcher) receive(line []byte) error {
 }
 
 // startReset begins a whole new state. The watch compares the new state with what it has yielded itself; a caller that resumed
-// from a revision of its own gets the event with Reset, because only the caller knows what it had.
+// from an event of its own gets the event with Reset, because only the caller knows what it had.
 func (w *watcher) startReset(e Event) error {
 	w.listed = make(map[string]bool)
-	if w.options.Revision > 0 && !w.yield(e, nil) {
+	if w.options.After.Revision > 0 && !w.yield(e, nil) {
 		return errStopped
 	}
 	return nil
@@ -134,7 +134,7 @@ func (w *watcher) finishReset(last Event) error {
 	w.listed = nil
 	for _, name := range gone {
 		delete(w.known, name)
-		if err := w.deliver(Event{Revision: last.Revision, More: true, Service: name}); err != nil {
+		if err := w.deliver(Event{ID: last.ID, Revision: last.Revision, More: true, Service: name}); err != nil {
 			return err
 		}
 	}
@@ -148,7 +148,7 @@ func (w *watcher) deliver(e Event) error {
 		}
 	}
 	if !e.More {
-		w.position = e.Revision
+		w.position = e.ID
 	}
 	return nil
 }

@@ -93,41 +93,41 @@ func collect(ctx context.Context, t *testing.T, s *script, o WatchOptions, n int
 const eof = "unavailable: no answer from http://127.0.0.1:8500: EOF: start a server with koine dev, or name a running one with --http or KOINE_HTTP"
 
 func TestWatch(t *testing.T) {
-	web := `{"revision":5,"more":true,"service":"web","instances":[{"id":"a"}]}` + "\n"
-	db := `{"revision":5,"service":"db","instances":[{"id":"b"}]}` + "\n"
+	web := `{"id":"5.m","revision":5,"more":true,"service":"web","instances":[{"id":"a"}]}` + "\n"
+	db := `{"id":"5.m","revision":5,"service":"db","instances":[{"id":"b"}]}` + "\n"
 	for name, test := range map[string]struct {
 		options       WatchOptions
 		streams       []string
 		want, queries []string
 	}{
 		"resumes after the last whole revision": {
-			streams: []string{web, web + db, `{"revision":9}` + "\n", "…"},
+			streams: []string{web, web + db, `{"id":"9.m","revision":9}` + "\n", "…"},
 			want:    []string{"5 web 1", eof, "5 web 1", "5 db 1", eof, eof},
-			queries: []string{"", "", "revision=5"},
+			queries: []string{"", "", "revision=5.m"},
 		},
 		"filters are asked for": {
-			options: WatchOptions{Services: []string{"web", "db"}, Tags: []string{"x"}, Health: catalog.AnyHealth, Revision: 3},
+			options: WatchOptions{Services: []string{"web", "db"}, Tags: []string{"x"}, Health: catalog.AnyHealth, After: catalog.Position{Revision: 3, Mark: "m"}},
 			streams: []string{web}, want: []string{"5 web 1"},
-			queries: []string{"health=any&revision=3&service=web&service=db&tag=x"},
+			queries: []string{"health=any&revision=3.m&service=web&service=db&tag=x"},
 		},
 		"progress": {
 			options: WatchOptions{Progress: true},
-			streams: []string{"\n" + `{"revision":9}` + "\n"}, want: []string{"9  0", eof}, queries: []string{""},
+			streams: []string{"\n" + `{"id":"9.m","revision":9}` + "\n"}, want: []string{"9  0", eof}, queries: []string{""},
 		},
 		"a service that went before a reset is reported": {
-			streams: []string{web + db, `{"revision":8,"reset":true}` + "\n" + `{"revision":8,"service":"new","instances":[{"id":"n"}]}` + "\n…"},
+			streams: []string{web + db, `{"id":"8.m","revision":8,"reset":true}` + "\n" + `{"id":"8.m","revision":8,"service":"new","instances":[{"id":"n"}]}` + "\n…"},
 			want:    []string{"5 web 1", "5 db 1", eof, "8 db 0", "8 web 0", "8 new 1"},
-			queries: []string{"", "revision=5"},
+			queries: []string{"", "revision=5.m"},
 		},
 		"a reset that was cut is begun again": {
-			streams: []string{db, `{"revision":8,"reset":true}` + "\n" + `{"revision":8,"more":true,"service":"db","instances":[{"id":"b"}]}` + "\n",
-				`{"revision":9,"reset":true}` + "\n" + `{"revision":9}` + "\n…"},
+			streams: []string{db, `{"id":"8.m","revision":8,"reset":true}` + "\n" + `{"id":"8.m","revision":8,"more":true,"service":"db","instances":[{"id":"b"}]}` + "\n",
+				`{"id":"9.m","revision":9,"reset":true}` + "\n" + `{"id":"9.m","revision":9}` + "\n…"},
 			want:    []string{"5 db 1", eof, "8 db 1", eof, "9 db 0"},
-			queries: []string{"", "revision=5", "revision=5"},
+			queries: []string{"", "revision=5.m", "revision=5.m"},
 		},
 		"a caller that resumed gets the reset": {
-			options: WatchOptions{Revision: 2},
-			streams: []string{`{"revision":8,"reset":true}` + "\n" + db}, want: []string{"8  0 reset", "5 db 1"}, queries: []string{"revision=2"},
+			options: WatchOptions{After: catalog.Position{Revision: 2, Mark: "m"}},
+			streams: []string{`{"id":"8.m","revision":8,"reset":true}` + "\n" + db}, want: []string{"8  0 reset", "5 db 1"}, queries: []string{"revision=2.m"},
 		},
 		"refused for good": {
 			streams: []string{`400 {"error":{"code":"invalid","message":"unknown parameter"}}`},
@@ -148,7 +148,7 @@ func TestWatch(t *testing.T) {
 			queries: []string{"", ""},
 		},
 		"long lines": {
-			streams: []string{`{"revision":5,"service":"` + strings.Repeat(" ", 150_000) + `db"}` + "\n" + `{"service":"` + strings.Repeat("x", 300_000)},
+			streams: []string{`{"id":"5.m","revision":5,"service":"` + strings.Repeat(" ", 150_000) + `db"}` + "\n" + `{"service":"` + strings.Repeat("x", 300_000)},
 			want: []string{"5 " + strings.Repeat(" ", 150_000) + "db 0",
 				"internal: event of http://127.0.0.1:8500/api/v1 has more than 200000 bytes"},
 			queries: []string{""},
@@ -186,7 +186,7 @@ func TestWatchBacksOff(t *testing.T) {
 // TestWatchBacksOffAnew holds that the pauses begin short again once a connection has brought something.
 func TestWatchBacksOffAnew(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{streams: []string{"refused", "refused", "refused", "refused", `{"revision":5}` + "\n", "refused", "…"}}
+		s := &script{streams: []string{"refused", "refused", "refused", "refused", `{"id":"5.m","revision":5}` + "\n", "refused", "…"}}
 		collect(t.Context(), t, s, WatchOptions{}, 6)
 		if len(s.times) != 6 {
 			t.Fatalf("%d attempts", len(s.times))
@@ -202,7 +202,7 @@ func TestWatchBacksOffAnew(t *testing.T) {
 
 func TestWatchNoticesSilence(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{streams: []string{`{"revision":5}` + "\n…"}}
+		s := &script{streams: []string{`{"id":"5.m","revision":5}` + "\n…"}}
 		got := collect(t.Context(), t, s, WatchOptions{}, 1)
 		if !strings.Contains(got[0], "fell silent") {
 			t.Errorf("%v", got)
@@ -213,7 +213,7 @@ func TestWatchNoticesSilence(t *testing.T) {
 // TestBusyCallerIsNoSilentServer has a caller that takes longer over an event than a server may be silent.
 func TestBusyCallerIsNoSilentServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		s := &script{streams: []string{strings.Repeat(`{"revision":5,"service":"web","instances":[]}`+"\n", 3) + "…"}}
+		s := &script{streams: []string{strings.Repeat(`{"id":"5.m","revision":5,"service":"web","instances":[]}`+"\n", 3) + "…"}}
 		c, err := New(Config{HTTPClient: &http.Client{Transport: s}})
 		if err != nil {
 			t.Fatal(err)
@@ -245,8 +245,8 @@ func TestWatchEndsWithItsContext(t *testing.T) {
 }
 
 func FuzzReceive(f *testing.F) {
-	f.Add([]byte(`{"revision":5,"more":true,"service":"web","instances":[{"id":"a","addresses":[{"ip":"::1"}]}]}` + "\n" +
-		`{"revision":8,"reset":true}` + "\n" + `{"revision":9}`))
+	f.Add([]byte(`{"id":"5.m","revision":5,"more":true,"service":"web","instances":[{"id":"a","addresses":[{"ip":"::1"}]}]}` + "\n" +
+		`{"id":"8.m","revision":8,"reset":true}` + "\n" + `{"id":"9.m","revision":9}`))
 	f.Fuzz(func(t *testing.T, stream []byte) {
 		w := &watcher{client: &Client{}, known: map[string]bool{}, yield: func(Event, error) bool { return true }}
 		for line := range bytes.Lines(stream) {

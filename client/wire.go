@@ -64,8 +64,8 @@ type CheckStatus struct {
 
 // Service is the answer about one service.
 type Service struct {
-	// Index is the last revision at which the service changed.
-	Index uint64 `json:"index"`
+	// Index is the last revision at which the service changed, for LookupAfter.
+	Index catalog.Position `json:"index"`
 	// Service is the name in lower case.
 	Service string `json:"service"`
 	// Nearest is how many of the first instances to use, in answers to clients that name a place. The others are for when
@@ -86,14 +86,14 @@ type ServiceSummary struct {
 	Healthy   int `json:"healthy"`
 	// Tags are those of any of its instances, sorted.
 	Tags []string `json:"tags,omitempty"`
-	// Index is the last revision at which the service changed.
-	Index uint64 `json:"index"`
+	// Index is the last revision at which the service changed, for LookupAfter.
+	Index catalog.Position `json:"index"`
 }
 
 // ServiceList is the list of services, by name.
 type ServiceList struct {
 	// Index is the last revision at which the list changed.
-	Index    uint64           `json:"index"`
+	Index    catalog.Position `json:"index"`
 	Services []ServiceSummary `json:"services"`
 	Revision uint64           `json:"-"`
 }
@@ -134,15 +134,15 @@ type NodeSummary struct {
 // NodeList is the list of nodes, by name.
 type NodeList struct {
 	// Index is the last revision at which a node came, went or changed, its instances not counted.
-	Index    uint64        `json:"index"`
-	Nodes    []NodeSummary `json:"nodes"`
-	Revision uint64        `json:"-"`
+	Index    catalog.Position `json:"index"`
+	Nodes    []NodeSummary    `json:"nodes"`
+	Revision uint64           `json:"-"`
 }
 
 // Node is a node with everything on it.
 type Node struct {
 	// Index is the last revision at which anything of the node changed.
-	Index uint64 `json:"index"`
+	Index catalog.Position `json:"index"`
 	NodeSummary
 	Instances []Instance `json:"instances"`
 	Revision  uint64     `json:"-"`
@@ -150,6 +150,8 @@ type Node struct {
 
 // Event is the whole present state of one service, as a watch reports it.
 type Event struct {
+	// ID is where a watch goes on after the event.
+	ID catalog.Position `json:"id,omitzero"`
 	// Revision is one at which the event was true.
 	Revision uint64 `json:"revision"`
 	// More reports that other services changed at the same revision and are still to come. A watch must not be resumed

@@ -342,6 +342,11 @@ func refused(err error) bool {
 	return leaseGone(err)
 }
 
+// full reports whether an error says that the store takes no more writes.
+func full(err error) bool {
+	return errors.Is(err, rpctypes.ErrNoSpace) || strings.Contains(err.Error(), "database space exceeded")
+}
+
 // unavailable gives an error of the engine its kind.
 func unavailable(err error) error {
 	if err == nil {
@@ -351,7 +356,7 @@ func unavailable(err error) error {
 	if errors.As(err, &known) {
 		return err
 	}
-	if errors.Is(err, rpctypes.ErrNoSpace) || strings.Contains(err.Error(), "database space exceeded") {
+	if full(err) {
 		return catalog.Errorf(catalog.KindUnavailable, "store is full").WithHint("remove services, or wait for compaction")
 	}
 	if tooLarge(err) {

@@ -50,6 +50,9 @@ func (r *Registry) feed(ctx context.Context) {
 			loaded = true
 			err = r.follow(ctx)
 		}
+		if errors.Is(err, errReplaced) {
+			r.marked = false // it is another history
+		}
 		if errors.Is(err, errCompacted) || errors.Is(err, errReplaced) {
 			r.logger.Warn("loading the catalog again", "revision", r.view.Revision(), "reason", err)
 			loaded = false
@@ -69,6 +72,9 @@ func (r *Registry) feed(ctx context.Context) {
 func (r *Registry) load(ctx context.Context) error {
 	r.clocked.Store(0) // the store may be an older one
 	r.unreadable.clear()
+	if err := r.mark(ctx); err != nil {
+		return err
+	}
 	var records []catalog.Change
 	header, err := r.scan(ctx, Root, 0, func(page []*mvccpb.KeyValue, left int64) {
 		records = r.decodePage(slices.Grow(records, int(left)), page)
@@ -164,8 +170,11 @@ func recorded(key []byte) bool {
 	return string(key) != clockKey && !bytes.HasPrefix(key, []byte(syncPrefix))
 }
 
-// remarkable reports whether a key holds a record whose changes history shows. A push shows in its check's status.
-func remarkable(key []byte) bool { return recorded(key) && !bytes.HasPrefix(key, []byte(pushPrefix)) }
+// remarkable reports whether a key holds a record whose changes history shows. A push shows in its check's status, and a mark not at
+// all.
+func remarkable(key []byte) bool {
+	return recorded(key) && !bytes.HasPrefix(key, []byte(pushPrefix)) && !bytes.HasPrefix(key, []byte(markPrefix))
+}
 
 // present returns the value of a key that exists. An empty one must not look like that of a deleted key.
 func present(value []byte) []byte {

@@ -217,8 +217,8 @@ func TestLetterCaseOfNodesDoesNotMatter(t *testing.T) {
 		t.Errorf("removed as %v, left: %v", err, r.view.Node("host"))
 	}
 	resp, err := r.client.Get(ctx, Root, clientv3.WithPrefix(), clientv3.WithKeysOnly())
-	if err != nil || len(resp.Kvs) != 1 || string(resp.Kvs[0].Key) != clockKey {
-		t.Errorf("left in the store: %v, %v; want the clock alone", resp.Kvs, err)
+	if err != nil || len(resp.Kvs) != 2 || string(resp.Kvs[0].Key) != clockKey || !strings.HasPrefix(string(resp.Kvs[1].Key), markPrefix) {
+		t.Errorf("left in the store: %v, %v; want the clock and the mark", resp.Kvs, err)
 	}
 }
 

@@ -23,6 +23,7 @@ const (
 	syncPrefix     = Root + "sync/"
 	drainPrefix    = Root + "drain/"
 	pushPrefix     = Root + "push/"
+	markPrefix     = Root + "mark/"
 )
 
 // format is the version of the values written. A reader must refuse a version that it does not know.
@@ -81,6 +82,9 @@ type (
 		V int `json:"v"`
 		*catalog.Push
 	}
+	markRecord struct {
+		V int `json:"v"`
+	}
 )
 
 func encode(record any) []byte {
@@ -120,9 +124,11 @@ func keyOf(key string) (catalog.Change, error) {
 	types := map[string]catalog.RecordType{
 		"node": catalog.RecordNode, "alive": catalog.RecordSession,
 		"instance": catalog.RecordInstance, "check": catalog.RecordCheck, "push": catalog.RecordPush,
+		"mark": catalog.RecordMark,
 	}
 	c.Type, ok = types[kind]
-	if !ok || nested == (c.Type == catalog.RecordNode || c.Type == catalog.RecordSession) {
+	alone := c.Type == catalog.RecordNode || c.Type == catalog.RecordSession || c.Type == catalog.RecordMark
+	if !ok || nested == alone {
 		return c, fmt.Errorf("key %q names no record", key)
 	}
 	var err error
@@ -167,6 +173,10 @@ func decode(key string, value []byte) (catalog.Change, error) {
 		r := pushRecord{Push: new(catalog.Push)}
 		err = json.Unmarshal(value, &r)
 		version, c.Push = r.V, r.Push
+	case catalog.RecordMark:
+		var r markRecord
+		err = json.Unmarshal(value, &r)
+		version, c.Mark = r.V, &catalog.Mark{ID: c.Name}
 	}
 	if err != nil {
 		return c, fmt.Errorf("value of %q: %w", key, err)

@@ -108,8 +108,8 @@ func TestStoreThatLostItsStateIsLoadedAgain(t *testing.T) {
 		t.Errorf("synced %+v, %v; want node, session and instance written", result, err)
 	}
 	resp, err := e.Client.Get(ctx, Root, clientv3.WithPrefix(), clientv3.WithCountOnly())
-	if err != nil || resp.Count != 5 {
-		t.Errorf("%v records in the new store, %v; want 3, the mark and the clock", resp, err)
+	if err != nil || resp.Count != 6 {
+		t.Errorf("%v records in the new store, %v; want 3, the marks of the history and of the sync, and the clock", resp, err)
 	}
 }
 

@@ -95,7 +95,7 @@ func find(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) (s
 func lookup(cmd *cobra.Command, c *client.Client, q catalog.Query, near string) error {
 	service, err := find(cmd, c, q, near)
 	unknown := catalog.KindOf(err) == catalog.KindNotFound
-	if err != nil && (!unknown || near != "" && service.Index == 0) {
+	if err != nil && (!unknown || near != "" && service.Index.Revision == 0) {
 		return err
 	}
 	if unknown {
