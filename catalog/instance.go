@@ -84,13 +84,15 @@ type Address struct {
 	IP netip.Addr `json:"ip,omitzero"`
 	// Host is a host name, for instances that are known by name only.
 	Host string `json:"host,omitempty"`
+	// Routed reports that the address belongs to the network around the host, so that clients elsewhere reach it, too.
+	Routed bool `json:"routed,omitempty"`
 	// Names are the bare names under which others on the network find the address: those of the container, its aliases.
 	Names []string `json:"names,omitempty"`
 }
 
 // Equal reports whether two addresses are the same in every field.
 func (a Address) Equal(b Address) bool {
-	return a.Network == b.Network && a.NetworkID == b.NetworkID && a.IP == b.IP && a.Host == b.Host &&
+	return a.Network == b.Network && a.NetworkID == b.NetworkID && a.IP == b.IP && a.Host == b.Host && a.Routed == b.Routed &&
 		slices.Equal(a.Names, b.Names)
 }
 

@@ -85,7 +85,7 @@ type distance uint8
 
 const (
 	sharedNetwork distance = iota // on a network that the client is on
-	anyNetwork                    // on no network in particular
+	anyNetwork                    // on no network in particular, or on that around the host
 	hostAddress                   // on the host, where ports are published
 	unreachable                   // where the client cannot reach it
 )
@@ -95,12 +95,12 @@ func (s *Scope) distance(e *Endpoint, a Address) distance {
 	switch {
 	case a.IP.Unmap().IsLoopback() && (!s.Host || s.Node != fold(e.Instance.Node)):
 		return unreachable
-	case a.Network == "":
+	case a.Network != "" && a.Network != NetworkHost && s.On(networkKey(a)):
+		return sharedNetwork
+	case a.Network == "", a.Routed:
 		return anyNetwork
 	case a.Network == NetworkHost && e.answersAt(a):
 		return hostAddress
-	case a.Network != NetworkHost && s.On(networkKey(a)):
-		return sharedNetwork
 	default:
 		return unreachable
 	}

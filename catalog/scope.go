@@ -11,8 +11,11 @@ import (
 
 // Network is a network of this host that containers are attached to.
 type Network struct {
-	// ID and Name are the network's in the addresses of its instances.
-	ID, Name string
+	// ID and Name are the network's in the addresses of its instances. Short is the name by which those who made it know it,
+	// which need not be unique: that in a Compose file. It may be empty.
+	ID, Name, Short string
+	// Interface is the name of the host's interface on it, "" if there is none.
+	Interface string
 	// Subnets are its address ranges.
 	Subnets []netip.Prefix
 	// Gateways are the host's own addresses on it. A network without one, such as an overlay or a macvlan, cannot be
@@ -36,8 +39,8 @@ type Scope struct {
 	Node string
 	// Everything reports that the client's networks are unknown, or that it wants to see all addresses.
 	Everything bool
-	// Confined reports that all networks of the client are internal ones.
-	Confined bool
+	// Confined reports that all networks of the client are internal ones. Unsure reports that this is not known yet.
+	Confined, Unsure bool
 	// Project is the Compose project or the Swarm stack that the client belongs to; empty if it belongs to none.
 	Project string
 }
@@ -50,6 +53,9 @@ func (s *Scope) On(network string) bool {
 	_, on := slices.BinarySearch(s.Networks, network)
 	return on
 }
+
+// unsure is the scope of a client that may be a container on a network that is not known yet.
+var unsure = &Scope{Everything: true, Unsure: true}
 
 // networkKey identifies the network of an address: by its ID, or by its name if it has none.
 func networkKey(a Address) string {
@@ -66,6 +72,8 @@ type networks struct {
 	isolated map[string]bool
 	// internal are the IDs of the internal networks.
 	internal map[string]bool
+	// pending reports that the networks are not known yet.
+	pending bool
 	// host are the networks on which the host itself has an address: it reaches all of them. They are sorted.
 	host []string
 
@@ -149,6 +157,29 @@ func (n *networks) intern(key []byte, scope *Scope) *Scope {
 // SetNetworks sets the networks of the View's host. It may be called at any time.
 func (v *View) SetNetworks(list []Network) { v.networks.Store(newNetworks(slices.Clone(list))) }
 
+// AwaitNetworks says that SetNetworks will be called. Until then a client that is not the host may be on any network.
+func (v *View) AwaitNetworks() { v.networks.Store(&networks{pending: true}) }
+
+// Interfaces are the interfaces of this host: its addresses, and the names of the interfaces by their index, as text.
+type Interfaces struct {
+	Addresses []netip.Addr
+	Names     map[string]string
+}
+
+// SetInterfaces sets the interfaces of the View's host. It may be called at any time; the value must not change afterwards.
+func (v *View) SetInterfaces(i *Interfaces) { v.interfaces.Store(i) }
+
+// has reports whether an address is one of the host's.
+func (i *Interfaces) has(ip netip.Addr) bool { return i != nil && slices.Contains(i.Addresses, ip) }
+
+// name returns the name of an interface, given by the zone of an address: its name or its index.
+func (i *Interfaces) name(zone string) string {
+	if i != nil && i.Names[zone] != "" {
+		return i.Names[zone]
+	}
+	return zone
+}
+
 // HostScope returns the scope of the host itself, given its node.
 func (v *View) HostScope(node string) *Scope {
 	n := v.networks.Load()
@@ -162,16 +193,20 @@ func (v *View) HostScope(node string) *Scope {
 // itself, of a container on it, or of another client on one of its networks. A container counts as on all of its
 // networks. A container that is not known counts as on the network whose subnet holds its address.
 func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
+	zone := ip.Zone()
 	ip = ip.Unmap().WithZone("")
 	if ip.IsLoopback() {
 		return v.HostScope(node)
 	}
-	n := v.networks.Load()
-	if len(n.list) == 0 {
-		return AllNetworks
-	}
+	n, own := v.networks.Load(), v.interfaces.Load()
 	on, _ := v.nodes.get(fold(node))
-	if n.isGateway(ip) || on.hasAddress(ip) {
+	isHost := n.isGateway(ip) || on.hasAddress(ip) || own.has(ip)
+	switch {
+	case len(n.list) == 0 && n.pending && !isHost:
+		return unsure
+	case len(n.list) == 0:
+		return AllNetworks
+	case isHost:
 		return n.hostScope(node)
 	}
 	var room [8]string
@@ -183,11 +218,19 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 		return n.scope(appendNetworkKeys(ids, e.Instance.Addresses), e.Project())
 	}
 	for _, network := range n.list {
-		if slices.ContainsFunc(network.Subnets, func(p netip.Prefix) bool { return p.Contains(ip) }) {
+		if network.holds(ip, own.name(zone)) {
 			ids = append(ids, network.ID)
 		}
 	}
 	return n.scope(ids, "")
+}
+
+// holds reports whether an address belongs to the network. A link-local one belongs to that of its zone's interface.
+func (n *Network) holds(ip netip.Addr, zone string) bool {
+	if ip.IsLinkLocalUnicast() && zone != "" {
+		return n.Interface == zone
+	}
+	return slices.ContainsFunc(n.Subnets, func(p netip.Prefix) bool { return p.Contains(ip) })
 }
 
 // appendNetworkKeys appends the networks of a container's addresses.
@@ -294,10 +337,13 @@ func (v *View) ByName(network, name string) iter.Seq[*Endpoint] {
 	return endpointsOf(v.byName.all(nameOn{network, fold(name)}))
 }
 
-// Network returns the network of this host with a name or an ID; false if there is none.
+// Network returns the network of this host with a name or an ID, or else a short name; false if there is none.
 func (v *View) Network(name string) (Network, bool) {
 	list := v.networks.Load().list
 	i := slices.IndexFunc(list, func(n Network) bool { return n.ID == name || strings.EqualFold(n.Name, name) })
+	if i < 0 {
+		i = slices.IndexFunc(list, func(n Network) bool { return name != "" && strings.EqualFold(n.Short, name) })
+	}
 	if i < 0 {
 		return Network{}, false
 	}

@@ -35,6 +35,13 @@ func at(text string, names ...string) Address {
 	return a
 }
 
+// routed is an address of the network around the host.
+func routed(text string) Address {
+	a := at(text)
+	a.Routed = true
+	return a
+}
+
 func container(id string, published uint16, addresses ...Address) Change {
 	return Change{Type: RecordInstance, Name: "n1", ID: id, Instance: &Instance{ID: id, Node: "n1", Service: "s",
 		Ports: []Port{{Number: 80, Published: published}}, Addresses: addresses}}
@@ -110,6 +117,78 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestScopeOfHost holds that a query from any address of the host's interfaces comes from the host, and that these may change.
+func TestScopeOfHost(t *testing.T) {
+	v := scopedView()
+	second := netip.MustParseAddr("198.51.100.1")
+	if v.ScopeOf("n1", second).Host {
+		t.Error("an address that no interface has is the host's")
+	}
+	v.SetInterfaces(&Interfaces{Addresses: []netip.Addr{second, netip.MustParseAddr("2001:db8::1")}})
+	for _, ip := range []string{"198.51.100.1", "::ffff:198.51.100.1", "2001:db8::1"} {
+		if got := v.ScopeOf("n1", netip.MustParseAddr(ip)); !got.Host || !got.On("A") {
+			t.Errorf("%s: %+v", ip, got)
+		}
+	}
+	v.SetInterfaces(&Interfaces{})
+	if v.ScopeOf("n1", second).Host {
+		t.Error("an address that the host had is the host's")
+	}
+}
+
+// TestScopeOfLinkLocal holds that a link-local address belongs to the network of the interface by which its query came.
+func TestScopeOfLinkLocal(t *testing.T) {
+	v := scopedView()
+	networks := hostNetworks()
+	networks[0].Interface, networks[1].Interface, networks[1].Internal = "br-a", "br-b", true
+	v.SetNetworks(networks)
+	v.SetInterfaces(&Interfaces{Names: map[string]string{"7": "br-b", "8": "eth0"}})
+	for ip, want := range map[string]string{
+		"fe80::9%br-a": "A false", "fe80::9%br-b": "B true", "fe80::9%7": "B true", "fe80::9%8": " false", "fe80::9%eth0": " false",
+	} {
+		got := v.ScopeOf("n1", netip.MustParseAddr(ip))
+		if text := fmt.Sprint(strings.Join(got.Networks, " "), " ", got.Confined); text != want {
+			t.Errorf("%s: %s, want %s", ip, text, want)
+		}
+	}
+}
+
+// TestConfinedByAllNetworks holds that a container that is not registered is on all of its networks, by whichever it asks.
+func TestConfinedByAllNetworks(t *testing.T) {
+	v := scopedView()
+	networks := hostNetworks()
+	networks[1].Internal = true
+	v.SetNetworks(networks)
+	addr := netip.MustParseAddr
+	v.SetResidents([]Resident{
+		{ID: "two", Addresses: []Address{at("A/10.1.0.50"), at("B/10.2.0.50")}}, {ID: "one", Addresses: []Address{at("B/10.2.0.51")}},
+	})
+	for ip, want := range map[string]string{
+		"10.1.0.50": "A B false", "10.2.0.50": "A B false", "10.2.0.51": "B true", "fd02::77": "B true",
+	} {
+		got := v.ScopeOf("n1", addr(ip))
+		if text := fmt.Sprint(strings.Join(got.Networks, " "), " ", got.Confined); text != want {
+			t.Errorf("%s: %s, want %s", ip, text, want)
+		}
+	}
+}
+
+// TestScopeBeforeNetworks holds that it is not known what a client reaches until the networks are, unless it is the host.
+func TestScopeBeforeNetworks(t *testing.T) {
+	v := NewView()
+	v.AwaitNetworks()
+	v.SetInterfaces(&Interfaces{Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}})
+	for ip, want := range map[string]bool{"127.0.0.1": false, "::1": false, "198.51.100.1": false, "10.2.0.4": true, "fe80::9%7": true} {
+		if got := v.ScopeOf("n1", netip.MustParseAddr(ip)); got.Unsure != want || !got.Everything {
+			t.Errorf("%s: %+v, want unsure %v", ip, got, want)
+		}
+	}
+	v.SetNetworks(nil)
+	if got := v.ScopeOf("n1", netip.MustParseAddr("10.2.0.4")); got != AllNetworks {
+		t.Errorf("%+v after there are known to be none", got)
+	}
+}
+
 func TestScopeWithoutNetworks(t *testing.T) {
 	v := NewView()
 	for _, ip := range []string{"127.0.0.1", "10.1.0.2"} {
@@ -152,6 +231,10 @@ func TestReach(t *testing.T) {
 		{"published for an outsider", &Scope{}, 8080, []Address{at("A/10.1.0.2"), at("host/192.0.2.7")}, "192.0.2.7"},
 		{"everything, as it is", AllNetworks, 0, []Address{at("O/10.9.0.2"), at("host/192.0.2.7")}, "10.9.0.2 192.0.2.7"},
 		{"everything, but no loopback beside it", AllNetworks, 0, []Address{at("host/127.0.0.1"), at("O/10.9.0.2")}, "10.9.0.2"},
+		{"of the network around the host", &Scope{}, 0, []Address{routed("L/198.51.100.50")}, "198.51.100.50"},
+		{"of the network around the host, behind those near", own, 0, []Address{routed("L/198.51.100.50"), at("A/10.1.0.2")}, "10.1.0.2 198.51.100.50"},
+		{"of the network around the host, and on it", &Scope{Networks: []string{"L"}}, 0, []Address{at("/203.0.113.5"), routed("L/198.51.100.50")}, "198.51.100.50 203.0.113.5"},
+		{"of the network around the host, for the host", host, 0, []Address{routed("L/198.51.100.50")}, "198.51.100.50"},
 		{"everything, and a loopback", AllNetworks, 0, []Address{at("host/127.0.0.1")}, "127.0.0.1"},
 		{"loopback of another host", &Scope{Host: true, Node: "n2"}, 8080, []Address{at("host/127.0.0.1"), at("host/192.0.2.7")}, "192.0.2.7"},
 	} {

@@ -35,6 +35,8 @@ type View struct {
 	// residents are the containers of this host; nil before they are known. former are the names of those that have gone.
 	residents atomic.Pointer[residents]
 	former    former
+	// interfaces are the interfaces of this host.
+	interfaces atomic.Pointer[Interfaces]
 
 	// listIndex is the last revision at which the list of services, their tags or the number of instances changed.
 	listIndex atomic.Uint64

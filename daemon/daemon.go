@@ -60,6 +60,10 @@ func New(cfg Config) (*Daemon, error) {
 	d.metrics.MustRegister(buildInfo(cfg.Version), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	d.clock = pulse.New(d.cfg.Logger, d.metrics)
 	d.shares = shareDescriptors(descriptorLimit())
+	d.view.SetInterfaces(interfaces())
+	if _, follows := cfg.dockerHost(); follows && !cfg.dockerMissing() {
+		d.view.AwaitNetworks()
+	}
 	if d.guard, err = cfg.guard(); err != nil {
 		return nil, err
 	}
@@ -287,7 +291,7 @@ func (d *Daemon) assemble(reg *registry.Registry, checks *health.Runner, node *i
 		return nil, nil, err
 	}
 	events := &journal{view: d.view, logger: d.cfg.Logger.With("part", "catalog"), node: d.cfg.Node, all: !d.cfg.storeElsewhere()}
-	upper = append(upper, d.announce, d.passReloads, events.run)
+	upper = append(upper, d.announce, d.passReloads, d.followInterfaces, events.run)
 	if d.http != nil {
 		serve, err := d.serveHTTP(reg, checks)
 		if err != nil {

@@ -122,6 +122,39 @@ func TestInternalNetworksStayClosed(t *testing.T) {
 	}
 }
 
+// TestNothingIsPassedOnBeforeNetworksAreKnown holds that a client that may be on an internal network gets SERVFAIL until that is
+// known, and nothing reaches a resolver; the host itself is served.
+func TestNothingIsPassedOnBeforeNetworksAreKnown(t *testing.T) {
+	asked := make(chan string, 100)
+	u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
+		asked <- q.Question[0].Name
+		return one(reply(q, "www.example.com. 300 IN A 192.0.2.1"))
+	})
+	view := catalog.NewView()
+	view.AwaitNetworks()
+	w := seeded(newTestServer(t, Config{View: view, Upstreams: []string{u.addr}, Allow: []string{AllowAny}}, neighbourhood()), 1)
+	get := func(from string) int {
+		w.req.client = w.server.clientAt(netip.MustParseAddr(from))
+		return ask(t, w, query(strings.NewReplacer(".", "-", ":", "-", "%", "-").Replace(from)+".example.com.", dns.TypeTXT), false).Rcode
+	}
+	for _, from := range []string{fromBack, "fe80::7%br-back"} {
+		if got := get(from); got != dns.RcodeServerFailure || len(asked) > 0 {
+			t.Errorf("from %s: %s, %d questions", from, dns.RcodeToString[got], len(asked))
+		}
+	}
+	if got := get("127.0.0.1"); got != ok || len(asked) != 1 {
+		t.Errorf("from the host: %s, %d questions", dns.RcodeToString[got], len(asked))
+	}
+	networks := bridges()
+	networks[1].Internal, networks[1].Interface = true, "br-back"
+	view.SetNetworks(networks)
+	for from, want := range map[string]int{fromBack: refused, "fe80::8%br-back": refused, fromFront: ok, "fe80::8%br-front": ok} {
+		if got := get(from); got != want {
+			t.Errorf("from %s, with the networks known: %s", from, dns.RcodeToString[got])
+		}
+	}
+}
+
 // TestStrangersAreNotForwardedFor asks from an unknown address: names of the server's own domains are answered, others
 // refused, even those whose answers are in the cache.
 func TestStrangersAreNotForwardedFor(t *testing.T) {

@@ -68,6 +68,9 @@ func (s *Server) resolve(req *request) plan {
 	if !s.access.permits(req.client.ip) {
 		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
 	}
+	if req.client.scope.Unsure && !s.forwardInternal {
+		return notReady()
+	}
 	if req.client.scope.Confined && !s.forwardInternal { // a name can carry data out
 		return plan{rcode: dns.RcodeRefused, extended: dns.ExtendedErrorCodeProhibited}
 	}

@@ -82,8 +82,10 @@ func (s *Server) neighbours(name string, scope *catalog.Scope) (found []neighbou
 	for _, id := range scope.Networks {
 		found = s.appendNeighbours(found, id, name)
 		network, ok := s.view.Network(id)
-		if front, cut := strings.CutSuffix(name, "."+strings.ToLower(network.Name)); ok && cut {
-			found = s.appendNeighbours(found, id, front)
+		for _, behind := range []string{network.Name, network.Short} {
+			if front, cut := strings.CutSuffix(name, "."+strings.ToLower(behind)); ok && cut && behind != "" {
+				found = s.appendNeighbours(found, id, front)
+			}
 		}
 	}
 	healthy := slices.ContainsFunc(found, func(n neighbour) bool { return n.endpoint.Healthy() })

@@ -25,7 +25,7 @@ func bridges() []catalog.Network {
 	return []catalog.Network{
 		{ID: "id-Front", Name: "Front", Subnets: []netip.Prefix{subnet("10.1.0.0/16"), subnet("fd01::/64")},
 			Gateways: []netip.Addr{addr("10.1.0.1")}},
-		{ID: "id-back", Name: "back", Subnets: []netip.Prefix{subnet("10.2.0.0/16")}, Gateways: []netip.Addr{addr("10.2.0.1")}},
+		{ID: "id-back", Name: "back", Short: "rear", Subnets: []netip.Prefix{subnet("10.2.0.0/16")}, Gateways: []netip.Addr{addr("10.2.0.1")}},
 	}
 }
 
@@ -89,6 +89,7 @@ func TestAnswersDependOnWhoAsks(t *testing.T) {
 		{fromBoth, "web.", dns.TypeA, "NOERROR 10.1.0.2 10.1.0.3 10.2.0.2"},
 		{fromBoth, "web.front.", dns.TypeA, "NOERROR 10.1.0.2 10.1.0.3"},
 		{fromBoth, "both.", dns.TypeA, "NOERROR 10.1.0.4"},
+		{fromBoth, "both.rear.", dns.TypeA, "NOERROR 10.2.0.4"},
 		{fromBoth, "both.back.", dns.TypeA, "NOERROR 10.2.0.4"},
 		{fromFront, "both.back.", dns.TypeA, "REFUSED"},
 		{fromFront, "other.", dns.TypeA, "NXDOMAIN"},

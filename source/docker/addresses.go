@@ -19,9 +19,10 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 		return nil
 	}
 	rank := func(name string) int {
-		switch name {
-		case preferred:
+		if isCalled(preferred, name, c.NetworkSettings.Networks[name]) {
 			return 0
+		}
+		switch name {
 		case network.NetworkBridge, podmanNetwork:
 			return 2
 		case ingressNetwork:
@@ -44,11 +45,27 @@ func networkAddresses(c *container.InspectResponse, preferred string) (addresses
 			if ip.IsValid() && !ip.IsUnspecified() && len(addresses) < catalog.MaxAddresses {
 				addresses = append(addresses, catalog.Address{
 					Network: name, NetworkID: endpoint.NetworkID, IP: ip, Names: namesOn(c, name, endpoint),
+					Routed: endpoint.DriverOpts[noteRouted] != "",
 				})
 			}
 		}
 	}
 	return addresses
+}
+
+// isCalled reports whether a text is a network's name, or that in its Compose file.
+func isCalled(text, name string, endpoint *network.EndpointSettings) bool {
+	return text != "" && (text == name || endpoint != nil && text == endpoint.DriverOpts[noteShort])
+}
+
+// attachedTo reports whether a container is on a network of that name.
+func attachedTo(c *container.InspectResponse, text string) bool {
+	for name, endpoint := range c.NetworkSettings.Networks {
+		if isCalled(text, name, endpoint) {
+			return true
+		}
+	}
+	return false
 }
 
 // place holds the addresses and ports at which a container is reached.
@@ -99,7 +116,7 @@ func locateOwn(c *container.InspectResponse, s *settings, o options) place {
 	var bindings network.PortMap
 	if c.NetworkSettings != nil {
 		bindings = c.NetworkSettings.Ports
-		if _, attached := c.NetworkSettings.Networks[preferred]; preferred != "" && !attached {
+		if preferred != "" && !attachedTo(c, preferred) {
 			s.warn("koine.network", "the container is not attached to a network %q", preferred)
 		}
 	}

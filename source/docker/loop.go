@@ -455,6 +455,7 @@ func (s *Source) look(ctx context.Context, id string) look {
 // these networks that cannot be read.
 func (s *Source) seeNetworks(ctx context.Context, c *container.InspectResponse) []lenient.Fault {
 	s.nets.know(ctx, c)
+	s.nets.note(c)
 	s.nets.addGateway(ctx, c)
 	return s.nets.faultsOf(c)
 }

@@ -14,6 +14,7 @@ import (
 const (
 	composeProject = "com.docker.compose.project"
 	composeService = "com.docker.compose.service"
+	composeNetwork = "com.docker.compose.network" // of a network
 	composeOneOff  = "com.docker.compose.oneoff"
 	composeNumber  = "com.docker.compose.container-number"
 	composeHash    = "com.docker.compose.config-hash"

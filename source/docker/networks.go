@@ -52,6 +52,9 @@ type networks struct {
 	drivers map[string]string
 	// ids are the IDs of the networks by name.
 	ids map[string]string
+	// short are their names in Compose files, routed those whose addresses belong to the network around the host.
+	short  map[string]string
+	routed map[string]bool
 	// faulty are the parts of networks that could not be read, by the network's ID.
 	faulty map[string][]lenient.Fault
 	// refused is set after a failure, until the next scheduled list.
@@ -162,6 +165,9 @@ func (n *networks) list(ctx context.Context) {
 		n.mu.Lock()
 		n.refused = true
 		n.mu.Unlock()
+		if ctx.Err() == nil && !client.IsErrConnectionFailed(err) && n.handed == nil {
+			n.pass(nil) // they stay unknown
+		}
 		if !n.told && ctx.Err() == nil {
 			n.log.Warn("docker networks cannot be listed: keeping the last known ones", "error", err)
 		}
@@ -170,6 +176,7 @@ func (n *networks) list(ctx context.Context) {
 	}
 	n.told = false
 	drivers := make(map[string]string, len(items))
+	short, routed := make(map[string]string), make(map[string]bool)
 	faulty := make(map[string][]lenient.Fault)
 	ids := make(map[string]string, len(items))
 	var list []catalog.Network
@@ -183,6 +190,7 @@ func (n *networks) list(ctx context.Context) {
 			continue
 		}
 		drivers[net.ID], ids[net.Name] = net.Driver, net.ID
+		short[net.ID], routed[net.ID] = net.Labels[composeNetwork], isRouted(net)
 		if net.Driver != "host" && net.Driver != "null" {
 			list = append(list, networkOf(net, item.faults...))
 		}
@@ -191,7 +199,7 @@ func (n *networks) list(ctx context.Context) {
 		n.unreadable.Set(float64(len(faulty)))
 	}
 	n.mu.Lock()
-	n.drivers, n.ids, n.faulty, n.refused = drivers, ids, faulty, false
+	n.drivers, n.ids, n.short, n.routed, n.faulty, n.refused = drivers, ids, short, routed, faulty, false
 	n.mu.Unlock()
 	n.pass(list)
 }
@@ -242,7 +250,7 @@ func (n *networks) pass(list []catalog.Network) {
 }
 
 func sameNetwork(a, b catalog.Network) bool {
-	return a.ID == b.ID && a.Name == b.Name && a.Isolated == b.Isolated && a.Internal == b.Internal &&
+	return a.ID == b.ID && a.Name == b.Name && a.Short == b.Short && a.Interface == b.Interface && a.Isolated == b.Isolated && a.Internal == b.Internal &&
 		slices.Equal(a.Subnets, b.Subnets) && slices.Equal(a.Gateways, b.Gateways)
 }
 
@@ -252,6 +260,10 @@ func sameNetwork(a, b catalog.Network) bool {
 func networkOf(n network.Network, faults ...lenient.Fault) catalog.Network {
 	c := catalog.Network{
 		ID: n.ID, Name: n.Name, Internal: n.Internal, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false",
+		Short: n.Labels[composeNetwork],
+	}
+	if n.Driver == network.NetworkBridge {
+		c.Interface = cmp.Or(n.Options["com.docker.network.bridge.name"], "br-"+shortID(n.ID))
 	}
 	for i, config := range n.IPAM.Config {
 		if !config.Subnet.IsValid() {
@@ -284,6 +296,39 @@ func firstOf(prefix netip.Prefix) netip.Addr {
 		return first.Next()
 	}
 	return netip.Addr{}
+}
+
+// The driver options that note gives a container's endpoint.
+const (
+	noteShort  = "koine.short"
+	noteRouted = "koine.routed"
+)
+
+// note tells in the answer about a container what the engine says of its networks only: their names in Compose files, and
+// whether their addresses belong to the network around the host.
+func (n *networks) note(c *container.InspectResponse) {
+	if c.NetworkSettings == nil {
+		return
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	c.NetworkSettings.Networks = maps.Clone(c.NetworkSettings.Networks)
+	for name, endpoint := range c.NetworkSettings.Networks {
+		if endpoint == nil || n.short[endpoint.NetworkID] == "" && !n.routed[endpoint.NetworkID] {
+			continue
+		}
+		noted := *endpoint
+		noted.DriverOpts = map[string]string{noteShort: n.short[endpoint.NetworkID]}
+		if n.routed[endpoint.NetworkID] {
+			noted.DriverOpts[noteRouted] = "true"
+		}
+		c.NetworkSettings.Networks[name] = &noted
+	}
+}
+
+// isRouted reports whether the containers of a network have addresses of the network around the host.
+func isRouted(n network.Network) bool {
+	return (n.Driver == "macvlan" || n.Driver == "ipvlan") && !n.Internal
 }
 
 // addGateway gives a container on an overlay network its address on the bridge that connects it with the host: its

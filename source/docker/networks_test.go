@@ -124,6 +124,56 @@ func TestNetworkOf(t *testing.T) {
 	}
 }
 
+// TestNetworksNoted holds what an instance's addresses take from the engine's networks: those of macvlan and ipvlan networks
+// belong to the network around the host, and koine.network is the name in the Compose file, too.
+func TestNetworksNoted(t *testing.T) {
+	f := &fakeNetworks{fakeEngine: newFake()}
+	for id, driver := range map[string]string{"lan": "macvlan", "l3": "ipvlan", "closed": "macvlan", "c30_back": "bridge", "c30_a": "bridge"} {
+		n := ipam(driver)
+		n.ID, n.Name, n.Internal = "id-"+id, id, id == "closed"
+		if id == "c30_back" {
+			n.Labels = map[string]string{composeNetwork: "back"}
+		}
+		f.list = append(f.list, n)
+	}
+	n := newNetworks(Config{}, f, slog.New(slog.DiscardHandler))
+	n.refresh(t.Context())
+	for _, test := range []struct {
+		name  string
+		edits []edit
+		want  string
+		warn  int
+	}{
+		{"macvlan", []edit{attach("lan", "198.51.100.50", "")}, "lan routed", 0},
+		{"ipvlan", []edit{attach("l3", "198.51.100.51", "")}, "l3 routed", 0},
+		{"internal macvlan", []edit{attach("closed", "198.51.100.52", "")}, "closed", 0},
+		{"bridge", []edit{attach("c30_a", "10.1.0.2", "")}, "c30_a", 0},
+		{"Compose's name", []edit{attach("c30_a", "10.1.0.2", ""), attach("c30_back", "10.2.0.2", ""), labels("koine.network", "back")}, "c30_back", 0},
+		{"the whole name", []edit{attach("c30_a", "10.1.0.2", ""), attach("c30_back", "10.2.0.2", ""), labels("koine.network", "c30_back")}, "c30_back", 0},
+		{"no such name", []edit{attach("c30_a", "10.1.0.2", ""), labels("koine.network", "back")}, "c30_a", 1},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			c := inspected(append([]edit{detached}, test.edits...)...)
+			n.note(c)
+			d, err := describe(c, testOptions())
+			if err != nil || d.skip != "" {
+				t.Fatalf("%v, %s", err, d.skip)
+			}
+			first := d.members[0].Instance.Addresses[0]
+			got := first.Network
+			if first.Routed {
+				got += " routed"
+			}
+			if got != test.want || len(d.warnings) != test.warn {
+				t.Errorf("first address on %s, want %s; warned of %v", got, test.want, d.warnings)
+			}
+		})
+	}
+	if got := networkOf(f.list[0]); got.Short == "" && f.list[0].Labels[composeNetwork] != "" {
+		t.Errorf("handed on as %+v", got)
+	}
+}
+
 // fakeNetworks is a fakeEngine with networks.
 type fakeNetworks struct {
 	*fakeEngine
@@ -241,7 +291,7 @@ func TestNetworksThatAreNotTold(t *testing.T) {
 		handed := &handedOn{sink: sink}
 		start(t, Config{Client: f, Sink: sink, Networks: handed.take})
 		expect(t, sink, "api web")
-		handed.want(t)
+		handed.want(t, nil) // that there are none to go by
 		if f.lists != 1 {
 			t.Errorf("asked %d times though it was refused", f.lists)
 		}
