@@ -175,14 +175,6 @@ func flag(name string, to *bool) field {
 	}}
 }
 
-// number is a whole number.
-func number(name string, to *uint64) field {
-	return field{name: name, set: func(value string) (err error) {
-		*to, err = parseNumber(name, value)
-		return err
-	}}
-}
-
 // position is a parameter that is an index or the id of an event.
 func position(name string, to *catalog.Position) field {
 	return field{name: name, set: func(value string) (err error) {

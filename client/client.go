@@ -230,9 +230,9 @@ func (c *Client) unreachable(ctx context.Context, err error) error {
 		WithHint("start a server with koine dev, or name a running one with --http or KOINE_HTTP")
 }
 
-// number returns a header that holds a revision or an index; 0 if it holds neither.
-func number(header http.Header, name string) uint64 {
-	n, err := strconv.ParseUint(header.Get(name), 10, 64)
+// revision returns the revision that the header of an answer names; 0 if it names none.
+func revision(header http.Header) uint64 {
+	n, err := strconv.ParseUint(header.Get(HeaderRevision), 10, 64)
 	if err != nil {
 		return 0
 	}

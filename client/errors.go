@@ -12,7 +12,7 @@ import (
 // ours reports whether Koine wrote an answer: each of its own carries a revision. Anything else was written by a proxy, or
 // by another server, and says nothing about the catalog.
 func ours(header http.Header) bool {
-	return number(header, HeaderRevision) > 0 || header.Get(HeaderRevision) == "0"
+	return revision(header) > 0 || header.Get(HeaderRevision) == "0"
 }
 
 // refusal makes an error of an answer that is not OK. Only an answer of Koine's own is about the catalog: a 404 of another

@@ -13,7 +13,7 @@ import (
 func (c *Client) Services(ctx context.Context) (ServiceList, error) {
 	var list ServiceList
 	header, err := c.call(ctx, http.MethodGet, "/services", nil, nil, &list)
-	list.Revision = number(header, HeaderRevision)
+	list.Revision = revision(header)
 	return list, err
 }
 
@@ -50,7 +50,7 @@ func (c *Client) lookup(ctx context.Context, q catalog.Query, values url.Values)
 	}
 	header, err := c.call(ctx, http.MethodGet, pathOf("services", q.Service), values, nil, &service)
 	service.Index, _ = catalog.ParsePosition(header.Get(HeaderIndex)) // an error has none, or none that can be used
-	service.Revision = number(header, HeaderRevision)
+	service.Revision = revision(header)
 	return service, err
 }
 
@@ -81,7 +81,7 @@ func (c *Client) Instances(ctx context.Context, f InstanceFilter) (InstanceList,
 	var list InstanceList
 	values := set(url.Values{}, "node", f.Node, "service", f.Service, "source", f.Source)
 	header, err := c.call(ctx, http.MethodGet, "/instances", values, nil, &list)
-	list.Revision = number(header, HeaderRevision)
+	list.Revision = revision(header)
 	return list, err
 }
 
@@ -116,7 +116,7 @@ func instancePath(node, id string, more ...string) string {
 func (c *Client) Nodes(ctx context.Context) (NodeList, error) {
 	var list NodeList
 	header, err := c.call(ctx, http.MethodGet, "/nodes", nil, nil, &list)
-	list.Revision = number(header, HeaderRevision)
+	list.Revision = revision(header)
 	return list, err
 }
 
@@ -127,7 +127,7 @@ func (c *Client) Node(ctx context.Context, name string) (Node, error) {
 		return node, noName("node")
 	}
 	header, err := c.call(ctx, http.MethodGet, pathOf("nodes", name), nil, nil, &node)
-	node.Revision = number(header, HeaderRevision)
+	node.Revision = revision(header)
 	return node, err
 }
 
@@ -142,7 +142,7 @@ func (c *Client) Checks(ctx context.Context, f CheckFilter) (CheckList, error) {
 	var list CheckList
 	values := set(url.Values{}, "status", string(f.Status), "service", f.Service, "node", f.Node)
 	header, err := c.call(ctx, http.MethodGet, "/checks", values, nil, &list)
-	list.Revision = number(header, HeaderRevision)
+	list.Revision = revision(header)
 	return list, err
 }
 

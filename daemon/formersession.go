@@ -54,7 +54,7 @@ func (f *formerSession) here() (place, bool) {
 	if !ok {
 		return place{}, false
 	}
-	return place{strings.TrimSpace(string(boot)), uint64(stat.Dev), stat.Ino}, true
+	return place{strings.TrimSpace(string(boot)), uint64(stat.Dev), stat.Ino}, true //nolint:unconvert // not on every system
 }
 
 // ended reports whether a session is that of the directory's former process.

@@ -15,9 +15,9 @@ const (
 	markLength = 8
 )
 
-// mark writes a mark, so that positions that are given from now on are told from those of another history: of a store that is
+// mark writes a mark, so that positions that are given from now on differ from those of another history: of a store that is
 // a copy of this one as it was before, or of one that this one is a copy of. It does so once for each history that this process
-// has come to see. A store that is full goes without: its history is told from others by older marks.
+// has come to see. A store that is full goes without: its older marks still tell its history from others.
 func (r *Registry) mark(ctx context.Context) error {
 	if r.marked {
 		return nil

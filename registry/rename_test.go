@@ -58,7 +58,7 @@ func synced(t *testing.T, r *Registry, state catalog.NodeState) catalog.SyncResu
 	return result
 }
 
-func registered(t *testing.T, r *Registry, ctx context.Context, registration catalog.Registration) {
+func registered(ctx context.Context, t *testing.T, r *Registry, registration catalog.Registration) {
 	t.Helper()
 	if _, err := r.Register(ctx, registration); err != nil {
 		t.Fatal(err)
@@ -106,8 +106,8 @@ func TestRename(t *testing.T) {
 		state := hostNode("old", file, container)
 		state.Checks = []catalog.Check{ttl("disk")}
 		synced(t, r, state)
-		registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "old", "db", "db", ttl("db:1")))
-		registered(t, r, as, owned(catalog.OwnerLease, "old", "app", "app"))
+		registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "old", "db", "db", ttl("db:1")))
+		registered(as, t, r, owned(catalog.OwnerLease, "old", "app", "app"))
 		for _, check := range []string{"file:1", "db:1", "disk"} {
 			if err := r.SetCheck(t.Context(), r.View().Node("old").Check(check), catalog.Passing, "fine"); err != nil {
 				t.Fatal(err)
@@ -175,7 +175,7 @@ func TestRename(t *testing.T) {
 		if err := r.Renew(as, "old", "app"); err != nil {
 			t.Errorf("renewal under the former name: %v", err)
 		}
-		registered(t, r, as, owned(catalog.OwnerLease, "old", "app", "app"))
+		registered(as, t, r, owned(catalog.OwnerLease, "old", "app", "app"))
 		if _, err := r.Drain(t.Context(), catalog.Drain{Node: "old"}); catalog.KindOf(err) != catalog.KindNotFound ||
 			!strings.Contains(err.Error(), "it is new now") {
 			t.Errorf("drain of the former name: %v", err)
@@ -215,7 +215,7 @@ func TestRename(t *testing.T) {
 func TestNoRenameOfALivingNode(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
 	synced(t, r, hostNode("one", owned(catalog.OwnerSession, "one", "web", "web")))
-	registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "one", "db", "db"))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "one", "db", "db"))
 	clone := hostNode("two", owned(catalog.OwnerSession, "two", "web", "web"))
 	_, err := r.SyncNode(t.Context(), clone)
 	if catalog.KindOf(err) != catalog.KindConflict || !strings.Contains(err.Error(), "node one is alive under the id of node two") {
@@ -252,14 +252,14 @@ func TestRenameOntoANodeThatExists(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
 	synced(t, r, hostNode("old"))
 	for _, id := range []string{"alike", "other", "declared"} {
-		registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "old", id, "db", ttl(id+":1")))
+		registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "old", id, "db", ttl(id+":1")))
 	}
 	stranger := hostNode("new", owned(catalog.OwnerSession, "new", "declared", "web", ttl("declared:1"), ttl("declared:2")),
 		owned(catalog.OwnerSession, "new", "stale", "web"))
 	stranger.Node.ID = "host-2"
 	synced(t, r, stranger)
-	registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "new", "alike", "db"))
-	registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "new", "other", "cache", ttl("other:1")))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "new", "alike", "db"))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "new", "other", "cache", ttl("other:1")))
 	r.killSession(t, "new")
 
 	result := synced(t, r, restarted(hostNode("new", owned(catalog.OwnerSession, "new", "declared", "web"))))
@@ -291,7 +291,7 @@ func TestRenameOfABigNode(t *testing.T) {
 			}
 			synced(t, r, hostNode("old", declared...))
 			for i := range n {
-				registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "old", fmt.Sprintf("p%02d", i), "db"))
+				registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "old", fmt.Sprintf("p%02d", i), "db"))
 			}
 			for i := range declared {
 				declared[i].Instance.Node = "new"
@@ -330,7 +330,7 @@ func TestRenameOfABigNode(t *testing.T) {
 func TestRenameLeavesWhatCannotBeRead(t *testing.T) {
 	r, _ := start(t, enginetest.Open(t))
 	synced(t, r, hostNode("old", owned(catalog.OwnerSession, "old", "web", "web")))
-	registered(t, r, t.Context(), owned(catalog.OwnerPermanent, "old", "db", "db"))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "old", "db", "db"))
 	if _, err := r.client.Put(t.Context(), instanceKey("old", "later"), `{"v":2}`); err != nil {
 		t.Fatal(err)
 	}

@@ -72,7 +72,7 @@ func newRoot() *cobra.Command {
 		Use:   "koine",
 		Short: "one service registry for containers that speaks every dialect",
 		Long: "Koine registers containers and other services, checks their health, and lets everyone find them by DNS and HTTP.\n" +
-			"Documentation: " + documentation,
+			"The guides are at " + documentation + ".",
 		Example: "  koine dev                                     run everything here, in the foreground\n" +
 			"  koine register web --port 8080 -- ./server    in another terminal: run a service that can be found\n" +
 			"  koine lookup web                              where it is\n" +
