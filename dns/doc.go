@@ -7,7 +7,7 @@
 //     PTR, TXT; AAAA (RFC 3596); SRV (RFC 2782). RFC 1464 for the text of meta (a key that begins with "rfc1035-" gives
 //     its value alone, as Consul has it).
 //   - RFC 6891 EDNS version 0. The client's UDP size is honoured from 512 bytes to Config.UDPSize, which is 1232 by
-//     default. RFC 8914: extended error 14 (Not Ready) while the View loads, 18 (Prohibited) for a client whose queries
+//     default, or in full for a client on this host. RFC 8914: extended error 14 (Not Ready) while the View loads, 18 (Prohibited) for a client whose queries
 //     are not forwarded, 22 when no upstream answers.
 //   - RFC 7873 and 9018 cookies: a client's cookie comes back with a server cookie, by which the client tells forged
 //     replies from genuine ones. Clients without a valid one are answered all the same, and as much: BADCOOKIE is never

@@ -68,7 +68,7 @@ func (w *worker) pack(req *request, a *plan) []byte {
 	var answers, authority, additional int
 	truncated := false
 	if a.set != nil {
-		answers, truncated = w.packAnswers(&p, a)
+		answers, truncated = w.packAnswers(&p, req, a)
 	} else if a.zone != nil {
 		w.scratch = a.zone.appendSOA(w.scratch[:0], w.server.view.Revision(), w.server.ttl)
 		apex := headerSize + len(req.qname) - len(a.zone.wire)
@@ -120,9 +120,9 @@ func (s *Server) flags(req *request, a *plan) uint16 {
 }
 
 // packAnswers writes as much of the answer as fits, and records in w.marks where each record's data begins. If the
-// answer is cut, addresses are a sample drawn by weight; SRV records are a sample drawn without regard to weight,
-// because the client draws by weight.
-func (w *worker) packAnswers(p *packer, a *plan) (count int, truncated bool) {
+// answer is cut, it is a sample that stays the same for the client: of SRV records, which the client weighs itself, and of addresses
+// of equal weight. Other addresses are drawn by weight, each time.
+func (w *worker) packAnswers(p *packer, req *request, a *plan) (count int, truncated bool) {
 	set, n := a.set, len(a.set.records)
 	least := pointerSize + fixedSize + set.smallest
 	if set.below {
@@ -130,12 +130,12 @@ func (w *worker) packAnswers(p *packer, a *plan) (count int, truncated bool) {
 	}
 	room := max(p.limit-len(p.buf), 0) / least
 	k := min(n, room)
-	switch set.rtype {
-	case dns.TypeSRV:
-		w.order = w.sample(set, k)
-	case dns.TypeCNAME: // a name may have only one
+	switch {
+	case set.rtype == dns.TypeCNAME: // a name may have only one
 		n, k = 1, min(k, 1)
 		w.order = w.byWeight(set, k)
+	case k < n && (set.rtype == dns.TypeSRV || set.sums == nil):
+		w.order = w.sample(set, k, seedOf(req.client.ip))
 	default:
 		w.order = w.byWeight(set, k)
 	}

@@ -2,7 +2,10 @@ package dns
 
 import (
 	"cmp"
+	"encoding/binary"
+	"math"
 	"math/rand/v2"
+	"net/netip"
 	"slices"
 )
 
@@ -43,22 +46,25 @@ func (p *picker) byWeight(set *recordSet, k int) []int32 {
 	return p.chosen
 }
 
-// sample returns k of the set's records chosen without regard to weight, in an order drawn by weight. Of a set with tiers
-// it returns the nearest.
-func (p *picker) sample(set *recordSet, k int) []int32 {
-	n := len(set.records)
-	if k >= n || set.tiered {
-		return p.byWeight(set, k)
-	}
-	p.start(n)
-	// Floyd's sampling: k draws, whatever n is.
-	for i := n - k; i < n; i++ {
-		if j := p.rng.IntN(i + 1); p.has(j) {
-			p.choose(i)
-		} else {
-			p.choose(j)
+// sample returns k of the set's records, fewer than all, in an order drawn by weight. Which ones they are depends on the seed
+// alone, and changes little as records come and go: a client that asks again and again, and is given a part each time, is to see
+// instances come and go only where they do. They are chosen without regard to weight; of a set with tiers, the nearest.
+func (p *picker) sample(set *recordSet, k int, seed uint64) []int32 {
+	p.start(len(set.records))
+	p.keyed = p.keyed[:0]
+	most := p.likely(set, k)
+	for i := range set.records {
+		r := &set.records[i]
+		// A number from 0 to 1 of the client and the record, in the place of a random one.
+		key := (float64(mix(seed^uint64(r.hash))>>11) + 0.5) / (1 << 53)
+		if key <= most {
+			p.keyed = append(p.keyed, keyed{key + float64(r.tier), int32(i)})
 		}
 	}
+	if len(p.keyed) < k { // unlikely
+		return p.byWeight(set, k)
+	}
+	p.takeKeyed(k)
 	p.keyed = p.keyed[:0]
 	for _, i := range p.chosen {
 		p.addKey(set, i)
@@ -66,6 +72,29 @@ func (p *picker) sample(set *recordSet, k int) []int32 {
 	p.chosen = p.chosen[:0]
 	p.takeKeyed(k)
 	return p.chosen
+}
+
+// likely returns a bound below which k of the keys of a set are almost surely, so that the others need not be sorted. Keys are spread
+// evenly from 0 to 1.
+func (p *picker) likely(set *recordSet, k int) float64 {
+	if set.tiered {
+		return 1
+	}
+	return (float64(k) + 8*math.Sqrt(float64(k)) + 8) / float64(len(set.records))
+}
+
+// seedOf returns the seed for the samples of a client.
+func seedOf(ip netip.Addr) uint64 {
+	address := ip.As16()
+	return mix(binary.BigEndian.Uint64(address[:8]) ^ mix(binary.BigEndian.Uint64(address[8:])))
+}
+
+// mix is the finalizer of SplitMix64 (Steele, Lea and Flood, 2014): each bit of its input changes each bit of its output.
+func mix(x uint64) uint64 {
+	x += 0x9e3779b97f4a7c15
+	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
+	x = (x ^ x>>27) * 0x94d049bb133111eb
+	return x ^ x>>31
 }
 
 func (p *picker) start(n int) {

@@ -82,8 +82,8 @@ func TestSampleHasNoRegardToWeight(t *testing.T) {
 	const trials = 20_000
 	set, p := weighted(1, 1000, 1, 1, 1000, 1, 1, 1, 1, 1), newPicker(7)
 	chosen, heavyFirst, both := make([]int, 10), 0, 0
-	for range trials {
-		order := p.sample(set, 3)
+	for trial := range trials {
+		order := p.sample(set, 3, mix(uint64(trial)))
 		for _, i := range order {
 			chosen[i]++
 		}
@@ -102,6 +102,35 @@ func TestSampleHasNoRegardToWeight(t *testing.T) {
 	}
 }
 
+// TestSamplesStay removes a record and adds one: of a client's sample, only these may change.
+func TestSamplesStay(t *testing.T) {
+	p := newPicker(7)
+	weights := slices.Repeat([]uint32{1}, 200)
+	chosenOf := func(records []record, seed uint64) map[string]bool {
+		chosen := make(map[string]bool)
+		set := newRecordSet(dns.TypeSRV, records)
+		for _, i := range p.sample(set, 94, seed) {
+			chosen[string(set.records[i].rdata)] = true
+		}
+		return chosen
+	}
+	for seed := range uint64(50) {
+		seed = mix(seed)
+		before := weighted(weights...).records
+		first := chosenOf(before, seed)
+		after := append(slices.Delete(slices.Clone(before), 17, 18), record{rdata: []byte("new"), weight: 1})
+		left := 0
+		for name := range chosenOf(after, seed) {
+			if !first[name] {
+				left++
+			}
+		}
+		if left > 2 || !first[string(before[17].rdata)] && left > 1 {
+			t.Errorf("%d of the sample are others after one of 200 was replaced", left)
+		}
+	}
+}
+
 func TestOrderIsDistinct(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 1))
 	p := newPicker(9)
@@ -111,7 +140,7 @@ func TestOrderIsDistinct(t *testing.T) {
 			weights[i] = 1 + rng.Uint32N(1<<rng.IntN(16))
 		}
 		set, k := weighted(weights...), rng.IntN(len(weights)+3)
-		for _, order := range [][]int32{slices.Clone(p.byWeight(set, k)), p.sample(set, k)} {
+		for _, order := range [][]int32{slices.Clone(p.byWeight(set, k)), p.sample(set, min(k, len(weights)), rng.Uint64())} {
 			want := min(k, len(weights))
 			order = slices.Clone(order)
 			slices.Sort(order)

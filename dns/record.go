@@ -3,6 +3,7 @@ package dns
 import (
 	"cmp"
 	"encoding/binary"
+	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
 	"sort"
@@ -23,6 +24,8 @@ type record struct {
 	weight uint32
 	// tier is how near the instance is; nearer records come first. It is 0 if nearness was not asked for.
 	tier catalog.Tier
+	// hash is that of rdata: the same in every snapshot.
+	hash uint32
 	// glue are the addresses of the name in rdata, for the ADDITIONAL section.
 	glue []netip.Addr
 }
@@ -51,6 +54,7 @@ func newRecordSet(rtype uint16, records []record) *recordSet {
 	set := &recordSet{rtype: rtype, records: records, smallest: len(records[0].rdata), below: true}
 	alike := true
 	for i := range records {
+		records[i].hash = hashOf(records[i].rdata)
 		set.smallest = min(set.smallest, len(records[i].rdata))
 		set.below = set.below && records[i].below
 		set.tiered = set.tiered || records[i].tier != records[0].tier
@@ -66,6 +70,13 @@ func newRecordSet(rtype uint16, records []record) *recordSet {
 	}
 	set.shared = sharedGlue(records)
 	return set
+}
+
+// hashOf returns the hash FNV-1a of some bytes.
+func hashOf(data []byte) uint32 {
+	h := fnv.New32a()
+	_, _ = h.Write(data)
+	return h.Sum32()
 }
 
 func sharedGlue(records []record) bool {

@@ -12,6 +12,7 @@ const (
 	minUDP      = 512   // every client takes this much
 	maxUDP      = 4096  // the maximum of Config.UDPSize
 	offeredUDP  = 1232  // offered to upstream resolvers, and the default of Config.UDPSize; it fits every link unfragmented
+	hostUDP     = 65507 // the most that UDP carries over IPv4, for clients that no link separates from this host
 	maxTCP      = 65535 // the maximum of the length prefix of a TCP message
 	maxRequest  = 4096  // more is not read
 	maxSections = 16    // records in a request besides its question
@@ -47,8 +48,10 @@ type request struct {
 
 	tcp    bool
 	client client
-	// mostUDP is the most bytes of a reply by UDP, and the size that this server advertises.
+	// mostUDP is the most bytes of a reply by UDP, and the size that this server advertises. local lifts the bound: the client is
+	// on this host.
 	mostUDP uint16
+	local   bool
 	// names has the texts of names asked for before; nil if none are kept.
 	names nameTable
 	// text is the name in wire form in lower case; fresh reports that names did not have it.
@@ -63,6 +66,8 @@ func (r *request) limit() int {
 		return maxTCP
 	case !r.edns:
 		return minUDP
+	case r.local:
+		return int(min(max(r.size, minUDP), hostUDP))
 	default:
 		return int(min(max(r.size, minUDP), r.mostUDP))
 	}

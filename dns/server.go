@@ -41,8 +41,8 @@ type Config struct {
 	Allow []string
 	// ForwardInternal forwards the queries of clients on internal networks only, too.
 	ForwardInternal bool
-	// UDPSize bounds the bytes of an answer by UDP, whatever size a client offers, from 512 to 4096; 0 means 1232, which
-	// fits every link unfragmented.
+	// UDPSize bounds the bytes of an answer by UDP to a client of another host, whatever size it offers, from 512 to 4096; 0 means
+	// 1232, which fits every link unfragmented.
 	UDPSize int
 	// ResolvConf is the file with the upstreams if Upstreams has none; empty means /etc/resolv.conf.
 	ResolvConf string

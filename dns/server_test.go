@@ -183,7 +183,7 @@ func TestDig(t *testing.T) {
 		{"+edns=1 +noednsnegotiation web.service.koine", []string{"status: BADVERS"}},
 		{"+noedns +ignore fleet.service.koine", []string{"flags: qr aa tc rd", "MSG SIZE  rcvd: 501"}},
 		{"+bufsize=4096 fleet.service.koine SRV", []string{"ANSWER: 300", "(TCP)"}},
-		{"+bufsize=4096 +ignore +nocookie fleet.service.koine", []string{"flags: qr aa tc rd", "udp: 1232", "MSG SIZE  rcvd: 1232"}},
+		{"+bufsize=4096 +ignore +nocookie fleet.service.koine", []string{"flags: qr aa tc rd", "udp: 1232", "MSG SIZE  rcvd: 4096"}},
 		{"-c CH version.bind TXT", []string{"status: REFUSED"}},
 		{"www.example.com", []string{"status: REFUSED"}},
 	}

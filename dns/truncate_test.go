@@ -3,11 +3,13 @@ package dns
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 
 	"github.com/miekg/dns"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // way is a way to ask: a server with its UDP size (0 for the default), and the transport: UDP with an EDNS size (0 for
@@ -43,6 +45,7 @@ func TestTruncation(t *testing.T) {
 		for _, size := range []int{0, 512, 4096} {
 			changes := fleet(n, func(i int, one *catalog.Instance) { one.Weight = int32(1 + i%5) })
 			workers[size] = seeded(newTestServer(t, Config{UDPSize: size}, changes), 13)
+			workers[size].req.client.ip = netip.MustParseAddr("192.0.2.9") // of another host
 		}
 		for _, way := range ways {
 			w := workers[way.server]
@@ -52,6 +55,32 @@ func TestTruncation(t *testing.T) {
 				})
 			}
 		}
+	}
+}
+
+// TestAnswersOnTheHostAreAsLargeAsTheClientTakes asks from the host itself, which no link separates from the server.
+func TestAnswersOnTheHostAreAsLargeAsTheClientTakes(t *testing.T) {
+	for _, n := range []int{200, 5000} {
+		w := seeded(newTestServer(t, Config{}, fleet(n, nil)), 13)
+		for _, ip := range []string{"127.0.0.1", "::1"} {
+			w.req.client.ip = netip.MustParseAddr(ip)
+			for size, limit := range map[uint16]int{0: 512, 512: 512, 1232: 1232, 8192: 8192, 16384: 16384, 65535: hostUDP} {
+				for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
+					checkCut(t, w, way{size: size, limit: limit}, qtype, n)
+				}
+			}
+		}
+	}
+}
+
+// TestLargeAnswersOverTheWire holds that the system takes them in one datagram.
+func TestLargeAnswersOverTheWire(t *testing.T) {
+	addr := start(t, newTestServer(t, Config{}, fleet(300, nil)), "127.0.0.1:0").String()
+	q := query("fleet.service.koine.", dns.TypeSRV)
+	q.SetEdns0(65535, false)
+	m, _, err := (&dns.Client{Net: "udp", UDPSize: 65535, Timeout: eventually.Patience}).Exchange(q, addr)
+	if err != nil || len(m.Answer) != 300 || len(m.Extra) != 301 || m.Truncated {
+		t.Errorf("%v, %v; want all 300 with their addresses", m, err)
 	}
 }
 
@@ -133,16 +162,24 @@ func TestGlueBeyondPointers(t *testing.T) {
 	checkDistinct(t, m)
 }
 
-// TestCutAnswersAreFair asks many times: every instance must appear as often as any other.
+// TestCutAnswersAreFair has many clients ask: every instance must appear as often as any other, and one client gets the same
+// each time.
 func TestCutAnswersAreFair(t *testing.T) {
 	const trials, n = 3000, 300
 	w := seeded(newTestServer(t, Config{}, fleet(n, nil)), 17)
 	for _, qtype := range []uint16{dns.TypeA, dns.TypeSRV} {
 		seen := make(map[netip.Addr]int)
 		size := 0
-		for range trials {
+		for trial := range trials {
+			w.req.client.ip = netip.AddrFrom4([4]byte{192, 0, byte(trial >> 8), byte(trial)})
 			m := ask(t, w, query("fleet.service.koine.", qtype), false)
 			size = len(m.Answer)
+			if trial%100 == 0 {
+				again := ask(t, w, query("fleet.service.koine.", qtype), false)
+				if got, want := sampleOf(t, again), sampleOf(t, m); !slices.Equal(got, want) {
+					t.Fatalf("a client gets %v and then %v", want, got)
+				}
+			}
 			for _, rr := range m.Answer {
 				seen[addressOf(t, rr)]++
 			}
@@ -154,6 +191,16 @@ func TestCutAnswersAreFair(t *testing.T) {
 			near(t, addr.String(), count, trials, float64(size)/n)
 		}
 	}
+}
+
+// sampleOf returns the addresses of an answer, sorted.
+func sampleOf(t *testing.T, m *dns.Msg) (list []netip.Addr) {
+	t.Helper()
+	for _, rr := range m.Answer {
+		list = append(list, addressOf(t, rr))
+	}
+	slices.SortFunc(list, netip.Addr.Compare)
+	return list
 }
 
 func addressOf(t *testing.T, rr dns.RR) netip.Addr {

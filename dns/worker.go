@@ -55,6 +55,9 @@ func (w *worker) answer(msg []byte, tcp bool) ([]byte, *outbound) {
 	if !ok {
 		return nil, nil
 	}
+	if req.size > req.mostUDP {
+		req.local = w.server.view.OnHost(w.server.node, req.client.ip)
+	}
 	a := plan{rcode: rcode}
 	if rcode == dns.RcodeSuccess {
 		if w.server.awaits(req.client) {

@@ -56,7 +56,7 @@ func (f *runFlags) add(cmd *cobra.Command) {
 	flags.StringSliceVar(&f.upstream, "upstream", nil, "resolvers for all other names, host:port, ZONE=host:port, or off (default this host's own)")
 	flags.BoolVar(&f.cfg.ForwardInternal, "forward-internal", false, "resolve other names for containers whose networks are all internal, too")
 	flags.StringSliceVar(&f.cfg.DNSAllow, "dns-allow", nil, "clients to resolve other names for, besides loopback, this host's subnets and Docker's networks: CIDR ranges, addresses, or any")
-	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP, 512 to 4096")
+	flags.IntVar(&f.cfg.DNSUDPSize, "dns-udp-size", 1232, "most bytes of a DNS answer by UDP to another host, 512 to 4096")
 	flags.DurationVar(&f.cfg.DNSTTL, "dns-ttl", 5*time.Second, "how long resolvers may keep an answer, 1s to 24h")
 	flags.StringVar(&f.cfg.Engine, "engine", "", "store: embedded, or etcd://host:port,… (default embedded)")
 	flags.BoolVar(&f.cfg.Profile, "pprof", false, "serve profiles of the process under /debug/pprof/ over HTTP")
