@@ -6,7 +6,7 @@ import "time"
 const MaxSilence = 3 * time.Second
 
 // Touch records that the View was in touch with the store at a time. A change of the wall clock makes no answer old.
-func (v *View) Touch(now time.Time) { v.contact.Store(int64(now.Sub(v.made)) | 1) }
+func (v *View) Touch(now time.Time) { v.contact.Store(int64(now.Sub(v.made)) + 1) }
 
 // Age returns the time since the View was last in touch with the store, or 0 if that is less than MaxSilence: such
 // answers count as current.
@@ -15,7 +15,7 @@ func (v *View) Age(now time.Time) time.Duration {
 	if contact == 0 {
 		return 0
 	}
-	if age := now.Sub(v.made) - time.Duration(contact); age >= MaxSilence {
+	if age := now.Sub(v.made) - time.Duration(contact-1); age >= MaxSilence {
 		return age
 	}
 	return 0

@@ -50,7 +50,7 @@ type View struct {
 	// rewinds counts the loads of an older state than the View had.
 	rewinds atomic.Uint64
 
-	// made is the time when the View was made, contact that of its last contact with the store, in nanoseconds since made; 0 before
+	// made is the time when the View was made, contact that of its last contact with the store, in nanoseconds since made and one more; 0 before
 	// its keeper sets it.
 	made    time.Time
 	contact atomic.Int64
