@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"maps"
 	"path/filepath"
-	"slices"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -97,7 +95,9 @@ func TestLeasesEndWithTheProcessTime(t *testing.T) {
 	store := newLedger()
 	leasesIn(t, store, func(l *Leases, clock *pulse.Clock) {
 		kept, lost, own := mustGrant(t, l, 10*time.Second), mustGrant(t, l, 10*time.Second), mustGrant(t, l, time.Second)
+		l.mu.Lock()
 		l.own = func() clientv3.LeaseID { return own }
+		l.mu.Unlock()
 		for range 12 {
 			time.Sleep(4 * time.Second)
 			clock.Note(3 * time.Second)
@@ -146,8 +146,11 @@ func TestLeasesThatRunOutTogether(t *testing.T) {
 		}
 		store.mu.Unlock()
 		time.Sleep(10 * time.Second)
-		if held := slices.Collect(maps.Keys(store.held)); len(held) != 1 || !store.has(late) {
-			t.Errorf("%d leases are left, want the one with a minute", len(held))
+		store.mu.Lock()
+		held := len(store.held)
+		store.mu.Unlock()
+		if held != 1 || !store.has(late) {
+			t.Errorf("%d leases are left, want the one with a minute", held)
 		}
 		l.mu.Lock()
 		defer l.mu.Unlock()
