@@ -2,6 +2,7 @@ package docker
 
 import (
 	"maps"
+	"net/netip"
 	"path"
 	"slices"
 	"strconv"
@@ -57,7 +58,7 @@ func (s *settings) firstPublished(c *container.InspectResponse, o options, port 
 	if c.NetworkSettings == nil || len(c.NetworkSettings.Ports[port]) == 0 {
 		return 0, nil
 	}
-	public := published(network.PortMap{port: c.NetworkSettings.Ports[port]}, o.hostAddresses)
+	public := published(network.PortMap{port: firstNumber(c.NetworkSettings.Ports[port], o.hostAddresses)}, o.hostAddresses)
 	e := &catalog.Endpoint{Instance: &catalog.Instance{Addresses: public.addresses}}
 	at := public.ports[port].port(port, "")
 	for _, a := range public.addresses {
@@ -74,6 +75,18 @@ func (s *settings) firstPublished(c *container.InspectResponse, o options, port 
 		return port.Num(), nil
 	}
 	return number, addresses
+}
+
+// firstNumber returns the bindings to the number that the engine lists first of those that answer on one of the host's addresses,
+// which is Registrator's; all of them if none does.
+func firstNumber(list []network.PortBinding, host []catalog.Address) []network.PortBinding {
+	for _, first := range list {
+		answers := func(a catalog.Address) bool { return answersOn([]netip.Addr{first.HostIP.Unmap()}, a) }
+		if slices.ContainsFunc(host, answers) {
+			return slices.DeleteFunc(slices.Clone(list), func(b network.PortBinding) bool { return b.HostPort != first.HostPort })
+		}
+	}
+	return list
 }
 
 // addressTexts lists addresses for people.
