@@ -21,9 +21,25 @@ import (
 // rawEngine is an engine that answers with texts, as no client library would write them.
 type rawEngine struct {
 	list, networks string
-	containers     map[string]string
+	// mu guards containers once the source follows the engine.
+	mu         sync.Mutex
+	containers map[string]string
 	// events are sent by the test.
 	events chan string
+}
+
+// set replaces the engine's answer about a container.
+func (e *rawEngine) set(id, text string) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	e.containers[id] = text
+}
+
+// container returns the engine's answer about a container; "" if there is none.
+func (e *rawEngine) container(id string) string {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.containers[id]
 }
 
 func (e *rawEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
@@ -32,8 +48,8 @@ func (e *rawEngine) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch id, isContainer := strings.CutPrefix(strings.TrimSuffix(path, "/json"), "containers/"); {
 	case path == "containers/json":
 		fmt.Fprint(w, e.list)
-	case isContainer && e.containers[id] != "":
-		fmt.Fprint(w, e.containers[id])
+	case isContainer && e.container(id) != "":
+		fmt.Fprint(w, e.container(id))
 	case path == "networks":
 		fmt.Fprint(w, e.networks)
 	case path == "events":
@@ -244,7 +260,7 @@ func TestUnreadableContainerIsKept(t *testing.T) {
 	sink.wait(t, "the container", has("one"))
 	e.events <- `{"Type":"container","Action":7,"Actor":{"ID":"one"},"timeNano":"soon"}`
 	e.events <- `{"Type":"container","Action":"pause","Actor":{"ID":"other","Attributes":{"a":1}},"timeNano":1}`
-	e.containers["one"] = rawContainer("one", `"Running":true`, `"Running":[]`)
+	e.set("one", rawContainer("one", `"Running":true`, `"Running":[]`))
 	e.events <- `{"Type":"container","Action":"update","Actor":{"ID":"one"},"timeNano":2}`
 	eventually.True(t, "the fault is logged", func() bool { return strings.Contains(log.String(), "State.Running") })
 	if set, _, _ := sink.latest(); !has("one", drained(""))(set) {
