@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"strings"
 	"syscall"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -176,11 +177,18 @@ func (w *watcher) run(ctx context.Context, event client.Event, text string) erro
 	if !shares {
 		run.SysProcAttr = childAttributes()
 	}
-	run.Cancel = func() error { return passEnd(run.Process.Pid, endedBy(ctx), shares) }
+	var killAt time.Time
+	run.Cancel = func() error {
+		killAt = time.Now().Add(stopWithin)
+		return passEnd(run.Process.Pid, endedBy(ctx), shares)
+	}
 	run.WaitDelay = stopWithin
 	err := run.Run()
-	if ctx.Err() != nil {
-		return nil // it was interrupted with the watch
+	if ctx.Err() != nil { // it was interrupted with the watch
+		if !shares && !killAt.IsZero() {
+			endGroup(run.Process.Pid, killAt)
+		}
+		return nil
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && !w.once {
@@ -200,5 +208,16 @@ func passEnd(pid int, sig syscall.Signal, shares bool) error {
 		return nil
 	default:
 		return syscall.Kill(pid, sig)
+	}
+}
+
+// endGroup waits until nothing is left of a process group that was sent a signal, and kills what is left at a given time.
+func endGroup(group int, killAt time.Time) {
+	for syscall.Kill(-group, 0) == nil {
+		if !time.Now().Before(killAt) {
+			_ = syscall.Kill(-group, syscall.SIGKILL)
+			return
+		}
+		time.Sleep(20 * time.Millisecond)
 	}
 }
