@@ -3,8 +3,10 @@ package test
 import (
 	"context"
 	"fmt"
+	"net"
 	"net/http"
 	"net/netip"
+	"os/exec"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,7 @@ import (
 	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
 	"github.com/koine-sd/koine/internal/dockertest"
+	"github.com/koine-sd/koine/internal/needs"
 )
 
 // docker is an engine with the calls that these tests make.
@@ -100,6 +103,7 @@ func TestContainers(t *testing.T) {
 				{"koine's own check", ownCheck}, {"command in the container", ownCommand},
 				{"two networks", twoNetworks}, {"published port", publishedPort},
 				{"several ports", severalPorts}, {"rename", renamed}, {"ignored", ignored},
+				{"another address of the host", anotherHostAddress},
 			} {
 				t.Run(scenario.name, func(t *testing.T) { scenario.test(t, k.in(t), e) })
 			}
@@ -360,6 +364,28 @@ func ignored(_ *testing.T, k *koine, e docker) {
 	e.Run(service("yes", "web", label("SERVICE_IGNORE", "false")))
 	k.awaitAddresses("web", "172.17.0.3")
 	e.remove("no", "yes")
+	k.awaitAddresses("web")
+}
+
+// anotherHostAddress gives the host an address while Koine runs: queries from there are the host's own, and it reaches its containers.
+func anotherHostAddress(t *testing.T, k *koine, e docker) {
+	ip := needs.Tool(t, "ip")
+	const address = "198.51.100.77"
+	change := func(what string) {
+		if out, err := exec.Command(ip, "addr", what, address+"/32", "dev", "lo").CombinedOutput(); err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+	}
+	e.Run(service("web-1", "web"))
+	k.awaitAddresses("web", "172.17.0.2")
+	change("add")
+	defer change("del")
+	from := &mdns.Client{Dialer: &net.Dialer{LocalAddr: &net.UDPAddr{IP: net.ParseIP(address)}}, Timeout: resendAfter}
+	k.await("queries from the new address reach the container", func() bool {
+		reply, _, err := from.Exchange(new(mdns.Msg).SetQuestion("web.service.koine.", mdns.TypeA), k.dns)
+		return err == nil && len(reply.Answer) == 1
+	})
+	e.remove("web-1")
 	k.awaitAddresses("web")
 }
 
