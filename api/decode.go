@@ -48,11 +48,24 @@ func ownerOf(noun string, kind catalog.OwnerKind, ttl catalog.Duration, permanen
 	}
 }
 
-// registrationOf puts a declaration into the catalog's form.
+// registrationOf puts a declaration into the catalog's form. It checks the numbers that need not fit there; the catalog checks the
+// rest.
 func registrationOf(d *client.Declaration, node string, owner catalog.Owner) (catalog.Registration, error) {
+	noun := fmt.Sprintf("instance %.300s", d.ID)
+	if err := catalog.ValidateMinHealthy(noun, int(d.MinHealthy)); err != nil {
+		return catalog.Registration{}, err
+	}
+	limit := 0
+	if d.DNSLimit != nil {
+		limit = int(*d.DNSLimit)
+		if err := catalog.ValidateDNSLimit(noun, limit); err != nil {
+			return catalog.Registration{}, err
+		}
+	}
 	r := catalog.Registration{Instance: catalog.Instance{
 		ID: d.ID, Node: node, Service: d.Service, Ports: d.Ports, Addresses: d.Addresses, Tags: d.Tags, Meta: d.Meta,
-		Weight: d.Weight, MinHealthy: d.MinHealthy, Locality: d.Locality, Source: d.Source, Owner: owner, Drain: d.Drain, Extras: d.Extras,
+		Weight: d.Weight, MinHealthy: int16(d.MinHealthy), DNSLimit: int16(limit), Locality: d.Locality, Source: d.Source, Owner: owner,
+		Drain: d.Drain, Extras: d.Extras,
 	}}
 	i := &r.Instance
 	if i.Source == "" {

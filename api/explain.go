@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net"
 	"net/http"
 	"net/netip"
@@ -162,9 +163,13 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		}
 	}
 	given, why := s.given(e)
+	limit, overruled := s.limitOf(e)
+	if overruled != "" {
+		x.Warnings = append(x.Warnings, overruled)
+	}
 	x.Doors = []client.DoorView{
 		{Door: "http", Names: []string{root + "/services/" + e.Service}, Visible: given, Why: why, Addresses: addresses, Port: at.Number},
-		{Door: "dns", Names: names, Visible: given, Why: why, Addresses: addresses, Port: at.Number},
+		{Door: "dns", Names: names, Visible: given, Why: why, Limit: limit, Addresses: addresses, Port: at.Number},
 	}
 	if len(e.Ports) == 0 {
 		x.Doors[0].Without = "port: it has none, so the answer names only its address"
@@ -181,6 +186,23 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		}
 	}
 	return x
+}
+
+// limitOf returns the limit of DNS answers about an instance's service, 0 if there is none, and what is to be said if that of the
+// instance is not the one that counts.
+func (s *Server) limitOf(e *catalog.Endpoint) (limit int, overruled string) {
+	service := s.view.Service(e.Service)
+	if service == nil || service.DNSLimit == 0 || int(e.DNSLimit) == service.DNSLimit {
+		return int(e.DNSLimit), ""
+	}
+	i := slices.IndexFunc(service.Endpoints, func(other *catalog.Endpoint) bool { return int(other.DNSLimit) == service.DNSLimit })
+	first := service.Endpoints[i]
+	own := "it has no dns_limit"
+	if e.DNSLimit != 0 {
+		own = fmt.Sprintf("its dns_limit of %d has no effect", e.DNSLimit)
+	}
+	return service.DNSLimit, fmt.Sprintf("%s: %s on node %s has %d, and the smallest of a service counts",
+		own, first.ID, first.Instance.Node, service.DNSLimit)
 }
 
 // hiddenByAddresses reports whether an instance has only a host name, and others of its service have addresses: unless the name

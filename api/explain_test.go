@@ -150,3 +150,25 @@ func TestExplainNameThatWasMadeFit(t *testing.T) {
 		t.Errorf("%v, %v", list, err)
 	}
 }
+
+// TestExplainLimit holds that an explanation has the limit of the service's answers, and names the instance whose limit it is.
+func TestExplainLimit(t *testing.T) {
+	b := newBed(t)
+	for id, limit := range map[string]string{"l-a": `"dns_limit": 3, `, "l-b": `"dns_limit": 2, `, "l-c": "", "l-d": `"dns_limit": 2, `} {
+		put(t, b, id, `{"service": "limited", `+limit+`"permanent": true, "address": "192.0.2.9"}`)
+	}
+	list, err := b.client.Explain(t.Context(), "limited", "")
+	if err != nil || len(list.Explanations) != 4 {
+		t.Fatalf("%v, %v", list, err)
+	}
+	const smallest = ": l-b on node n1 has 2, and the smallest of a service counts"
+	for i, want := range []string{"its dns_limit of 3 has no effect" + smallest, "", "it has no dns_limit" + smallest, ""} {
+		x := list.Explanations[i]
+		if got := strings.Join(x.Warnings, " "); got != want {
+			t.Errorf("%s: warned of %q, want %q", x.ID, got, want)
+		}
+		if x.Doors[0].Limit != 0 || x.Doors[1].Limit != 2 {
+			t.Errorf("%s: limits %d and %d", x.ID, x.Doors[0].Limit, x.Doors[1].Limit)
+		}
+	}
+}

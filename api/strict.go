@@ -131,7 +131,7 @@ func wanted(t reflect.Type) string {
 		return "true or false"
 	case reflect.Uint16:
 		return "a whole number up to 65535"
-	case reflect.Int, reflect.Int64, reflect.Uint64:
+	case reflect.Int, reflect.Int16, reflect.Int32, reflect.Int64, reflect.Uint64:
 		return "a whole number"
 	case reflect.Slice, reflect.Array:
 		return "a list"

@@ -2,27 +2,34 @@ package catalog
 
 import "strings"
 
-// answered returns the endpoints of a service that clients get: the healthy ones, or all that take traffic if fewer of
-// these are healthy than the floor requires.
-func answered(all []*Endpoint) (list []*Endpoint, belowFloor bool) {
-	list = healthy(all)
+// settle sets what follows from the service's endpoints: those that clients get, which are the healthy ones, or all that take
+// traffic if fewer of these are healthy than the floor requires; and the limit.
+func (s *Service) settle() {
+	s.Healthy = healthy(s.Endpoints)
 	floor, taking := 0, 0
-	for _, e := range all {
-		floor = max(floor, int(e.MinHealthy))
+	for _, e := range s.Endpoints {
+		floor, s.DNSLimit = max(floor, int(e.MinHealthy)), StricterLimit(s.DNSLimit, int(e.DNSLimit))
 		if e.Drained == "" {
 			taking++
 		}
 	}
-	if len(list)*100 >= floor*taking {
-		return list, false
+	if s.BelowFloor = len(s.Healthy)*100 < floor*taking; !s.BelowFloor {
+		return
 	}
-	list = make([]*Endpoint, 0, taking)
-	for _, e := range all {
+	s.Healthy = make([]*Endpoint, 0, taking)
+	for _, e := range s.Endpoints {
 		if e.Drained == "" {
-			list = append(list, e)
+			s.Healthy = append(s.Healthy, e)
 		}
 	}
-	return list, true
+}
+
+// StricterLimit returns the smaller of two limits of answers, where 0 is none.
+func StricterLimit(a, b int) int {
+	if a == 0 || b == 0 {
+		return max(a, b)
+	}
+	return min(a, b)
 }
 
 // healthy returns the healthy endpoints of a list: the list itself if all are.

@@ -11,7 +11,7 @@ import (
 // Equal reports whether two instances are the same in every field but their origin.
 func (i *Instance) Equal(j *Instance) bool {
 	return i.ID == j.ID && i.Node == j.Node && i.Service == j.Service && i.Weight == j.Weight && i.MinHealthy == j.MinHealthy &&
-		i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
+		i.DNSLimit == j.DNSLimit && i.Locality == j.Locality && i.Source == j.Source && i.Owner == j.Owner && i.Drain == j.Drain &&
 		slices.EqualFunc(i.Ports, j.Ports, Port.Equal) && slices.EqualFunc(i.Addresses, j.Addresses, Address.Equal) &&
 		slices.Equal(i.Tags, j.Tags) &&
 		maps.Equal(i.Meta, j.Meta) &&

@@ -234,6 +234,7 @@ func changedFields(before, after *Endpoint) (fields []string) {
 		{"ports", func() { a.Ports = b.Ports }}, {"addresses", func() { a.Addresses = b.Addresses }},
 		{"tags", func() { a.Tags = b.Tags }}, {"meta", func() { a.Meta = b.Meta }},
 		{"weight", func() { a.Weight = b.Weight }}, {"min_healthy", func() { a.MinHealthy = b.MinHealthy }},
+		{"dns_limit", func() { a.DNSLimit = b.DNSLimit }},
 		{"locality", func() { a.Locality = b.Locality }}, {"owner", func() { a.Owner = b.Owner }},
 	} {
 		was := a

@@ -6,7 +6,7 @@ import (
 )
 
 func TestFloor(t *testing.T) {
-	floor := func(percent int32) func(*Instance) { return func(i *Instance) { i.MinHealthy = percent } }
+	floor := func(percent int16) func(*Instance) { return func(i *Instance) { i.MinHealthy = percent } }
 	v := loaded()
 	for i := range 4 {
 		v.Apply(uint64(11+i), []Change{put("n1", fmt.Sprint("i", i), "web", floor(50)), check("n1", fmt.Sprint("k", i), fmt.Sprint("i", i), Passing)})

@@ -27,7 +27,10 @@ type Instance struct {
 	// MinHealthy is the service's floor in percent. While the healthy share of the instances that take traffic is below
 	// it, clients get all of them, because a mass failure is more likely a failure of the checks. The largest floor
 	// among the instances counts.
-	MinHealthy int32 `json:"min_healthy,omitempty"`
+	MinHealthy int16 `json:"min_healthy,omitempty"`
+	// DNSLimit is the most addresses, and the most SRV records, that an answer of DNS about the service may have; 0 means as many
+	// as there are. The smallest limit among the instances counts.
+	DNSLimit int16 `json:"dns_limit,omitempty"`
 	// Locality is its place; empty means its node's place.
 	Locality Locality `json:"locality,omitzero"`
 	// Source is the origin of the registration: "docker", "file", "http", …

@@ -20,6 +20,8 @@ const (
 	MaxExtras       = 32 << 10
 	MaxText         = 8 << 10 // bytes in a check's name, and in its definition: URL, headers, body, script's arguments
 	MaxWeight       = 65535   // SRV carries 16 bits
+	MaxMinHealthy   = 100     // percent
+	MaxDNSLimit     = 4096    // more addresses than a message of 64 KiB has room for
 	MaxRegistration = 10_000  // instances in one node's declared state
 )
 

@@ -144,7 +144,7 @@ func (v *View) publishService(b *batch, state *serviceState, changes []endpointC
 		b.endpoints = append(b.endpoints, c.edit())
 	}
 	after.Endpoints = edited(old, b.endpoints, compareEndpoints)
-	after.Healthy, after.BelowFloor = answered(after.Endpoints)
+	after.settle()
 	if before != nil && !slices.ContainsFunc(changes, endpointChange.visible) {
 		after.Index = before.Index
 		state.snapshot.Store(after)

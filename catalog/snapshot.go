@@ -126,6 +126,8 @@ type Service struct {
 	Healthy []*Endpoint
 	// BelowFloor is set if fewer instances are healthy than the service's floor asks for.
 	BelowFloor bool
+	// DNSLimit is the smallest limit of its instances, healthy or not; 0 if none has one.
+	DNSLimit int
 
 	derived [slots]atomic.Pointer[any]
 }

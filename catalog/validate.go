@@ -151,8 +151,13 @@ func (i *Instance) Validate() error {
 	if i.Weight < 0 || i.Weight > MaxWeight {
 		return Errorf(KindInvalid, "%s has weight %d: 0 to %d are allowed", noun, i.Weight, MaxWeight)
 	}
-	if i.MinHealthy < 0 || i.MinHealthy > 100 {
-		return Errorf(KindInvalid, "%s has a min_healthy of %d: 0 to 100 percent are allowed", noun, i.MinHealthy)
+	if err := ValidateMinHealthy(noun, int(i.MinHealthy)); err != nil {
+		return err
+	}
+	if i.DNSLimit != 0 {
+		if err := ValidateDNSLimit(noun, int(i.DNSLimit)); err != nil {
+			return err
+		}
 	}
 	if err := validateText(noun, " drain reason", i.Drain, MaxMetaValue); err != nil {
 		return err
@@ -173,6 +178,23 @@ func (i *Instance) Validate() error {
 		return err
 	}
 	return validateMeta(noun, i.Meta)
+}
+
+// ValidateMinHealthy checks an instance's floor in percent. The noun is the instance, for the error.
+func ValidateMinHealthy(noun string, percent int) error {
+	if percent < 0 || percent > MaxMinHealthy {
+		return Errorf(KindInvalid, "%s has a min_healthy of %d: 0 to %d percent are allowed", noun, percent, MaxMinHealthy)
+	}
+	return nil
+}
+
+// ValidateDNSLimit checks the limit of an instance that has one. The noun is the instance, for the error.
+func ValidateDNSLimit(noun string, limit int) error {
+	if limit < 1 || limit > MaxDNSLimit {
+		return Errorf(KindInvalid, "%s has a dns_limit of %d: 1 to %d are allowed", noun, limit, MaxDNSLimit).
+			WithHint("leave it out for answers with all instances")
+	}
+	return nil
 }
 
 // validateShort checks the words that have no grammar of their own.

@@ -21,12 +21,15 @@ type Declaration struct {
 	Meta      map[string]string `json:"meta,omitempty"`
 	Weight    int32             `json:"weight,omitempty"`
 	// MinHealthy is the service's floor in percent: below it clients get all instances that take traffic.
-	MinHealthy int32                      `json:"min_healthy,omitempty"`
-	Locality   catalog.Locality           `json:"locality,omitzero"`
-	Source     string                     `json:"source,omitempty"`
-	Drain      string                     `json:"drain,omitempty"`
-	Extras     map[string]json.RawMessage `json:"extras,omitempty"`
-	Checks     []CheckDeclaration         `json:"checks,omitempty"`
+	MinHealthy int32 `json:"min_healthy,omitempty"`
+	// DNSLimit is the most addresses, and the most SRV records, in an answer of DNS about the service; nil means as many as there
+	// are.
+	DNSLimit *int32                     `json:"dns_limit,omitempty"`
+	Locality catalog.Locality           `json:"locality,omitzero"`
+	Source   string                     `json:"source,omitempty"`
+	Drain    string                     `json:"drain,omitempty"`
+	Extras   map[string]json.RawMessage `json:"extras,omitempty"`
+	Checks   []CheckDeclaration         `json:"checks,omitempty"`
 
 	// TTL is how long the instance lives without a renewal; Permanent means until it is removed. An instance alone has
 	// exactly one of them, one within a node's state has neither: it lives with its node.
@@ -69,8 +72,11 @@ func declare(r *catalog.Registration) Declaration {
 	i := &r.Instance
 	d := Declaration{
 		ID: i.ID, Service: i.Service, Ports: i.Ports, Addresses: i.Addresses, Tags: i.Tags, Meta: i.Meta,
-		Weight: i.Weight, MinHealthy: i.MinHealthy, Locality: i.Locality, Source: i.Source, Drain: i.Drain, Extras: i.Extras,
+		Weight: i.Weight, MinHealthy: int32(i.MinHealthy), Locality: i.Locality, Source: i.Source, Drain: i.Drain, Extras: i.Extras,
 		Checks: declareChecks(r.Checks),
+	}
+	if i.DNSLimit != 0 {
+		d.DNSLimit = new(int32(i.DNSLimit))
 	}
 	switch i.Owner.Kind {
 	case catalog.OwnerLease:

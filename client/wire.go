@@ -239,6 +239,8 @@ type DoorView struct {
 	Why     string `json:"why,omitempty"`
 	// Without is what the answers lack, and why.
 	Without string `json:"without,omitempty"`
+	// Limit is the most instances in one answer, drawn by weight; 0 if there is no limit.
+	Limit int `json:"limit,omitempty"`
 	// Addresses are those that the client gets, or would get.
 	Addresses []string `json:"addresses,omitempty"`
 	// Port is the port that clients get with the first address if they name none; 0 if there is none.

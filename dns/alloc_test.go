@@ -24,6 +24,7 @@ func TestAnswersCostNoGarbage(t *testing.T) {
 		{fromHost, "web.near.koine.", dns.TypeA},
 		{fromFront, "web.service.koine.", dns.TypeA}, {fromFront, "web.near.koine.", dns.TypeA},
 		{fromFresh, "web.service.koine.", dns.TypeA}, {fromAfar, "web.service.koine.", dns.TypeA},
+		{fromHost, "one.web.service.koine.", dns.TypeA}, {fromHost, "2-of.web.service.koine.", dns.TypeSRV}, {fromHost, "one.web.near.koine.", dns.TypeA},
 	} {
 		for name, q := range map[string]*dns.Msg{"plain": query(tt.name, tt.qtype), "edns": withEDNS(query(tt.name, tt.qtype))} {
 			if got := allocations(t, s, tt.from, q); got != 0 {

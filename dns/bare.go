@@ -80,7 +80,7 @@ func (s *Server) resolveNeighbour(req *request) (plan, bool) {
 // only those of containers are ours.
 func (s *Server) resolveBare(text string, single bool, req *request) (plan, bool) {
 	if found := s.neighbours(text, req.client.scope); len(found) > 0 {
-		return plan{zone: s.bare, set: neighbourSets(found).find(req.qtype)}, true
+		return plan{zone: s.bare, set: neighbourSets(found).find(req.qtype), limit: s.limitFor(found)}, true
 	}
 	left, claimed := s.claimed(text, req.client.scope)
 	if single {
@@ -212,7 +212,9 @@ func (s *Server) resolvePort(text string, front, above []string, req *request) (
 	case want.kind == nameProtocol:
 		return plan{zone: s.bare}, true
 	case isPort && len(found) > 0:
-		return s.bareService(neighbourPorts(found, want.want, req.qtype)), true
+		a := neighbourPorts(found, want.want, req.qtype)
+		a.limit = s.limitFor(found)
+		return s.bareService(a), true
 	case isPort && service:
 		want.bare = bare
 		return s.bareService(s.resolveService(want, req)), true
@@ -266,7 +268,7 @@ func (s *Server) resolveNeighbourApex(z *zone, req *request) (plan, bool) {
 	if len(found) == 0 {
 		return plan{}, false
 	}
-	return plan{zone: z, set: neighbourSets(found).find(req.qtype)}, true
+	return plan{zone: z, set: neighbourSets(found).find(req.qtype), limit: s.limitFor(found)}, true
 }
 
 // ofNeighbour reports whether a type is one that clients ask of a host. Questions of another type about a name of one

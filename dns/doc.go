@@ -23,9 +23,12 @@
 //	[tag.]name.near[.dc]             the same, nearest to the client; "near" may stand in the next two, too
 //	_name._tag[.service][.dc]        the same; _tcp and _udp mean any tag and the first port of that protocol
 //	_port._proto.name.service[.dc]   instances that have the port, by its name or number
+//	[tag.]one.name.service[.dc]      at most one of them; 3-of for three; also behind _port._proto and with "near"
 //	node.node[.dc]                   a node, whether it is healthy or not
 //	hex.addr[.dc]                    the address that the hexadecimal digits spell; SRV targets are such names
 //	ns, and the domain itself        this server
+//
+// A limit that is a tag of an instance of the service is taken for the tag.
 //
 // A name belongs to the innermost domain or zone with upstreams of its own that it is in; what is both belongs to the
 // upstreams. Where dc stands, "dc.dc" does too. Addresses of nodes and instances have PTR records.
@@ -53,6 +56,10 @@
 // carries the weights itself, so a cut SRV answer is a sample without regard to weight, ordered by weight, or the
 // nearest where tiers differ. What does not fit sets TC; the ADDITIONAL section goes first, and without setting TC (RFC
 // 2181 §9).
+//
+// Clients may sort addresses by rules that leave the same one first each time (RFC 6724). So the addresses and SRV records of an
+// answer may be limited, for a service (catalog.Service.DNSLimit) and in the name: they are drawn by weight for each query, and
+// such an answer is no cut one.
 //
 // # Other names
 //

@@ -3,7 +3,10 @@ package dns
 import (
 	"encoding/hex"
 	"net/netip"
+	"strconv"
 	"strings"
+
+	"github.com/koine-sd/koine/catalog"
 )
 
 // nameKind is the meaning of a name below a domain.
@@ -31,7 +34,9 @@ type name struct {
 	nearest bool
 	// bare restricts the instances if the service's bare name was asked for.
 	bare bareness
-	addr netip.Addr
+	// limit is the most records of the answer; 0 means as many as there are.
+	limit int
+	addr  netip.Addr
 }
 
 // selector selects instances of a service, and their ports. The zero value means all, with the first port of each. Its
@@ -94,6 +99,42 @@ func parseName(labels []string, datacenter string) name {
 	return name{}
 }
 
+// parseLimited returns the meaning of the labels below a domain if a limit stands in front of the service's name; false if none
+// does. The other meaning, where the limit is a tag, comes first: see parseName.
+func parseLimited(labels []string, datacenter string) (found name, limited bool) {
+	if len(labels) == 0 {
+		return name{}, false
+	}
+	labels = cutDatacenter(labels, datacenter)
+	n := len(labels) - 1
+	if n < 2 || labels[n] != "service" && labels[n] != "near" {
+		return name{}, false
+	}
+	limit := limitOf(labels[n-2])
+	if limit == 0 {
+		return name{}, false
+	}
+	found = parseOf(labels[:n-2], labels[n-1])
+	found.limit, found.nearest = limit, labels[n] == "near"
+	return found, true
+}
+
+// limitOf returns the limit that a label stands for: "one", or "3-of" for three; 0 if it stands for none.
+func limitOf(label string) int {
+	if label == "one" {
+		return 1
+	}
+	digits, ok := strings.CutSuffix(label, "-of")
+	if !ok || digits == "" || digits[0] < '1' || digits[0] > '9' {
+		return 0
+	}
+	limit, err := strconv.Atoi(digits)
+	if err != nil || limit > catalog.MaxDNSLimit {
+		return 0
+	}
+	return limit
+}
+
 // cutDatacenter cuts ".<dc>" or ".<dc>.dc" off the end. A lone "dc" is cut too: it is the name above "<dc>.dc".
 func cutDatacenter(labels []string, datacenter string) []string {
 	n := len(labels)
@@ -123,22 +164,28 @@ func parseShort(labels []string) name {
 
 func parseService(body []string) name {
 	n := len(body)
+	if n != 2 || !underscored(body[0]) || !underscored(body[1]) {
+		return parseOf(body[:n-1], body[n-1])
+	}
+	found := name{kind: nameService, service: body[0][1:]}
+	if tag := body[1][1:]; transport(tag) {
+		found.want.proto = tag
+	} else {
+		found.want.tag = tag
+	}
+	return found
+}
+
+// parseOf returns the meaning of the labels in front of a service's name.
+func parseOf(front []string, service string) name {
+	n := len(front)
 	switch {
-	case n == 2 && underscored(body[0]) && underscored(body[1]):
-		found := name{kind: nameService, service: body[0][1:]}
-		if tag := body[1][1:]; transport(tag) {
-			found.want.proto = tag
-		} else {
-			found.want.tag = tag
-		}
-		return found
-	case n == 3 && underscored(body[0]) && underscored(body[1]) && transport(body[1][1:]):
-		want := selector{port: body[0][1:], proto: body[1][1:]}
-		return name{kind: nameService, service: body[2], want: want}
-	case n == 2 && underscored(body[0]) && transport(body[0][1:]):
-		return name{kind: nameProtocol, service: body[1]}
+	case n == 2 && underscored(front[0]) && underscored(front[1]) && transport(front[1][1:]):
+		return name{kind: nameService, service: service, want: selector{port: front[0][1:], proto: front[1][1:]}}
+	case n == 1 && underscored(front[0]) && transport(front[0][1:]):
+		return name{kind: nameProtocol, service: service}
 	default:
-		return name{kind: nameService, service: body[n-1], want: selector{tag: strings.Join(body[:n-1], ".")}}
+		return name{kind: nameService, service: service, want: selector{tag: strings.Join(front, ".")}}
 	}
 }
 

@@ -119,24 +119,35 @@ func (s *Server) flags(req *request, a *plan) uint16 {
 	return flags
 }
 
+// most returns how many of the answer's records a reply may have.
+func (a *plan) most() int {
+	n := len(a.set.records)
+	switch a.set.rtype {
+	case dns.TypeCNAME: // a name may have only one
+		return 1
+	case dns.TypeA, dns.TypeAAAA, dns.TypeSRV:
+		if a.limit > 0 {
+			return min(n, a.limit)
+		}
+	}
+	return n
+}
+
 // packAnswers writes as much of the answer as fits, and records in w.marks where each record's data begins. If the
 // answer is cut, it is a sample that stays the same for the client: of SRV records, which the client weighs itself, and of addresses
-// of equal weight. Other addresses are drawn by weight, each time.
+// of equal weight. Other addresses are drawn by weight, each time; so are the records of an answer that has fewer because it is
+// limited, which spreads the clients over all instances.
 func (w *worker) packAnswers(p *packer, req *request, a *plan) (count int, truncated bool) {
-	set, n := a.set, len(a.set.records)
+	set, n := a.set, a.most()
 	least := pointerSize + fixedSize + set.smallest
 	if set.below {
 		least += len(a.zone.address)
 	}
 	room := max(p.limit-len(p.buf), 0) / least
 	k := min(n, room)
-	switch {
-	case set.rtype == dns.TypeCNAME: // a name may have only one
-		n, k = 1, min(k, 1)
-		w.order = w.byWeight(set, k)
-	case k < n && (set.rtype == dns.TypeSRV || set.sums == nil):
+	if limited := n < len(set.records); k < n && !limited && (set.rtype == dns.TypeSRV || set.sums == nil) {
 		w.order = w.sample(set, k, seedOf(req.client.ip))
-	default:
+	} else {
 		w.order = w.byWeight(set, k)
 	}
 	w.marks = w.marks[:0]

@@ -18,6 +18,8 @@ type plan struct {
 	set *recordSet
 	// hosts are the host names, in wire form, whose addresses are missing from set, with their weights.
 	hosts []record
+	// limit is the most addresses or SRV records of the answer, drawn by weight each time; 0 means as many as fit.
+	limit int
 	// ttl, if not 0, is the TTL of the answer's records in place of the server's.
 	ttl uint32
 	// extended is an RFC 8914 code, sent if it is not 0 and the client supports EDNS.
@@ -40,6 +42,11 @@ func (s *Server) resolve(req *request) plan {
 			}
 		}
 		a := s.resolveName(z, parseName(below, s.datacenter), req)
+		if a.rcode == dns.RcodeNameError {
+			if n, limited := parseLimited(below, s.datacenter); limited {
+				a = s.resolveName(z, n, req)
+			}
+		}
 		a.zone = z
 		return a
 	}
@@ -148,7 +155,9 @@ func (s *Server) resolveService(n name, req *request) plan {
 	if sets == nil {
 		return plan{rcode: dns.RcodeNameError}
 	}
-	return plan{set: sets.find(req.qtype), hosts: sets.hostsFor(req.qtype)}
+	return plan{
+		set: sets.find(req.qtype), hosts: sets.hostsFor(req.qtype), limit: catalog.StricterLimit(service.DNSLimit, n.limit),
+	}
 }
 
 func (s *Server) resolveNode(node string, qtype uint16) plan {

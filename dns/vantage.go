@@ -132,6 +132,16 @@ func neighbourSets(found []neighbour) *addressSets {
 	return &sets
 }
 
+// limitFor returns the smallest limit of the services of some containers; 0 if none has one.
+func (s *Server) limitFor(found []neighbour) (limit int) {
+	for _, n := range found {
+		if service := s.view.Service(n.endpoint.Service); service != nil {
+			limit = catalog.StricterLimit(limit, service.DNSLimit)
+		}
+	}
+	return limit
+}
+
 // neighbourPointers returns the names of the containers that have an address on one of the client's networks, as
 // "name.network".
 func (s *Server) neighbourPointers(ip netip.Addr, scope *catalog.Scope) *recordSet {

@@ -24,7 +24,7 @@ func TestOwnRecordsAreAsTheStoreGivesThemBack(t *testing.T) {
 		{IP: netip.MustParseAddr("::ffff:10.0.0.2")}, {Host: "web.example", Names: []string{}},
 	}
 	full.Instance.Tags, full.Instance.Meta = []string{"a<b", "ü"}, map[string]string{"k": "\u2028"}
-	full.Instance.Weight, full.Instance.MinHealthy, full.Instance.Drain = 3, 50, "paused"
+	full.Instance.Weight, full.Instance.MinHealthy, full.Instance.DNSLimit, full.Instance.Drain = 3, 50, 2, "paused"
 	full.Instance.Locality = catalog.Locality{Region: "eu", Zone: "a"}
 	empty := permanent("n1", "empty", "web")
 	empty.Instance.Ports, empty.Instance.Tags = []catalog.Port{}, []string{}

@@ -184,6 +184,9 @@ func describe(x *client.Explanation, as string) string {
 		if d.Why != "" {
 			seen += ": " + d.Why
 		}
+		if d.Visible && d.Limit > 0 {
+			seen += fmt.Sprintf(", at most %d of the service in one answer", d.Limit)
+		}
 		if d.Visible && d.Without != "" {
 			seen += ", without " + d.Without
 		}

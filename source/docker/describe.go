@@ -223,8 +223,9 @@ func (s *settings) instance(c *container.InspectResponse, o options, n naming) c
 	i := catalog.Instance{
 		Node:       o.node,
 		Service:    n.service,
-		Weight:     s.number("weight", catalog.MaxWeight),
-		MinHealthy: s.number("min_healthy", 100),
+		Weight:     s.number("weight", 0, catalog.MaxWeight),
+		MinHealthy: int16(s.number("min_healthy", 0, catalog.MaxMinHealthy)),
+		DNSLimit:   int16(s.number("dns_limit", 1, catalog.MaxDNSLimit)),
 		Locality:   catalog.Locality{Region: s.word("region"), Zone: s.word("zone")},
 		Source:     sourceName,
 		Owner:      catalog.Owner{Kind: catalog.OwnerContainer, ID: c.ID},
@@ -315,15 +316,15 @@ func (s *settings) instanceID(c *container.InspectResponse, main uint16) string 
 	return shortID(c.ID)
 }
 
-// number reads a koine label that is a whole number from 0 to limit; 0 if it is missing or bad.
-func (s *settings) number(key string, limit int32) int32 {
+// number reads a koine label that is a whole number within bounds; 0 if it is missing or bad.
+func (s *settings) number(key string, least, most int32) int32 {
 	v, ok := s.koine[key]
 	if !ok {
 		return 0
 	}
 	n, err := strconv.ParseInt(strings.TrimSpace(v.value), 10, 32)
-	if err != nil || n < 0 || n > int64(limit) {
-		s.warn(v.label, "%q is not a number of 0 to %d", v.value, limit)
+	if err != nil || n < int64(least) || n > int64(most) {
+		s.warn(v.label, "%q is not a number of %d to %d", v.value, least, most)
 		return 0
 	}
 	return int32(n)

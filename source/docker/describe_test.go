@@ -367,11 +367,11 @@ func TestDescribeSettings(t *testing.T) {
 		expose("80", "81"),
 		env("SERVICE_TAGS=rails,a\\,b, c ,,rails", "SERVICE_81_TAGS=admin", "SERVICE_ID=w-1",
 			"PATH=/bin", "SERVICE_CHECK_INTERVAL=3s", "koine.name=env is no label"),
-		labels("koine.weight", "7", "koine.zone", "z1", "koine.region", "r1", "koine.meta.version", "1.2", "SERVICE_OWNER", "me",
+		labels("koine.weight", "7", "koine.dns_limit", " 2 ", "koine.zone", "z1", "koine.region", "r1", "koine.meta.version", "1.2", "SERVICE_OWNER", "me",
 			"SERVICE_REGION", "eu", "SERVICE_80_REGION", "us", "SERVICE_81_REGION", "asia"),
 	)
 	want := catalog.Instance{
-		ID: "w-1", Node: "n1", Service: "web", Weight: 7, Locality: catalog.Locality{Region: "r1", Zone: "z1"},
+		ID: "w-1", Node: "n1", Service: "web", Weight: 7, DNSLimit: 2, Locality: catalog.Locality{Region: "r1", Zone: "z1"},
 		Tags:   []string{"rails", "a,b", "c", "admin"},
 		Meta:   map[string]string{"region": "us", "81_region": "asia", "version": "1.2", "owner": "me"},
 		Source: "docker", Owner: catalog.Owner{Kind: catalog.OwnerContainer, ID: testID},

@@ -10,7 +10,7 @@ import (
 
 // labelWords are the labels koine.*, without that prefix; those with a dot at the end have a further part.
 var labelWords = []string{
-	"name", "id", "tags", "weight", "min_healthy", "enable", "ignore", "zone", "region", "drain", "network", "ports",
+	"name", "id", "tags", "weight", "min_healthy", "dns_limit", "enable", "ignore", "zone", "region", "drain", "network", "ports",
 	metaPrefix, checkPrefix,
 }
 

@@ -10,6 +10,7 @@ func TestDidYouMean(t *testing.T) {
 	for label, want := range map[string]string{
 		"koine.nmae": "did you mean koine.name?", "koine.tag": "did you mean koine.tags?", "koine.port": "did you mean koine.ports?",
 		"koine.NAME": "did you mean koine.name?", "koine.wieght": "did you mean koine.weight?", "koine.min-healthy": "did you mean koine.min_healthy?",
+		"koine.dns.limit": "did you mean koine.dns_limit?", "koine.dnslimit": "did you mean koine.dns_limit?",
 		"koine.checks.http": "did you mean koine.check.http?", "koine.chekc.web.http": "did you mean koine.check.web.http?",
 		"koine.mata.team": "did you mean koine.meta.team?", "koine.check.intervall": "did you mean interval?",
 		"koine.check.web.htpp": "did you mean http?", "koine.something": "no such label", "koine.": "no such label",

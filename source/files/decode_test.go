@@ -294,6 +294,10 @@ func TestDecodeErrors(t *testing.T) {
 		{"hcl unknown", "a.hcl", "service {\n  name = \"web\"\n  prot = 80\n}", `3:3: unknown field "prot" in service: did you mean "port"?`},
 		{"hcl bad port", "a.hcl", "service {\n  name = \"web\"\n  port = 70000\n}", `3:10: port: must be a whole number from 0 to 65535, not "70000"`},
 		{"hcl negative port", "a.hcl", "service {\n  name = \"web\"\n  port = -1\n}", `3:10: port: must be a whole number`},
+		{"no limit", "a.json", `{"service": {"name": "web", "dns_limit": 0}}`, `1:42: dns_limit: must be a whole number from 1 to 4096, not "0"`},
+		{"limit below 0", "a.yaml", "service: {name: web, dns_limit: -1}", `1:33: dns_limit: must be a whole number from 1 to 4096`},
+		{"large limit", "a.yaml", "service: {name: web, dns_limit: 65537}", `1:33: dns_limit: must be a whole number from 1 to 4096`},
+		{"limit in words", "a.hcl", "service {\n  name = \"web\"\n  dns_limit = \"one\"\n}", `3:15: dns_limit: must be a whole number from 1 to 4096, not "one"`},
 		{"weights", "a.json", `{"service": {"name": "web", "weights": {"passing": -1}}}`, `1:52: passing: must be a whole number`},
 	}
 	for _, tt := range tests {

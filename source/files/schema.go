@@ -143,15 +143,17 @@ func setBool(to *bool) setter {
 	}
 }
 
-func setInt[T int | int32](to *T, limit T) setter {
+func setInt[T int | int16 | int32](to *T, limit T) setter { return setWithin(to, 0, limit) }
+
+func setWithin[T int | int16 | int32](to *T, least, most T) setter {
 	return func(v *node) error {
 		if v.kind == null {
 			return nil
 		}
 		// YAML and HCL have numbers in other bases, too: 0x50.
 		n, err := strconv.ParseInt(v.text, 0, 32)
-		if v.kind != number || err != nil || n < 0 || n > int64(limit) {
-			return fmt.Errorf("must be a whole number from 0 to %d, not %s", limit, brief(v))
+		if v.kind != number || err != nil || n < int64(least) || n > int64(most) {
+			return fmt.Errorf("must be a whole number from %d to %d, not %s", least, most, brief(v))
 		}
 		*to = T(n)
 		return nil
