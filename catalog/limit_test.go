@@ -29,7 +29,7 @@ func TestDNSLimit(t *testing.T) {
 	}
 }
 
-// TestLimitIsAChange holds that another limit is told to those who watch, and named.
+// TestLimitIsAChange holds that another limit wakes those who watch, and is named.
 func TestLimitIsAChange(t *testing.T) {
 	v := loaded()
 	v.Apply(11, []Change{put("n1", "a", "web", func(i *Instance) { i.DNSLimit = 3 })})
