@@ -1,9 +1,11 @@
 package test
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"net/netip"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -12,9 +14,13 @@ import (
 	"syscall"
 	"testing"
 
+	cerrdefs "github.com/containerd/errdefs"
 	mdns "github.com/miekg/dns"
+	"github.com/moby/moby/api/types/container"
 	moby "github.com/moby/moby/client"
+	"golang.org/x/sync/errgroup"
 
+	"github.com/koine-sd/koine/client"
 	"github.com/koine-sd/koine/internal/dockertest"
 	"github.com/koine-sd/koine/internal/needs"
 )
@@ -25,51 +31,61 @@ const (
 	lanClient = "10.90.0.2"
 )
 
-// bareImage holds the demo service and exposes nothing.
-const bareImage = "koine/bare:latest"
+// bareImage holds the demo service and exposes nothing; koineImage is Koine itself.
+const (
+	bareImage  = "koine/bare:latest"
+	koineImage = "koine/koine:latest"
+)
 
-// TestCompose starts the Compose projects below compose, one after the other on one engine, and compares what is found of each
-// with its table found.txt: from the host, from its containers, and from a client of a network that is not Docker's. An answer
-// names containers without the project, or the host. The commands of run.txt are run after the start.
+// The ports of DNS on the LAN, and of the Koine that is itself a service of a project.
+const (
+	lanDNS   = "18600"
+	selfHTTP = "127.0.0.1:8500"
+	selfDNS  = "8600"
+)
+
+// TestCompose runs the projects below compose, one after the other on one engine. Each has a table, found.txt, of what is found
+// of it: from the host, from its containers, and from a client of a network that is not Docker's.
+//
+//	CLIENT NAME TYPE ANSWER   a question and its answer, see composed.got
+//	$ COMMAND                 docker-compose, docker, "koine stop" or "koine start", run before the lines that follow
+//	! COMMAND                 the same, which must fail
+//	# TEXT                    a comment
 func TestCompose(t *testing.T) {
-	compose := needs.Tool(t, "docker-compose")
-	files, err := filepath.Glob("compose/*/found.txt")
-	if err != nil || len(files) == 0 {
+	needs.Tool(t, "docker-compose")
+	needs.Tool(t, "docker")
+	tables, err := filepath.Glob("compose/*/found.txt")
+	if err != nil || len(tables) == 0 {
 		t.Fatalf("no tables: %v", err)
 	}
 	e := docker{startDocker(t)}
 	e.Import(bareImage, dockertest.Build(t, "github.com/koine-sd/koine/test/demo"), `ENTRYPOINT ["/program"]`)
 	lan := joinLAN(t)
-	k := newKoine(t, "--docker", e.Host(), "--dns", "127.0.0.1:18600,"+lanHost+":53,bridge", "--advertise", lanHost).start()
-	for _, file := range files {
-		project := filepath.Base(filepath.Dir(file))
-		t.Run(project, func(t *testing.T) {
-			run := func(args ...string) {
-				t.Helper()
-				cmd := exec.Command(compose, append([]string{"-p", project}, args...)...)
-				cmd.Dir, cmd.Env = filepath.Dir(file), append(os.Environ(), "DOCKER_HOST="+e.Host())
-				if output, err := cmd.CombinedOutput(); err != nil {
-					t.Fatalf("docker-compose %v: %v\n%s", args, err, output)
+	k := newKoine(t, "--docker", e.Host(), "--dns", "127.0.0.1:18600,"+lanHost+":"+lanDNS+",bridge", "--advertise", lanHost).start()
+	e.Import(koineImage, k.cmd.Path, `ENTRYPOINT ["/program"]`)
+	for _, table := range tables {
+		dir := filepath.Dir(table)
+		t.Run(filepath.Base(dir), func(t *testing.T) {
+			t.Cleanup(e.clear)
+			p := composed{docker: e, k: k.in(t), main: k, dir: dir, project: filepath.Base(dir), lan: lan, port: lanDNS}
+			if p.project == "self" { // it has its own Koine
+				p.k.http, p.k.dns, p.port = selfHTTP, "127.0.0.1:"+selfDNS, selfDNS
+				if p.k.client, err = client.New(client.Config{Address: p.k.http}); err != nil {
+					t.Fatal(err)
 				}
 			}
-			t.Cleanup(func() { run("down", "-v", "-t", "0", "--remove-orphans") })
-			run("up", "-d")
-			for _, words := range wordsOf(t, filepath.Join(filepath.Dir(file), "run.txt")) {
-				run(words...)
-			}
-			p := composed{docker: e, k: k.in(t), project: project, lan: lan}
-			for _, words := range wordsOf(t, file) {
-				p.check(t, words[0], words[1], words[2], strings.Join(words[3:], " "))
+			for _, words := range linesOf(t, table) {
+				p.line(t, words)
 			}
 		})
 	}
 }
 
-// wordsOf returns the words of each line of a file that is no comment; nothing if there is no such file.
-func wordsOf(t *testing.T, path string) (lines [][]string) {
+// linesOf returns the words of each line of a file that is no comment.
+func linesOf(t *testing.T, path string) (lines [][]string) {
 	t.Helper()
 	text, err := os.ReadFile(path)
-	if err != nil && !os.IsNotExist(err) {
+	if err != nil {
 		t.Fatal(err)
 	}
 	for line := range strings.Lines(string(text)) {
@@ -78,6 +94,27 @@ func wordsOf(t *testing.T, path string) (lines [][]string) {
 		}
 	}
 	return lines
+}
+
+// clear removes all containers and their networks, and leaves the swarm.
+func (d docker) clear() {
+	d.Do("clear the engine", func(ctx context.Context) error {
+		_, _ = d.Client().SwarmLeave(ctx, moby.SwarmLeaveOptions{Force: true}) // most are in none
+		list, err := d.Client().ContainerList(ctx, moby.ContainerListOptions{All: true})
+		var removals errgroup.Group
+		for _, c := range list.Items {
+			removals.Go(func() error {
+				_, err := d.Client().ContainerRemove(ctx, c.ID, moby.ContainerRemoveOptions{Force: true})
+				if cerrdefs.IsNotFound(err) {
+					return nil
+				}
+				return err
+			})
+		}
+		err = errors.Join(err, removals.Wait())
+		_, pruned := d.Client().NetworkPrune(ctx, moby.NetworkPruneOptions{})
+		return errors.Join(err, pruned)
+	})
 }
 
 // joinLAN makes a network between the host and a process in a network namespace of its own, and returns the process's id.
@@ -110,44 +147,116 @@ func joinLAN(t *testing.T) (pid int) {
 // composed is a Compose project that runs.
 type composed struct {
 	docker
-	k       *koine
-	project string
-	lan     int
+	// k is the Koine that is asked, main the process that the commands "koine stop" and "koine start" are for.
+	k, main      *koine
+	dir, project string
+	// lan is a process on the LAN, port that of DNS there.
+	lan  int
+	port string
 }
 
-// check waits until a client's question has the wanted answer. A name without a dot that is not asked from a container is a service.
+// line carries out a line of the table.
+func (p composed) line(t *testing.T, words []string) {
+	t.Helper()
+	switch command := strings.Join(words[1:], " "); {
+	case words[0] != "$" && words[0] != "!":
+		p.check(t, words[0], words[1], words[2], strings.Join(words[3:], " "))
+	case command == "koine stop":
+		if err := p.main.stop(); err != nil {
+			t.Fatal(err)
+		}
+	case command == "koine start":
+		p.main.start()
+	default:
+		cmd := exec.Command(words[1], words[2:]...)
+		cmd.Dir = p.dir
+		cmd.Env = append(os.Environ(), "DOCKER_HOST="+p.Host(), "COMPOSE_PROJECT_NAME="+p.project,
+			fmt.Sprintf("COMPOSE_HTTP_TIMEOUT=%.0f", patience.Seconds()), "DOCKER_SOCKET_DIR="+filepath.Dir(p.Socket()))
+		if output, err := cmd.CombinedOutput(); (err == nil) != (words[0] == "$") {
+			t.Fatalf("%s: %v\n%s", command, err, output)
+		}
+	}
+}
+
+// check waits until a client's question has the wanted answer. On the way there no bare name may lead a container out of its project,
+// not even for a moment.
 func (p composed) check(t *testing.T, from, name, qtype, want string) {
 	t.Helper()
 	var last string
+	defer func() {
+		if t.Failed() {
+			t.Logf("%s asks %s %s: the last answer is %s", from, name, qtype, last)
+		}
+	}()
 	await(t, fmt.Sprintf("%s asks %s %s, and gets %s", from, name, qtype, want), func() bool {
-		reply, err := p.ask(from, name, mdns.StringToType[qtype])
-		got := fmt.Sprint(err)
-		if err == nil {
-			got = p.text(reply)
+		var holds bool
+		if last, holds = p.got(from, name, qtype, want); holds {
+			return true
 		}
-		if got != want && got != last {
-			t.Logf("%s asks %s %s: %s, not %s yet", from, name, qtype, got, want)
+		if qtype == "A" && p.containers().leadsOut(from, name, last) {
+			t.Errorf("%s asks %s and is led out of its project: %s", from, name, last)
+			return true
 		}
-		last = got
-		return got == want
+		return false
 	})
 }
 
-func (p composed) ask(from, name string, qtype uint16) (reply *mdns.Msg, err error) {
+// got returns the answer to a client's question and whether it is the wanted one. The types are those of DNS, and these:
+// "explain" has the wanted text in it, "health" has it in what is wrong, which is "-" if nothing is, and "nodes" is their number.
+func (p composed) got(from, name, qtype, want string) (got string, holds bool) {
+	switch qtype {
+	case "explain":
+		got = p.explain(from, name)
+		return got, strings.Contains(got, want)
+	case "health":
+		got = p.k.problems()
+		return cmp.Or(got, "-"), want == cmp.Or(got, "-") || want != "-" && strings.Contains(got, want)
+	case "nodes":
+		list, err := p.k.client.Nodes(p.k.t.Context())
+		got = fmt.Sprint(len(list.Nodes))
+		return got, err == nil && got == want
+	}
+	found := p.containers()
+	reply, err := p.ask(found, from, name, mdns.StringToType[qtype])
+	if err != nil {
+		return err.Error(), false
+	}
+	got = found.text(reply)
+	return got, got == want
+}
+
+// explain returns what koine explain prints for a client.
+func (p composed) explain(from, name string) string {
+	args := []string{"explain", name, "--http", p.k.http}
+	switch from {
+	case "host":
+	case "lan":
+		args = append(args, "--as", lanClient)
+	default:
+		args = append(args, "--as", p.containers().of(from).full)
+	}
+	path, err := binary()
+	if err != nil {
+		return err.Error()
+	}
+	output, _ := exec.Command(path, args...).CombinedOutput() // its error is a text, too
+	return strings.Join(strings.Fields(string(output)), " ")
+}
+
+// ask asks over DNS. A name without a dot that is not asked from a container is a service.
+func (p composed) ask(found residents, from, name string, qtype uint16) (reply *mdns.Msg, err error) {
 	if (from == "host" || from == "lan") && !strings.Contains(name, ".") {
 		name += ".service.koine"
 	}
-	pid, server := p.lan, lanHost+":53"
+	pid, server := p.lan, net.JoinHostPort(lanHost, p.port)
 	switch from {
 	case "host":
 		return p.k.ask(name+".", qtype)
 	case "lan":
 	default:
-		c := p.Inspect(p.project + "_" + from)
+		c := p.Inspect(found.of(from).full)
 		pid = c.State.Pid
-		for _, endpoint := range c.NetworkSettings.Networks {
-			server = endpoint.Gateway.String() + ":53"
-		}
+		server = p.server(found, &c)
 	}
 	err = within(pid, func() (err error) {
 		reply, err = exchange(new(mdns.Msg).SetQuestion(mdns.Fqdn(name), qtype), server, "udp")
@@ -156,22 +265,108 @@ func (p composed) ask(from, name string, qtype uint16) (reply *mdns.Msg, err err
 	return reply, err
 }
 
+// server returns the address of DNS for a container: the gateway of a network, that on the LAN if it has none, or Koine's own
+// where that is a container, too.
+func (p composed) server(found residents, c *container.InspectResponse) string {
+	if p.port == selfDNS {
+		for ip := range found.of("koine_1").addresses {
+			return net.JoinHostPort(ip, p.port)
+		}
+	}
+	for _, endpoint := range c.NetworkSettings.Networks {
+		if endpoint.Gateway.IsValid() {
+			return endpoint.Gateway.String() + ":53"
+		}
+	}
+	return net.JoinHostPort(lanHost, p.port)
+}
+
+// resident is a container as tables name it.
+type resident struct {
+	full, name, project string
+	// addresses are its addresses, each with the name of its network.
+	addresses map[string]string
+}
+
+// residents are all containers of the engine.
+type residents []resident
+
+// containers lists the containers that run. Tables name those of the project without it, and tasks of Swarm without their id.
+func (p composed) containers() (found residents) {
+	p.Do("list containers", func(ctx context.Context) error {
+		list, err := p.Client().ContainerList(ctx, moby.ContainerListOptions{})
+		for _, c := range list.Items {
+			r := resident{full: strings.TrimPrefix(c.Names[0], "/"), addresses: make(map[string]string)}
+			r.project = cmp.Or(c.Labels["com.docker.compose.project"], c.Labels["com.docker.stack.namespace"])
+			r.name = strings.TrimPrefix(r.full, p.project+"_")
+			if id := c.Labels["com.docker.swarm.task.id"]; id != "" {
+				r.name = strings.TrimSuffix(r.name, "."+id)
+			}
+			for network, endpoint := range c.NetworkSettings.Networks {
+				if endpoint.IPAddress.IsValid() {
+					r.addresses[endpoint.IPAddress.String()] = strings.TrimPrefix(network, p.project+"_")
+				}
+			}
+			found = append(found, r)
+		}
+		return err
+	})
+	return found
+}
+
+// of returns the container that a table means; the zero value if there is none.
+func (l residents) of(name string) resident {
+	for _, r := range l {
+		if r.name == name {
+			return r
+		}
+	}
+	return resident{}
+}
+
+// leadsOut reports whether the answer to a container that has asked for a bare name is a container of another project, or the host.
+func (l residents) leadsOut(from, name, answer string) bool {
+	client := l.of(from).project
+	return client != "" && !strings.Contains(name, ".") && slices.ContainsFunc(strings.Fields(answer), func(word string) bool {
+		word, _, _ = strings.Cut(word, "@")
+		project := l.of(word).project
+		return word == "host" || project != "" && project != client
+	})
+}
+
+// named returns a name for an address: its container's, with the network's if it is on several, or that of the host.
+func (l residents) named(ip string) string {
+	if ip == lanHost {
+		return "host"
+	}
+	for _, r := range l {
+		switch network, ok := r.addresses[ip]; {
+		case !ok:
+		case len(r.addresses) > 1:
+			return r.name + "@" + network
+		default:
+			return r.name
+		}
+	}
+	return ip
+}
+
 // text writes an answer with the names of the containers that its addresses are of.
-func (p composed) text(reply *mdns.Msg) string {
+func (l residents) text(reply *mdns.Msg) string {
 	if reply.Rcode != mdns.RcodeSuccess {
 		return mdns.RcodeToString[reply.Rcode]
 	}
-	names, targets := p.names(), make(map[string]string)
+	targets := make(map[string]string)
 	for _, rr := range reply.Extra {
 		if a, ok := rr.(*mdns.A); ok {
-			targets[a.Hdr.Name] = names[a.A.String()]
+			targets[a.Hdr.Name] = l.named(a.A.String())
 		}
 	}
 	var list []string
 	for _, rr := range reply.Answer {
 		switch rr := rr.(type) {
 		case *mdns.A:
-			list = append(list, names[rr.A.String()])
+			list = append(list, l.named(rr.A.String()))
 		case *mdns.SRV:
 			list = append(list, fmt.Sprintf("%s:%d", targets[rr.Target], rr.Port))
 		}
@@ -181,22 +376,4 @@ func (p composed) text(reply *mdns.Msg) string {
 	}
 	slices.Sort(list)
 	return strings.Join(list, " ")
-}
-
-// names returns the names of the project's containers and of the host by their addresses.
-func (p composed) names() map[string]string {
-	names := map[string]string{lanHost: "host"}
-	p.Do("list containers", func(ctx context.Context) error {
-		list, err := p.Client().ContainerList(ctx, moby.ContainerListOptions{})
-		for _, c := range list.Items {
-			name := strings.TrimPrefix(strings.TrimPrefix(c.Names[0], "/"), p.project+"_")
-			for _, endpoint := range c.NetworkSettings.Networks {
-				if endpoint.IPAddress != (netip.Addr{}) {
-					names[endpoint.IPAddress.String()] = name
-				}
-			}
-		}
-		return err
-	})
-	return names
 }
