@@ -40,9 +40,9 @@ type loop struct {
 	active  int
 	results chan look
 	workers sync.WaitGroup
-	// answers counts the engine's answers. retry are the containers whose look failed, with the count at that time.
+	// answers counts the engine's answers. retry are the containers whose look failed.
 	answers int
-	retry   map[string]int
+	retry   map[string]bool
 
 	// recheck are the containers to look at once more.
 	recheck map[string]bool
@@ -69,6 +69,8 @@ type job struct {
 	// idle is set if the container is not known to have run since this source began.
 	idle  bool
 	since []time.Time
+	// answers is the count of the engine's answers when the look began.
+	answers int
 }
 
 // look is the engine's answer about a container.
@@ -219,7 +221,7 @@ func (l *loop) startLooks(ctx context.Context) {
 		if !ok {
 			return
 		}
-		l.jobs[id].running = true
+		l.jobs[id].running, l.jobs[id].answers = true, l.answers
 		l.active++
 		// The channel holds a result of every worker, so none waits for the loop.
 		l.workers.Go(func() { l.results <- l.source.look(ctx, id) })
@@ -251,7 +253,7 @@ func (l *loop) takeLook(ctx context.Context, r look) {
 	case j.idle && !running(r.c):
 		l.census.note(r.c, time.Now())
 	default:
-		l.apply(ctx, r)
+		l.apply(ctx, r, j.answers)
 	}
 	if j.again {
 		l.want(ctx, r.id, time.Time{})
@@ -262,15 +264,16 @@ func (l *loop) takeLook(ctx context.Context, r look) {
 	l.startLooks(ctx)
 }
 
-// apply updates the tracker by a look, and wants a look at the containers that share the container's network.
-func (l *loop) apply(ctx context.Context, r look) {
-	_, before := l.tracker.containers[r.id]
+// apply updates the tracker by a look, before which the engine had given some answers, and wants a look at the containers that
+// share the container's network.
+func (l *loop) apply(ctx context.Context, r look, before int) {
+	_, known := l.tracker.containers[r.id]
 	switch {
 	case cerrdefs.IsNotFound(r.err):
 		l.source.logReport(l.tracker.removed(r.id, time.Now()))
 		l.census.gone(r.id)
 	case r.err != nil:
-		l.failed(r)
+		l.failed(r, before)
 		return
 	default:
 		l.source.logReport(l.tracker.update(r.c, r.peer, r.faults...))
@@ -289,7 +292,7 @@ func (l *loop) apply(ctx context.Context, r look) {
 		l.watch.remove(r.id)
 		l.signals.remove(r.id)
 	}
-	if before || after {
+	if known || after {
 		for _, id := range l.tracker.followers(r.id) {
 			l.want(ctx, id, time.Time{})
 		}
@@ -297,22 +300,21 @@ func (l *loop) apply(ctx context.Context, r look) {
 }
 
 // failed keeps the last known state of a container and has it looked at again. The first declaration does not wait for a
-// container on which the engine is stuck; only an answer about another one shows that the engine itself is not stuck. An answer that
-// cannot be read is one, too.
-func (l *loop) failed(r look) {
-	if unreadable := (*unreadableError)(nil); errors.As(r.err, &unreadable) {
+// container on which the engine is stuck; only that it has answered other questions since the look began shows that the engine
+// itself is not stuck. An answer that cannot be read is one, too.
+func (l *loop) failed(r look, before int) {
+	unreadable := (*unreadableError)(nil)
+	switch {
+	case errors.As(r.err, &unreadable):
 		l.source.logReport(l.tracker.unread(r.id, unreadable))
-		l.retry[r.id] = l.answers
 		delete(l.awaited, r.id)
-		return
+	case l.answers > before && !client.IsErrConnectionFailed(r.err):
+		delete(l.awaited, r.id)
 	}
-	before, again := l.retry[r.id]
-	if !again {
+	if !l.retry[r.id] {
 		l.source.log.Debug("container cannot be inspected", "id", shortID(r.id), "error", r.err)
-		l.retry[r.id] = l.answers
-	} else if l.answers > before && !client.IsErrConnectionFailed(r.err) {
-		delete(l.awaited, r.id)
 	}
+	l.retry[r.id] = true
 }
 
 // publish declares the whole set if it differs from the one declared last, or if it is the first.
@@ -370,7 +372,7 @@ func byContainer(list []catalog.Registration) map[string][]catalog.Registration 
 // have not ended.
 func (l *loop) unseen() (list []catalog.Registration) {
 	for _, id := range slices.Sorted(maps.Keys(l.adopted)) {
-		if _, failed := l.retry[id]; !failed {
+		if !l.retry[id] {
 			continue
 		}
 		for _, r := range l.adopted[id] {

@@ -194,7 +194,7 @@ func (s *Source) Run(ctx context.Context) error {
 	l := &loop{
 		source: s, tracker: newTracker(s.options()), census: newCensus(), inbox: s.inbox, watch: s.watch, signals: s.signals,
 		jobs:    make(map[string]*job),
-		results: make(chan look, maxInspects), retry: make(map[string]int),
+		results: make(chan look, maxInspects), retry: make(map[string]bool),
 		recheck: make(map[string]bool),
 	}
 	if s.cfg.Adopt != nil {

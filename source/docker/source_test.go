@@ -78,7 +78,7 @@ func (f *fakeEngine) ContainerList(_ context.Context, options client.ContainerLi
 	return r, nil
 }
 
-func (f *fakeEngine) ContainerInspect(_ context.Context, id string, _ client.ContainerInspectOptions) (r client.ContainerInspectResult, err error) {
+func (f *fakeEngine) ContainerInspect(ctx context.Context, id string, _ client.ContainerInspectOptions) (r client.ContainerInspectResult, err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.inspects++
@@ -86,6 +86,11 @@ func (f *fakeEngine) ContainerInspect(_ context.Context, id string, _ client.Con
 	switch {
 	case f.away:
 		return r, errAway
+	case errors.Is(f.stuck[id], context.DeadlineExceeded):
+		f.mu.Unlock()
+		<-ctx.Done()
+		f.mu.Lock()
+		return r, ctx.Err()
 	case f.stuck[id] != nil:
 		return r, f.stuck[id]
 	case !ok:
@@ -307,12 +312,12 @@ func TestFirstLookCutShort(t *testing.T) {
 		// The engine goes on answering others: it is the container that is stuck.
 		f.put("one")
 		f.send("start", "one")
-		time.Sleep(2 * retryMax)
+		time.Sleep(inspectTimeout)
 		expect(t, sink, "one")
 		f.mu.Lock()
 		delete(f.stuck, "two")
 		f.mu.Unlock()
-		time.Sleep(retryMax)
+		time.Sleep(inspectTimeout + retryMax)
 		expect(t, sink, "one two")
 	})
 }

@@ -35,3 +35,18 @@ func TestStuckContainerIsKeptAfterARestart(t *testing.T) {
 		}
 	})
 }
+
+// TestStuckContainerHoldsUpNoOthers has an engine that hangs on one of its containers, from the start: it has answered about the others
+// at once, and says nothing more.
+func TestStuckContainerHoldsUpNoOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		f, sink := newFake(), newSink()
+		for _, id := range []string{"one", "two", "three"} {
+			f.put(id)
+		}
+		f.stuck["two"] = context.DeadlineExceeded
+		start(t, Config{Client: f, Sink: sink})
+		time.Sleep(inspectTimeout + retryMax)
+		expect(t, sink, "one three")
+	})
+}
