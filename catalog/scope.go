@@ -202,7 +202,7 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	on, _ := v.nodes.get(fold(node))
 	isHost := n.isGateway(ip) || on.hasAddress(ip) || own.has(ip)
 	switch {
-	case len(n.list) == 0 && n.pending && !isHost:
+	case len(n.list) == 0 && !isHost && (n.pending || v.residentAt(ip) != nil): // an engine has containers, and does not list their networks
 		return unsure
 	case len(n.list) == 0:
 		return AllNetworks

@@ -189,6 +189,19 @@ func TestScopeBeforeNetworks(t *testing.T) {
 	}
 }
 
+// TestScopeOfUnlistedNetworks has an engine that tells of its containers, and not of their networks: any may be internal.
+func TestScopeOfUnlistedNetworks(t *testing.T) {
+	v := NewView()
+	v.SetNetworks(nil)
+	v.SetInterfaces(&Interfaces{Addresses: []netip.Addr{netip.MustParseAddr("198.51.100.1")}})
+	v.SetResidents([]Resident{{ID: "one", Addresses: []Address{at("A/10.1.0.50")}}})
+	for ip, want := range map[string]bool{"10.1.0.50": true, "::ffff:10.1.0.50": true, "10.1.0.51": false, "198.51.100.1": false, "127.0.0.1": false} {
+		if got := v.ScopeOf("n1", netip.MustParseAddr(ip)); got.Unsure != want || !got.Everything {
+			t.Errorf("%s: %+v, want unsure %v", ip, got, want)
+		}
+	}
+}
+
 func TestScopeWithoutNetworks(t *testing.T) {
 	v := NewView()
 	for _, ip := range []string{"127.0.0.1", "10.1.0.2"} {

@@ -37,6 +37,8 @@ type networks struct {
 	wake chan struct{}
 	// unreadable counts the networks that could not be read in full; it may be nil.
 	unreadable prometheus.Gauge
+	// problem reports for /health that they cannot be listed; it may be nil.
+	problem func(what string)
 
 	// listing is held while the networks are listed, which the engine may hang on, so that they are never passed on after newer
 	// ones. It is taken before mu, never after.
@@ -62,7 +64,7 @@ type networks struct {
 }
 
 func newNetworks(cfg Config, engine Engine, log *slog.Logger) *networks {
-	n := &networks{hand: cfg.Networks, log: log, wake: make(chan struct{}, 1)}
+	n := &networks{hand: cfg.Networks, problem: cfg.NetworksProblem, log: log, wake: make(chan struct{}, 1)}
 	n.engine, _ = engine.(networkEngine)
 	return n
 }
@@ -170,9 +172,14 @@ func (n *networks) list(ctx context.Context) {
 		}
 		if !n.told && ctx.Err() == nil {
 			n.log.Warn("docker networks cannot be listed: keeping the last known ones", "error", err)
+			n.report(fmt.Sprintf("the engine does not list its networks: what containers reach is not known in full, and names of other domains are not "+
+				"resolved for those on unknown networks: %v", err))
 		}
 		n.told = true
 		return
+	}
+	if n.told {
+		n.report("")
 	}
 	n.told = false
 	drivers := make(map[string]string, len(items))
@@ -202,6 +209,12 @@ func (n *networks) list(ctx context.Context) {
 	n.drivers, n.ids, n.short, n.routed, n.faulty, n.refused = drivers, ids, short, routed, faulty, false
 	n.mu.Unlock()
 	n.pass(list)
+}
+
+func (n *networks) report(what string) {
+	if n.problem != nil {
+		n.problem(what)
+	}
 }
 
 // logFaults logs the parts of a network that could not be read, once. It is called with listing held.
@@ -255,13 +268,14 @@ func sameNetwork(a, b catalog.Network) bool {
 }
 
 // networkOf converts an engine's network to the catalog's form. Only on a bridge does the host have an address: the
-// gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host. One that could not be read is none,
-// rather than the usual one.
+// gateway of a macvlan network is a router elsewhere, and that of an overlay belongs to no host. An unreadable gateway is left out: the
+// default is not assumed. A network that may be internal is: no name must get out of one.
 func networkOf(n network.Network, faults ...lenient.Fault) catalog.Network {
 	c := catalog.Network{
-		ID: n.ID, Name: n.Name, Internal: n.Internal, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false",
+		ID: n.ID, Name: n.Name, Isolated: n.Options["com.docker.network.bridge.enable_icc"] == "false",
 		Short: n.Labels[composeNetwork],
 	}
+	c.Internal = n.Internal || slices.ContainsFunc(faults, func(f lenient.Fault) bool { return f.Path == "Internal" })
 	if n.Driver == network.NetworkBridge {
 		c.Interface = cmp.Or(n.Options["com.docker.network.bridge.name"], "br-"+shortID(n.ID))
 	}

@@ -85,6 +85,8 @@ type Config struct {
 	Residents func([]catalog.Resident)
 	// Problem is called with a text for /health while the engine does not answer, and with "" once it does. It may be nil.
 	Problem func(what string)
+	// NetworksProblem is called likewise while the engine answers, and does not list its networks. It may be nil.
+	NetworksProblem func(what string)
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
 	// Sink takes the declarations.

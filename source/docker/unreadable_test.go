@@ -9,6 +9,7 @@ import (
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -106,14 +107,18 @@ func (l *logged) String() string {
 }
 
 // follow runs a source on a raw engine until the test ends.
-func (e *rawEngine) follow(t *testing.T) (*Source, *recordingSink, *logged) {
+func (e *rawEngine) follow(t *testing.T, adjust ...func(*Config)) (*Source, *recordingSink, *logged) {
 	t.Helper()
 	server := httptest.NewServer(e)
 	log, sink := new(logged), newSink()
-	s, err := New(Config{
+	cfg := Config{
 		Host: "tcp://" + strings.TrimPrefix(server.URL, "http://"), Node: "n1", Sink: sink, Networks: func([]catalog.Network) {},
 		Logger: slog.New(slog.NewTextHandler(log, nil)), Metrics: prometheus.NewRegistry(),
-	})
+	}
+	for _, change := range adjust {
+		change(&cfg)
+	}
+	s, err := New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -268,5 +273,38 @@ func TestUnreadableContainerIsKept(t *testing.T) {
 	}
 	if strings.Contains(log.String(), "lost the docker engine") {
 		t.Errorf("an event that cannot be read ended the stream:\n%s", log)
+	}
+}
+
+// TestInternalNetworkOfUnreadable: of a network that may be internal, no name must get out.
+func TestInternalNetworkOfUnreadable(t *testing.T) {
+	for text, want := range map[string]bool{"": false, `"Internal":false,`: false, `"Internal":true,`: true, `"Internal":"true",`: true, `"Internal":"no",`: true, `"Internal":0,`: true} {
+		e := &rawEngine{
+			list: `[{"Id":"good"}]`, networks: "[" + strings.Replace(rawNetwork, "{", "{"+text, 1) + "]",
+			containers: map[string]string{"good": rawContainer("good")},
+		}
+		s, sink, _ := e.follow(t)
+		sink.wait(t, "the container", has("good"))
+		s.nets.listing.Lock()
+		if handed := s.nets.handed; len(handed) != 1 || handed[0].Internal != want {
+			t.Errorf("%s %+v, want internal %v", text, handed, want)
+		}
+		s.nets.listing.Unlock()
+	}
+}
+
+// TestNetworksAreNotListed has an engine that answers, and not about its networks: /health says so.
+func TestNetworksAreNotListed(t *testing.T) {
+	for name, text := range map[string]string{"not a list": `{"message":"forbidden"}`, "no JSON": "<html>", "too deep": strings.Repeat("[", 100_000)} {
+		t.Run(name, func(t *testing.T) {
+			e := &rawEngine{list: `[{"Id":"good"}]`, networks: text, containers: map[string]string{"good": rawContainer("good")}}
+			var problem atomic.Pointer[string]
+			_, sink, _ := e.follow(t, func(cfg *Config) { cfg.NetworksProblem = func(what string) { problem.Store(&what) } })
+			sink.wait(t, "the container", has("good"))
+			eventually.True(t, "it is reported", func() bool {
+				what := problem.Load()
+				return what != nil && strings.Contains(*what, "does not list its networks")
+			})
+		})
 	}
 }
