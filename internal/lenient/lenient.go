@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	// maxFaults bounds the faults that are named, maxDepth the nesting in which a fault is looked for: what lies deeper is left
+	// maxFaults bounds the faults in lists and maps that are named, maxDepth the nesting in which a fault is looked for: what lies deeper is left
 	// out as a whole. maxText bounds the bytes of a value or a key that are quoted.
 	maxFaults = 64
 	maxDepth  = 64
@@ -36,7 +36,8 @@ func (f Fault) String() string { return f.Path + ": " + f.Reason }
 
 // Unmarshal decodes a document into the value that into points to, as encoding/json does, except that a value which does not fit
 // its type is left out: a field or an element of an array keeps its zero value, an element of a slice or a map is missing. It
-// returns what it left out, at most 64 values, and an error if data is no JSON or into is no pointer.
+// returns what it left out, and an error if data is no JSON or into is no pointer. Of what it left out of lists and maps only the first
+// is named, as long as there are less than 64 faults; what it left out of structs always is.
 func Unmarshal(data []byte, into any) ([]Fault, error) {
 	target := reflect.ValueOf(into)
 	if target.Kind() != reflect.Pointer || target.IsNil() {
@@ -54,10 +55,14 @@ func Unmarshal(data []byte, into any) ([]Fault, error) {
 	return d.faults, nil
 }
 
-type decoder struct{ faults []Fault }
+type decoder struct {
+	faults []Fault
+	// within counts the lists and maps around the value that is decoded.
+	within int
+}
 
 func (d *decoder) fault(path string, data []byte, err error) {
-	if len(d.faults) < maxFaults {
+	if d.within == 0 || len(d.faults) < maxFaults {
 		d.faults = append(d.faults, Fault{strings.TrimPrefix(path, "."), quote(data) + ": " + short(err.Error())})
 	}
 }
@@ -100,7 +105,7 @@ func (d *decoder) parts(data []byte, v reflect.Value, path string, depth int) bo
 	}
 }
 
-// decodesItself reports whether the parts of a value are its own affair.
+// decodesItself reports whether the type of a value has its own decoder.
 func decodesItself(v reflect.Value) bool {
 	switch v.Addr().Interface().(type) {
 	case json.Unmarshaler, encoding.TextUnmarshaler:
@@ -150,6 +155,8 @@ func (d *decoder) entries(data []byte, v reflect.Value, path string, depth int) 
 	if json.Unmarshal(data, &object) != nil {
 		return false
 	}
+	d.within++
+	defer func() { d.within-- }()
 	of := v.Type()
 	v.Set(reflect.MakeMapWithSize(of, len(object)))
 	for _, name := range slices.Sorted(maps.Keys(object)) {
@@ -180,6 +187,8 @@ func (d *decoder) elements(data []byte, v reflect.Value, path string, depth int)
 	if json.Unmarshal(data, &list) != nil {
 		return false
 	}
+	d.within++
+	defer func() { d.within-- }()
 	v.Set(reflect.MakeSlice(v.Type(), 0, len(list)))
 	for i, raw := range list {
 		element := reflect.New(v.Type().Elem()).Elem()

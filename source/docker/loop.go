@@ -287,6 +287,8 @@ func (l *loop) apply(ctx context.Context, r look, before int) {
 	if after {
 		if l.watch.add(c.id, c.startedAt, c.pid) {
 			l.signals.set(c.id, c.pid, c.stopSignal)
+		} else {
+			l.signals.miss(c.id)
 		}
 	} else {
 		l.watch.remove(r.id)

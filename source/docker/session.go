@@ -185,13 +185,16 @@ func (s *Source) listStopped(ctx context.Context, running []string) []string {
 }
 
 // watchList waits for the next full list. With Podman it lists the running containers every second meanwhile, unless the kernel
-// reports stop signals.
+// reports the stop signals of all of them.
 func (s *Source) watchList(ctx context.Context, in *inbox) error {
-	if !s.podman.Load() || s.signals.usable() {
+	if !s.podman.Load() {
 		pause.For(ctx, resync)
 		return nil
 	}
 	for began := time.Now(); time.Since(began) < resync && pause.For(ctx, retryMax); {
+		if s.signals.sees() {
+			continue
+		}
 		ids, err := s.list(ctx, false)
 		if err != nil {
 			return err

@@ -11,6 +11,8 @@ type signalWatch struct {
 	mu      sync.Mutex
 	watched map[string]process
 	byPID   map[uint32]string
+	// missed are the running containers whose signals are not seen.
+	missed map[string]bool
 }
 
 // process is the first process of a container.
@@ -24,12 +26,32 @@ const maxSignalled = 16384
 
 // newSignalWatch returns a watch, and the reason if it watches nothing.
 func newSignalWatch() (*signalWatch, error) {
-	w := &signalWatch{watched: make(map[string]process), byPID: make(map[uint32]string)}
+	w := &signalWatch{watched: make(map[string]process), byPID: make(map[uint32]string), missed: make(map[string]bool)}
 	return w, w.kernel.open()
 }
 
 // usable reports whether signals are seen.
 func (w *signalWatch) usable() bool { return w != nil && w.kernel.usable() }
+
+// sees reports whether the signals of all running containers are seen.
+func (w *signalWatch) sees() bool {
+	if !w.usable() {
+		return false
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.missed) == 0
+}
+
+// miss records that the signals of a running container cannot be seen, because its process cannot be watched.
+func (w *signalWatch) miss(id string) {
+	if !w.usable() {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.missed[id] = true
+}
 
 // set watches the process of a container for the signals that stop it. It must be the container's: see pidWatch.
 func (w *signalWatch) set(id string, pid, stopSignal int) {
@@ -47,8 +69,10 @@ func (w *signalWatch) set(id string, pid, stopSignal int) {
 		w.drop(id, old)
 	}
 	if len(w.watched) >= maxSignalled || w.kernel.put(now) != nil {
+		w.missed[id] = true
 		return
 	}
+	delete(w.missed, id)
 	w.watched[id], w.byPID[now.pid] = now, id
 }
 
@@ -59,6 +83,7 @@ func (w *signalWatch) remove(id string) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	delete(w.missed, id)
 	if old, ok := w.watched[id]; ok {
 		w.drop(id, old)
 	}

@@ -207,7 +207,7 @@ func (s *Source) Run(ctx context.Context) error {
 	var children sync.WaitGroup
 	children.Go(func() { s.talk(ctx, l.inbox) })
 	children.Go(func() { s.watch.run(ctx) })
-	children.Go(func() { s.signals.run(ctx, l.inbox) })
+	children.Go(func() { s.readSignals(ctx, l.inbox) })
 	l.run(ctx)
 	cancel()
 	children.Wait()
@@ -227,6 +227,18 @@ func (s *Source) watchSignals() {
 	}
 	s.log.Info("stop signals of containers are read from the kernel")
 	s.metrics.signals.Set(1)
+}
+
+// readSignals hands on the signals that the kernel reports until ctx ends.
+func (s *Source) readSignals(ctx context.Context, in *inbox) {
+	if !s.signals.usable() {
+		return
+	}
+	s.signals.run(ctx, in)
+	s.metrics.signals.Set(0)
+	if ctx.Err() == nil {
+		s.log.Warn("stop signals of containers are not read from the kernel any more")
+	}
 }
 
 // close closes the connections to an engine that New has dialled.

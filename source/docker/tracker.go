@@ -191,7 +191,7 @@ func (t *tracker) unread(id string, why *unreadableError) (told report) {
 	if !slices.Contains(c.faults, fault) {
 		told.faults = []lenient.Fault{fault}
 	}
-	c.faults = told.faults
+	c.faults = []lenient.Fault{fault}
 	return told
 }
 

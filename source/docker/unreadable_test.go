@@ -229,6 +229,7 @@ func TestUnreadableState(t *testing.T) {
 		{"running is a text", rawContainer("bad", `"Running":true`, `"Running":"yes"`)},
 		{"network mode is a list", rawContainer("bad", `"NetworkMode":"bridge"`, `"NetworkMode":["bridge"]`)},
 		{"null", rawContainer("bad", `"State":{`, `"State":null,"Was":{`)},
+		{"behind many others", rawContainer("bad", `"Created"`, `"Args":[`+strings.Repeat("1,", 100)+`1],"Created"`, `"Running":true`, `"Running":"yes"`)},
 		{"no object", `[]`},
 		{"no JSON", `oops`},
 	} {
@@ -252,6 +253,17 @@ func TestUnreadableState(t *testing.T) {
 				t.Errorf("%v unreadable containers are counted, want that one and the one without an id", got)
 			}
 		})
+	}
+}
+
+// TestUnreadableContainerIsNamedOnce: an answer that stays unreadable is no news, and stays counted.
+func TestUnreadableContainerIsNamedOnce(t *testing.T) {
+	tr := newTracker(options{node: "n1"})
+	for i := range 6 {
+		told := tr.unread("abc", &unreadableError{name: "web", reason: `State.Running: "x"`})
+		if first := i == 0; first != (len(told.faults) == 1) || tr.unreadable() != 1 {
+			t.Errorf("answer %d: %d faults to log, %d containers counted", i, len(told.faults), tr.unreadable())
+		}
 	}
 }
 
