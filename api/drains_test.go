@@ -21,9 +21,9 @@ func TestDrains(t *testing.T) {
 	if got := ids(t, b.get(t, "/services/web").body); got != "" {
 		t.Errorf("web has %q with its one healthy instance drained", got)
 	}
-	drains, err := b.client.Drains(t.Context())
-	if err != nil || len(drains) != 1 || drains[0].Node != "n1" || drains[0].Instance != "a" || drains[0].Since.IsZero() {
-		t.Errorf("orders %+v, %v; want that of a on the server's own node", drains, err)
+	list, err := b.client.Drains(t.Context())
+	if orders := list.Drains; err != nil || len(orders) != 1 || orders[0].Node != "n1" || orders[0].Instance != "a" || orders[0].Since.IsZero() {
+		t.Errorf("orders %+v, %v; want that of a on the server's own node", orders, err)
 	}
 	if _, err := b.client.Drain(t.Context(), catalog.Drain{Service: "db"}); err != nil {
 		t.Fatal(err)
@@ -47,6 +47,25 @@ func TestDrains(t *testing.T) {
 		if got := readOnly.do(t, method, "/drains", body); got.code != 503 {
 			t.Errorf("%s without a drainer: %d %s", method, got.code, got.body)
 		}
+	}
+}
+
+// TestDrainsByOwners lists the instances that their owners drain beside the orders, with the time of the signal if it is known.
+func TestDrainsByOwners(t *testing.T) {
+	b := newBed(t)
+	at := time.Unix(1000, 0).UTC()
+	stopped, paused := instance("web", "stopped"), instance("web", "paused")
+	stopped.Source, stopped.Drain = "docker", "stop signal SIGTERM"
+	stopped.Extras = map[string]json.RawMessage{"docker": json.RawMessage(`{"drained_at":"` + at.Format(time.RFC3339) + `"}`)}
+	paused.Drain = "paused"
+	b.apply(instanceChange(stopped), instanceChange(paused))
+	list, err := b.client.Drains(t.Context())
+	want := []catalog.Drain{
+		{Node: "n1", Instance: "paused", Reason: "paused"},
+		{Node: "n1", Instance: "stopped", Reason: "stop signal SIGTERM", Since: at},
+	}
+	if err != nil || len(list.Drains) != 0 || !slices.Equal(list.Instances, want) {
+		t.Errorf("%+v, %v; want %+v", list, err, want)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/client"
@@ -150,7 +151,8 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 	x := client.Explanation{
 		Instance: instanceOf(e, scope, true), Drained: e.Drained,
 	}
-	x.NamedBy, x.Warnings, x.Hints = noted(e.Instance)
+	notes := noted(e.Instance)
+	x.NamedBy, x.Warnings, x.Hints = notes.NamedBy, notes.Warnings, notes.Hints
 	at := scope.Target(e, nil)
 	var addresses []string
 	for _, a := range at.Addresses {
@@ -229,18 +231,24 @@ func (s *Server) given(e *catalog.Endpoint) (given bool, why string) {
 	return true, why
 }
 
-// noted returns what an instance's source has recorded in its extras: the rule that named the service, the faults in the
-// settings, and hints about them.
-func noted(i *catalog.Instance) (namedBy string, warnings, hints []string) {
-	var noted struct {
-		NamedBy  string   `json:"named_by"`
-		Warnings []string `json:"warnings"`
-		Hints    []string `json:"hints"`
+// notes are what an instance's source has recorded in its extras.
+type notes struct {
+	// NamedBy is the rule that named the service.
+	NamedBy string `json:"named_by"`
+	// Warnings are the faults in the settings, Hints further facts about them.
+	Warnings []string `json:"warnings"`
+	Hints    []string `json:"hints"`
+	// DrainedAt is the time of the signal by which it drains; zero if it is not known.
+	DrainedAt time.Time `json:"drained_at"`
+}
+
+// noted returns what an instance's source has recorded; nothing if that cannot be read.
+func noted(i *catalog.Instance) notes {
+	var n notes
+	if json.Unmarshal(i.Extras[i.Source], &n) != nil {
+		return notes{}
 	}
-	if json.Unmarshal(i.Extras[i.Source], &noted) != nil {
-		return "", nil, nil
-	}
-	return noted.NamedBy, noted.Warnings, noted.Hints
+	return n
 }
 
 // ingress is the network by which Swarm publishes ports. The engine does not say which.

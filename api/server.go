@@ -35,7 +35,7 @@ type Pusher interface {
 	Push(ctx context.Context, node, check string, status catalog.Status, output string) error
 }
 
-// Drainer takes orders to drain, and takes them back.
+// Drainer takes orders to drain, and takes them back. Undrain also ends the drain of an instance by its owner, where that can be.
 type Drainer interface {
 	Drain(ctx context.Context, d catalog.Drain) (revision uint64, err error)
 	Undrain(ctx context.Context, d catalog.Drain) (revision uint64, err error)

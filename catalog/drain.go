@@ -11,8 +11,8 @@ type Drain struct {
 	Instance string `json:"instance,omitempty"`
 	// Reason is for people.
 	Reason string `json:"reason,omitempty"`
-	// Since is the time of the order.
-	Since time.Time `json:"since"`
+	// Since is the time of the order; zero if it is not known.
+	Since time.Time `json:"since,omitzero"`
 	// Origin is the author of the order.
 	Origin *Origin `json:"origin,omitempty"`
 }

@@ -218,7 +218,9 @@ func changedFields(before, after *Endpoint) (fields []string) {
 		fields = append(fields, "checks")
 	}
 	a, b := *before.Instance, *after.Instance
-	a.Drain = b.Drain
+	if a.Drain != b.Drain { // an event of its own, and what its source notes of it in the extras is no other change
+		a.Drain, a.Extras = b.Drain, b.Extras
+	}
 	if replaced(before, after) {
 		a.Owner = b.Owner // an event of its own
 	}

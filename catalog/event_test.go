@@ -1,6 +1,7 @@
 package catalog
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/netip"
 	"slices"
@@ -111,6 +112,10 @@ func TestEndpointEvents(t *testing.T) {
 		{"drained otherwise", is(Passing, drained("x")), is(Passing, drained("y")), []string{"drained web a n1: y"}},
 		{"drained by its owner", is(Passing),
 			is(Passing, drained("paused"), of(func(i *Instance) { i.Drain = "paused" })), []string{"drained web a n1: paused"}},
+		{"drained by its owner, with a note", is(Passing),
+			is(Passing, drained("paused"), of(func(i *Instance) {
+				i.Drain, i.Extras = "paused", map[string]json.RawMessage{"docker": json.RawMessage(`{}`)}
+			})), []string{"drained web a n1: paused"}},
 		{"another port and tag", is(Passing),
 			is(Passing, of(func(i *Instance) { i.Ports, i.Tags = []Port{{Number: 81}}, []string{"blue"} })),
 			[]string{"changed web a n1: ports, tags"}},

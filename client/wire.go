@@ -200,9 +200,13 @@ type DrainOrder struct {
 	Reason   string `json:"reason,omitempty"`
 }
 
-// DrainList is the orders in force.
+// DrainList is what is drained.
 type DrainList struct {
+	// Drains are the orders in force.
 	Drains []catalog.Drain `json:"drains"`
+	// Instances are those that their owners drain: containers that were sent their stop signal, are paused, or have ended. Since
+	// is zero if the time is not known.
+	Instances []catalog.Drain `json:"instances"`
 }
 
 // Explanation is the state of one instance and the protocols that show it to a client.

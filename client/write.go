@@ -93,7 +93,9 @@ func (c *Client) Drain(ctx context.Context, d catalog.Drain) (revision uint64, e
 	return written.Revision, err
 }
 
-// Undrain takes an order back. The error is of KindNotFound if there is none for what d names.
+// Undrain takes an order back. Without an order for the instance that d names, it ends the drain of a container that has survived
+// its stop signal, which only the server of the container's host can do. The error is of KindNotFound if what d names is not
+// drained, of KindConflict if it is drained by something else.
 func (c *Client) Undrain(ctx context.Context, d catalog.Drain) (revision uint64, err error) {
 	query := make(url.Values)
 	for name, value := range map[string]string{"service": d.Service, "node": d.Node, "instance": d.Instance} {
@@ -106,9 +108,8 @@ func (c *Client) Undrain(ctx context.Context, d catalog.Drain) (revision uint64,
 	return written.Revision, err
 }
 
-// Drains returns the orders in force.
-func (c *Client) Drains(ctx context.Context) ([]catalog.Drain, error) {
-	var list DrainList
-	_, err := c.call(ctx, http.MethodGet, pathOf("drains"), nil, nil, &list)
-	return list.Drains, err
+// Drains returns the orders in force, and the instances that their owners drain.
+func (c *Client) Drains(ctx context.Context) (list DrainList, err error) {
+	_, err = c.call(ctx, http.MethodGet, pathOf("drains"), nil, nil, &list)
+	return list, err
 }

@@ -19,7 +19,7 @@ import (
 // serveHTTP makes the mux of the HTTP listener, and returns the part that serves it.
 func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(context.Context) error, error) {
 	native, err := api.New(api.Config{
-		View: d.view, Registrar: reg, Nodes: reg, Drainer: reg, Barrier: reg,
+		View: d.view, Registrar: reg, Nodes: reg, Drainer: drainer{reg, d}, Barrier: reg,
 		Keeper: reg, Runs: checks, Explainer: explainer{d, reg}, Historian: reg,
 		Upstreams: d.upstreams,
 		Pusher:    &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},

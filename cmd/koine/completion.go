@@ -149,8 +149,8 @@ func checkIDs(ctx context.Context, c *client.Client, _ []string) []string {
 }
 
 func drainedNames(ctx context.Context, c *client.Client, _ []string) []string {
-	drains, _ := c.Drains(ctx)
-	return eachOf(drains, func(d catalog.Drain) string {
+	list, _ := c.Drains(ctx)
+	return eachOf(slices.Concat(list.Drains, list.Instances), func(d catalog.Drain) string {
 		_, name := targetOf(d)
 		return name
 	})

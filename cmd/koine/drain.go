@@ -45,7 +45,8 @@ func drainCommand() *cobra.Command {
 		Use: "drain [SERVICE|INSTANCE|NODE]", GroupID: groupChange,
 		Short: "take a service, an instance or a node out of the answers, or list what is out",
 		Long: "Take a service, an instance or a node out of the answers, by every protocol at one revision. It stays out, over\n" +
-			"restarts of the instances, of their node and of Koine, until --undo. Without a name, list what is out.",
+			"restarts of the instances, of their node and of Koine, until --undo. Without a name, list what is out.\n\n" +
+			"A container that survives its stop signal is answered again after ten minutes, or by --undo at once.",
 		Example: "  koine drain web-1 --reason 'new disk' --wait 30s --stop\n  koine drain node7\n  koine drain --undo node7",
 		Args:    optionalArg,
 	}
@@ -72,17 +73,17 @@ func drainCommand() *cobra.Command {
 }
 
 func listDrains(cmd *cobra.Command, c *client.Client) error {
-	drains, err := c.Drains(cmd.Context())
+	list, err := c.Drains(cmd.Context())
 	if err != nil {
 		return err
 	}
 	if wantsJSON(cmd) {
-		return printJSON(cmd, client.DrainList{Drains: drains})
+		return printJSON(cmd, list)
 	}
-	rows := make([][]string, len(drains))
-	for i, d := range drains {
+	var rows [][]string
+	for _, d := range slices.Concat(list.Drains, list.Instances) {
 		kind, name := targetOf(d)
-		rows[i] = []string{kind, name, localTime(d.Since), d.Reason}
+		rows = append(rows, []string{kind, name, localTime(d.Since), d.Reason})
 	}
 	return table(cmd, "WHAT NAME SINCE REASON", rows, "nothing is drained")
 }
@@ -236,19 +237,23 @@ func touchedBy(ctx context.Context, c *client.Client, d catalog.Drain) ([]client
 	return list.Instances, err
 }
 
-// undrain cancels the order for a name.
+// undrain cancels the order for a name or, if there is none, ends the drain of an instance by its owner.
 func undrain(cmd *cobra.Command, c *client.Client, name string, flags *drainFlags) error {
 	if flags.wait != 0 || flags.stop {
 		return mistake("--undo goes with neither --wait nor --stop")
 	}
-	drains, err := c.Drains(cmd.Context())
+	list, err := c.Drains(cmd.Context())
 	if err != nil {
 		return err
 	}
-	drains = slices.DeleteFunc(drains, func(d catalog.Drain) bool {
+	other := func(d catalog.Drain) bool {
 		_, of := targetOf(d)
 		return !strings.EqualFold(of, name)
-	})
+	}
+	drains := slices.DeleteFunc(list.Drains, other)
+	if len(drains) == 0 {
+		drains = slices.DeleteFunc(list.Instances, other)
+	}
 	if len(drains) == 0 {
 		return catalog.Errorf(catalog.KindNotFound, "%s is not drained", name).WithHint("koine drain lists what is")
 	}

@@ -139,7 +139,12 @@ const (
 	clockLayout = "15:04:05Z07:00"
 )
 
-func localTime(at time.Time) string { return at.Local().Format(timeLayout) }
+func localTime(at time.Time) string {
+	if at.IsZero() {
+		return "-"
+	}
+	return at.Local().Format(timeLayout)
+}
 
 // stamp writes the time of an event.
 func stamp(at time.Time) string { return at.Local().Format(stampLayout) }

@@ -65,6 +65,11 @@ type extras struct {
 	Image       string `json:"image"`
 	// NamedBy is the rule that gave the service its name.
 	NamedBy string `json:"named_by"`
+	// DrainedAt is the time of the stop signal by which it drains; zero if it does not, or the time is not known.
+	DrainedAt time.Time `json:"drained_at,omitzero"`
+	// Undrained says why it is answered after a stop signal, UndrainedAt is the time of that signal.
+	Undrained   string    `json:"undrained,omitempty"`
+	UndrainedAt time.Time `json:"undrained_at,omitzero"`
 	// Warnings are the faults of the container's settings, Hints further facts about them, for explaining.
 	Warnings []string `json:"warnings,omitempty"`
 	Hints    []string `json:"hints,omitempty"`
@@ -251,6 +256,14 @@ func (m *member) keep(c *container.InspectResponse, faults []lenient.Fault, d *d
 // warn adds a warning to an instance. Other copies of it stay as they are.
 func (m *member) warn(warning string) {
 	m.kept.Warnings = append(slices.Clone(m.kept.Warnings), warning)
+	m.pack()
+}
+
+// hint adds a hint to an instance, if there is one. Other copies of it stay as they are.
+func (m *member) hint(hint string) {
+	if hint != "" {
+		m.kept.Hints = append(slices.Clone(m.kept.Hints), hint)
+	}
 	m.pack()
 }
 

@@ -101,8 +101,11 @@ func (l *loop) run(ctx context.Context) {
 		case q := <-l.source.questions:
 			q.answer <- l.tracker.find(q.name)
 			continue
+		case u := <-l.source.undos:
+			u.answer <- l.tracker.undo(u.instance)
 		case <-retry.C:
 			l.tracker.giveUp(time.Now(), l.source.Answers())
+			l.survived()
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
 			}
@@ -119,6 +122,17 @@ func (l *loop) run(ctx context.Context) {
 			return
 		}
 		l.publish()
+	}
+}
+
+// survived ends the drains of containers that have survived their stop signals. While the engine does not answer nothing is known of
+// them.
+func (l *loop) survived() {
+	if !l.source.Answers() {
+		return
+	}
+	for name, why := range l.tracker.survived(time.Now()) {
+		l.source.log.Warn("container survives its stop signal", "container", name, "reason", why)
 	}
 }
 

@@ -9,6 +9,8 @@ import (
 const (
 	sigKill = 9
 	sigTerm = 15
+	// realTime is the first of the real-time signals, which have numbers and no names.
+	realTime = 34
 )
 
 // signalNames are Linux's: containers run on Linux, whatever Koine runs on.
@@ -38,7 +40,7 @@ func parseSignal(text string) int {
 
 // parseRealTime reads RTMIN, RTMIN+n, RTMAX and RTMAX-n.
 func parseRealTime(text string) int {
-	base := 34
+	base := realTime
 	offset, found := strings.CutPrefix(text, "RTMIN")
 	if !found {
 		base = 64
@@ -50,7 +52,7 @@ func parseRealTime(text string) int {
 		return base
 	}
 	n, err := strconv.Atoi(offset)
-	if err != nil || base+n < 34 || base+n > 64 {
+	if err != nil || base+n < realTime || base+n > 64 {
 		return 0
 	}
 	return base + n
@@ -67,11 +69,26 @@ func signalName(n int) string {
 // stopping returns the signal among those sent that ends the container, or 0.
 func stopping(sent uint64, stopSignal int) int {
 	for _, n := range []int{stopSignal, sigTerm, sigKill} {
-		if n > 0 && sent&signalBit(n) != 0 {
+		if sent&stopSignals(stopSignal)&signalBit(n) != 0 {
 			return n
 		}
 	}
 	return 0
+}
+
+// stopSignals are the signals that end a container, given its stop signal.
+//
+// "docker stop" sends the stop signal only, but SIGTERM counts where that is another one: whoever sends it wants the container to
+// end, and the programs that ask for another end at it too, most of them faster (nginx with SIGQUIT, Apache with SIGWINCH, HAProxy
+// with SIGUSR1) or once their clients have left (PostgreSQL with SIGINT). A container that survives it is answered again, see
+// surviveMargin. Only a stop signal of real time changes what SIGTERM means: it is the sign of systemd as the first process, which
+// takes SIGTERM as the order to execute itself again, and keeps its services running.
+func stopSignals(stopSignal int) uint64 {
+	set := signalBit(stopSignal) | signalBit(sigTerm) | signalBit(sigKill)
+	if stopSignal >= realTime {
+		set &^= signalBit(sigTerm)
+	}
+	return set
 }
 
 // signalBit is a signal's bit in a set of signals.

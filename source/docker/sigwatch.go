@@ -58,7 +58,7 @@ func (w *signalWatch) set(id string, pid, stopSignal int) {
 	if !w.usable() || pid <= 0 {
 		return
 	}
-	now := process{uint32(pid), signalBit(stopSignal) | signalBit(sigTerm) | signalBit(sigKill)}
+	now := process{uint32(pid), stopSignals(stopSignal)}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	old, known := w.watched[id]

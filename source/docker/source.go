@@ -92,7 +92,7 @@ type Config struct {
 	// Sink takes the declarations.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is called once, when Run starts, so that
-	// a container that got its stop signal is not offered again after a restart of Koine. It may be nil.
+	// a container that got its stop signal is not offered again after a restart of Koine, and one that survived it is. It may be nil.
 	Adopt func() []catalog.Registration
 	// Logger receives warnings; nil discards them.
 	Logger *slog.Logger
@@ -109,8 +109,9 @@ type Source struct {
 	nets   *networks
 	images *images
 	inbox  *inbox
-	// questions are taken by the loop; asking bounds those that wait for the engine.
+	// questions and undos are taken by the loop; asking bounds the questions that wait for the engine.
 	questions chan question
+	undos     chan undo
 	asking    chan struct{}
 	log       *slog.Logger
 	metrics   *metrics
@@ -135,7 +136,7 @@ func New(cfg Config) (*Source, error) {
 	}
 	s := &Source{
 		cfg: cfg, engine: cfg.Client, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
-		inbox: newInbox(), questions: make(chan question), asking: make(chan struct{}, maxInspects),
+		inbox: newInbox(), questions: make(chan question), undos: make(chan undo), asking: make(chan struct{}, maxInspects),
 	}
 	if s.engine == nil {
 		owned, err := dial(cfg.Host)
@@ -201,7 +202,7 @@ func (s *Source) Run(ctx context.Context) error {
 	}
 	if s.cfg.Adopt != nil {
 		l.declared = s.cfg.Adopt()
-		l.tracker.adopt(l.declared)
+		l.tracker.adopt(l.declared, time.Now())
 		l.adopted = byContainer(l.declared)
 	}
 	var children sync.WaitGroup

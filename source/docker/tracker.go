@@ -2,7 +2,6 @@ package docker
 
 import (
 	"cmp"
-	"encoding/json"
 	"slices"
 	"strings"
 	"time"
@@ -23,6 +22,8 @@ type tracker struct {
 	containers map[string]*tracked
 	// drains are the containers that got their stop signal, until they have another start time.
 	drains map[string]mark
+	// lifts are the ends of such drains, by a person or because the container lives on.
+	lifts map[string]lift
 	// dead are the containers whose process has ended, which the engine has not reported yet.
 	dead map[string]mark
 	// kills are signals to containers not known yet.
@@ -43,6 +44,10 @@ type tracked struct {
 	started                time.Time
 	pid                    int
 	stopSignal             int
+	// stopTimeout is the time until the engine kills it after its stop signal, unless the stop gives another; negative means for ever.
+	stopTimeout time.Duration
+	// stopping is set while the engine reports that it is being stopped, which only Podman does.
+	stopping, paused bool
 	// stopSetting is the name of the setting for the time until the engine kills it after its stop signal.
 	stopSetting string
 	// peer is the id of the container whose network it shares.
@@ -62,6 +67,8 @@ type mark struct {
 	// signal is the first signal to stop. at is the time when it was sent, or the process was seen to end; zero if unseen.
 	signal string
 	at     time.Time
+	// last is the time of the last signal, by the same clock as at; seen is when it was learned of, by this process's.
+	last, seen time.Time
 	// over is set for the end of a process that the engine has not reported in time.
 	over bool
 }
@@ -75,21 +82,8 @@ type kills struct {
 func newTracker(o options) *tracker {
 	return &tracker{
 		options: o, containers: make(map[string]*tracked), drains: make(map[string]mark), dead: make(map[string]mark),
-		kills: make(map[string]kills), deaths: make(map[string]death), ended: make(map[string]string),
+		lifts: make(map[string]lift), kills: make(map[string]kills), deaths: make(map[string]death), ended: make(map[string]string),
 		lives: make(map[string]time.Duration),
-	}
-}
-
-// adopt takes over the drains that the catalog holds from before.
-func (t *tracker) adopt(registrations []catalog.Registration) {
-	for _, r := range registrations {
-		var kept extras
-		if !strings.HasPrefix(r.Instance.Drain, drainPrefix) || json.Unmarshal(r.Instance.Extras[sourceName], &kept) != nil {
-			continue
-		}
-		if kept.ContainerID != "" && kept.StartedAt != "" {
-			t.drains[kept.ContainerID] = mark{startedAt: kept.StartedAt, reason: r.Instance.Drain}
-		}
 	}
 }
 
@@ -140,6 +134,7 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 	}
 	if err == nil {
 		now.image, now.stopSignal, now.stopSetting = c.Config.Image, parseSignal(c.Config.StopSignal), stopSetting(c)
+		now.stopTimeout, now.stopping, now.paused = stopTimeout(c), isStopping(c), c.State.Paused
 		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
 	}
 	if peer != nil {
@@ -233,6 +228,9 @@ func (t *tracker) forgetMarks(c *tracked) {
 	if m, ok := t.drains[c.id]; ok && m.startedAt != c.startedAt {
 		delete(t.drains, c.id)
 	}
+	if l, ok := t.lifts[c.id]; ok && l.startedAt != c.startedAt {
+		delete(t.lifts, c.id)
+	}
 	if m, ok := t.dead[c.id]; ok && m.startedAt != c.startedAt {
 		delete(t.dead, c.id)
 	}
@@ -245,6 +243,7 @@ func (t *tracker) forgetMarks(c *tracked) {
 func (t *tracker) remove(id string) {
 	delete(t.containers, id)
 	delete(t.drains, id)
+	delete(t.lifts, id)
 	delete(t.dead, id)
 	delete(t.kills, id)
 	delete(t.deaths, id)
@@ -258,20 +257,27 @@ func (t *tracker) kill(id string, k kills) {
 		return
 	}
 	delete(t.kills, id)
-	if signal := stopping(k.signals, c.stopSignal); signal != 0 && !k.at.Before(c.started) {
-		m := mark{startedAt: c.startedAt, reason: drainPrefix + signalName(signal), signal: signalName(signal), at: k.at}
-		if first, ok := t.drains[id]; ok && first.startedAt == c.startedAt {
-			m.signal, m.at = first.signal, first.at
-		}
-		t.drains[id] = m
+	signal := stopping(k.signals, c.stopSignal)
+	if signal == 0 || k.at.Before(c.started) || t.lifted(c, k) {
+		return
 	}
+	m := mark{startedAt: c.startedAt, reason: drainPrefix + signalName(signal), signal: signalName(signal), at: k.at, last: k.at, seen: time.Now()}
+	if first, ok := t.drains[id]; ok && first.startedAt == c.startedAt {
+		m.signal, m.at = first.signal, first.at
+		if !k.at.After(first.last) { // the same signal again: from the kernel and from the engine, or replayed
+			m.last, m.seen = first.last, first.seen
+		}
+	}
+	t.drains[id] = m
+	delete(t.lifts, id)
 }
 
 // stopping records that a container has got its stop signal, at a time that is not known.
 func (t *tracker) stopping(c *tracked) {
 	if _, known := t.drains[c.id]; !known {
 		signal := signalName(cmp.Or(c.stopSignal, sigTerm))
-		t.drains[c.id] = mark{startedAt: c.startedAt, reason: drainPrefix + signal, signal: signal}
+		t.drains[c.id] = mark{startedAt: c.startedAt, reason: drainPrefix + signal, signal: signal, seen: time.Now()}
+		delete(t.lifts, c.id)
 	}
 }
 

@@ -47,6 +47,7 @@ func (t *tracker) verdicts() []verdict {
 			}
 			taken[m.Instance.ID] = true
 			m.Instance.Drain = t.drainOf(c, m.Instance.Drain)
+			t.keepMarks(c, m)
 		}
 		verdicts = append(verdicts, o)
 	}
