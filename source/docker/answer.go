@@ -72,15 +72,17 @@ func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
 
 // readLeniently returns a client of the same engine as another one, whose answers leniently can read again, and which keeps
 // podman up to date. Close of the other one does not close it.
-func readLeniently(c *client.Client, podman *atomic.Bool) (*client.Client, *http.Transport, error) {
+func readLeniently(c *client.Client, podman *atomic.Bool) (*negotiator, *http.Transport, error) {
 	dial := c.Dialer() // with TLS, if the engine wants that
 	transport := &http.Transport{
 		MaxIdleConns: maxInspects, IdleConnTimeout: idleTimeout,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
 	}
-	reader, err := client.New(client.WithAPIVersionFromEnv(), client.WithHost(c.DaemonHost()), client.WithHTTPClient(&http.Client{
-		Transport: answers{transport, podman}, CheckRedirect: client.CheckRedirect,
-	}))
+	reader, err := newNegotiator(func() (*client.Client, error) {
+		return client.New(client.WithAPIVersionFromEnv(), client.WithHost(c.DaemonHost()), client.WithHTTPClient(&http.Client{
+			Transport: answers{transport, podman}, CheckRedirect: client.CheckRedirect,
+		}))
+	})
 	return reader, transport, err
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/pkg/stdcopy"
 	"github.com/moby/moby/client"
 
@@ -15,7 +16,7 @@ import (
 
 // Containers runs the commands of checks inside an engine's containers. Its methods may be called from any goroutine.
 type Containers struct {
-	engine *client.Client
+	engine *negotiator
 
 	// stuck are the commands that did not end in time, by container and words: an engine offers no way to end one. It
 	// holds at most one for each check, because none is started again before it has ended.
@@ -26,7 +27,7 @@ type Containers struct {
 // NewContainers returns an Execer for the containers of the engine at host, an address as in Config.Host. It does not
 // connect; the error is of catalog.KindInvalid.
 func NewContainers(host string) (*Containers, error) {
-	engine, err := dial(host)
+	engine, err := newNegotiator(func() (*client.Client, error) { return dial(host) })
 	if err != nil {
 		return nil, err
 	}
@@ -34,7 +35,7 @@ func NewContainers(host string) (*Containers, error) {
 }
 
 // Close closes the connections to the engine.
-func (c *Containers) Close() error { return c.engine.Close() }
+func (c *Containers) Close() error { return c.engine.now.Load().Close() }
 
 // Exec runs a command in a container as the container's user, and returns its exit code and the head of its output. If
 // the context ends first, the error is the context's; the command goes on in its container, and is not run again there
@@ -44,8 +45,11 @@ func (c *Containers) Exec(ctx context.Context, container string, args []string) 
 	if err := c.unstick(ctx, key); err != nil {
 		return 0, nil, err
 	}
-	created, err := c.engine.ExecCreate(ctx, container, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
+	created, err := c.engine.now.Load().ExecCreate(ctx, container, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
 	if err != nil {
+		if cerrdefs.IsInvalidArgument(err) { // an engine of another version may have taken the place of the one before
+			c.engine.again()
+		}
 		return 0, nil, fmt.Errorf("create command: %w", err)
 	}
 	output, err = c.attach(ctx, created.ID)
@@ -58,7 +62,7 @@ func (c *Containers) Exec(ctx context.Context, container string, args []string) 
 	if err != nil {
 		return 0, output, fmt.Errorf("run command: %w", err)
 	}
-	ended, err := c.engine.ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
+	ended, err := c.engine.now.Load().ExecInspect(ctx, created.ID, client.ExecInspectOptions{})
 	if err != nil {
 		return 0, output, fmt.Errorf("look at command: %w", err)
 	}
@@ -73,7 +77,7 @@ func (c *Containers) unstick(ctx context.Context, key string) error {
 	if !ok {
 		return nil
 	}
-	if earlier, err := c.engine.ExecInspect(ctx, id, client.ExecInspectOptions{}); err == nil && earlier.Running {
+	if earlier, err := c.engine.now.Load().ExecInspect(ctx, id, client.ExecInspectOptions{}); err == nil && earlier.Running {
 		return catalog.Errorf(catalog.KindConflict, "the command of an earlier run has not ended")
 	}
 	c.mu.Lock()
@@ -84,7 +88,7 @@ func (c *Containers) unstick(ctx context.Context, key string) error {
 
 // attach starts a command and reads its output until it ends.
 func (c *Containers) attach(ctx context.Context, id string) ([]byte, error) {
-	attached, err := c.engine.ExecAttach(ctx, id, client.ExecAttachOptions{})
+	attached, err := c.engine.now.Load().ExecAttach(ctx, id, client.ExecAttachOptions{})
 	if err != nil {
 		return nil, err
 	}

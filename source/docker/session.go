@@ -50,6 +50,9 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 			quiet = silence{since: time.Now(), heard: true}
 		}
 		s.silent(&quiet, err)
+		if n, ok := s.engine.(*negotiator); ok {
+			n.again() // another version of the engine may come back
+		}
 		switch {
 		case !answered && !told && s.refused():
 			told = true
