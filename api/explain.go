@@ -181,7 +181,7 @@ func (s *Server) explanation(e *catalog.Endpoint, scope *catalog.Scope) client.E
 		x.Doors[0].Without = "an address: " + whyUnreached(e, scope)
 		x.Doors[1].Visible, x.Doors[1].Why = false, whyUnreached(e, scope)
 	}
-	if !s.cfg.ResolvesHosts && s.hiddenByAddresses(e, scope) {
+	if (s.cfg.ResolvesHosts == nil || !s.cfg.ResolvesHosts()) && s.hiddenByAddresses(e, scope) {
 		x.Doors[1].Without = "A and AAAA: it has a host name, other instances have addresses, and there is no resolver to ask (--upstream); SRV names it"
 		if len(e.Ports) == 0 {
 			x.Doors[1].Without = "A, AAAA and SRV: it has a host name and no port, and other instances have addresses"

@@ -80,7 +80,7 @@ func TestExplainHostNames(t *testing.T) {
 		{false, `[{"number": 5432}]`, "A and AAAA: it has a host name"},
 		{false, `[]`, "A, AAAA and SRV: it has a host name and no port"},
 	} {
-		b := newBed(t, func(c *Config) { c.ResolvesHosts = test.resolves })
+		b := newBed(t, func(c *Config) { c.ResolvesHosts = func() bool { return test.resolves } })
 		put(t, b, "h1", `{"service": "hosty", "permanent": true, "ports": `+test.ports+`, "addresses": [{"host": "db.example.net"}]}`)
 		explain := func() string {
 			t.Helper()

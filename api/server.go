@@ -84,8 +84,8 @@ type Config struct {
 	Node string
 	// Domain is the parent of the DNS names that explanations show; empty means "koine".
 	Domain string
-	// ResolvesHosts reports whether DNS resolves the host names of instances.
-	ResolvesHosts bool
+	// ResolvesHosts reports whether DNS resolves the host names of instances now; nil means that it does not.
+	ResolvesHosts func() bool
 	// Version is shown by /health.
 	Version string
 	// EnableScripts accepts script checks over HTTP. Every client that reaches the API can then run commands.

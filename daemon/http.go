@@ -21,9 +21,9 @@ func (d *Daemon) serveHTTP(reg *registry.Registry, checks *health.Runner) (func(
 	native, err := api.New(api.Config{
 		View: d.view, Registrar: reg, Nodes: reg, Drainer: drainer{reg, d}, Barrier: reg,
 		Keeper: reg, Runs: checks, Explainer: explainer{d, reg}, Historian: reg,
-		Upstreams: d.upstreams,
-		Pusher:    &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},
-		Node:      d.cfg.Node, Domain: d.Domain(), ResolvesHosts: d.dns != nil && d.dns.Passes() != "", Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
+		Upstreams: d.upstreams, ResolvesHosts: func() bool { return d.dns != nil && d.dns.Passes() != "" },
+		Pusher: &pusher{checks: checks, barrier: reg, view: d.view, node: d.cfg.Node},
+		Node:   d.cfg.Node, Domain: d.Domain(), Version: d.cfg.Version, EnableScripts: d.cfg.EnableScriptChecks,
 		Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "api"),
 	})
 	if err != nil {

@@ -15,8 +15,14 @@ import (
 )
 
 // TestUserWithoutRightsOnDocker runs Koine as a user who may not open the engine's socket: it is not ready with no containers, and
-// says what to do. Once the engine lets it in, it is ready.
+// says what to do. Once the engine lets it in, it is ready. So it is with a socket that comes after Koine's start.
 func TestUserWithoutRightsOnDocker(t *testing.T) {
+	for name, late := range map[string]bool{"socket at the start": false, "socket that comes later": true} {
+		t.Run(name, func(t *testing.T) { userWithoutRights(t, late) })
+	}
+}
+
+func userWithoutRights(t *testing.T, late bool) {
 	needs.Root(t, "to run Koine as another user")
 	const nobody = 65534
 	dir, err := os.MkdirTemp("", "denied") //nolint:usetesting // others may not enter t.TempDir
@@ -31,22 +37,26 @@ func TestUserWithoutRightsOnDocker(t *testing.T) {
 		}
 	}
 	socket := filepath.Join(dir, "docker.sock")
+	k := newKoine(t, "--docker", "unix://"+socket, "--data-dir", data)
+	k.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
+	if late {
+		k.launch()
+		await(t, "it misses the engine", func() bool { return strings.Contains(k.stderr.String(), "lost the docker engine") })
+	}
+	mask := syscall.Umask(0o177)
 	engine, err := net.Listen("unix", socket)
+	syscall.Umask(mask)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { engine.Close() })
-	if err := os.Chmod(socket, 0o600); err != nil {
-		t.Fatal(err)
+	if !late {
+		k.launch()
 	}
-
-	k := newKoine(t, "--docker", "unix://"+socket, "--data-dir", data)
-	k.credential = &syscall.Credential{Uid: nobody, Gid: nobody}
-	k.launch()
 	await(t, "it says what to do", func() bool {
 		response, body, err := k.get("/api/v1/services")
 		return err == nil && response.StatusCode == http.StatusServiceUnavailable &&
-			strings.Contains(string(body), "nobody has no permission for the Docker engine's socket "+socket) &&
+			strings.Contains(string(body), "user nobody may not open the Docker engine's socket "+socket) &&
 			strings.Contains(string(body), "--docker off does without containers")
 	})
 	await(t, "the log says so", func() bool { return strings.Contains(k.stderr.String(), "its containers are unknown") })

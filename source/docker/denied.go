@@ -1,7 +1,6 @@
 package docker
 
 import (
-	"cmp"
 	"errors"
 	"io/fs"
 	"net"
@@ -30,15 +29,15 @@ func denied(host string) error {
 	if !errors.Is(err, fs.ErrPermission) {
 		return nil
 	}
-	me := "this user"
-	if u, err := user.Current(); err == nil {
-		me = cmp.Or(u.Username, me)
+	who, me := "this user", "this user"
+	if u, err := user.Current(); err == nil && u.Username != "" {
+		who, me = "user "+u.Username, u.Username
 	}
 	hint := "run Koine as root"
 	if group := groupOf(path); group != "" && group != "root" {
 		hint += ", or put " + me + " into the group " + group + " and log in again: sudo usermod -aG " + group + " " + me
 	}
-	return catalog.Errorf(catalog.KindDenied, "%s has no permission for the Docker engine's socket %s", me, path).
+	return catalog.Errorf(catalog.KindDenied, "%s may not open the Docker engine's socket %s", who, path).
 		WithHint("%s; --docker off does without containers", hint)
 }
 

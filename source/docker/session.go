@@ -37,7 +37,7 @@ var (
 func (s *Source) talk(ctx context.Context, in *inbox) {
 	last := time.Now().Add(-replay)
 	var wait time.Duration
-	told := false
+	told, denied := false, false
 	quiet := silence{since: time.Now()}
 	for {
 		began := time.Now()
@@ -47,6 +47,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 		}
 		s.setAnswers(false)
 		if answered {
+			denied = false
 			quiet = silence{since: time.Now(), heard: true}
 		}
 		s.silent(&quiet, err)
@@ -54,7 +55,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 			n.again() // another version of the engine may come back
 		}
 		switch {
-		case !answered && !told && s.refused():
+		case !answered && s.refused(&denied):
 			told = true
 		case !answered && !told && s.cfg.Missing:
 			s.log.Info("no docker engine is found: it is followed once there is one", "host", s.engine.DaemonHost())
@@ -73,12 +74,13 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 	}
 }
 
-// refused reports whether this process may not use the engine. If so it logs and hands on the reason.
-func (s *Source) refused() bool {
+// refused reports whether this process may not use the engine. If so it logs and hands on the reason, once.
+func (s *Source) refused(told *bool) bool {
 	why := denied(s.engine.DaemonHost())
-	if why == nil {
-		return false
+	if why == nil || *told {
+		return why != nil
 	}
+	*told = true
 	s.log.Warn("the docker engine cannot be followed: its containers are unknown", "host", s.engine.DaemonHost(), "reason", why)
 	if s.cfg.Denied != nil {
 		s.cfg.Denied(why)
