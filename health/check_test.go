@@ -90,6 +90,62 @@ func TestUDPTriesEachAddress(t *testing.T) {
 	}
 }
 
+// TestUDPSharesTheTime holds that a silent address leaves time for those behind it, all of what is left for the last, and that
+// nothing is tried after the end of the run.
+func TestUDPSharesTheTime(t *testing.T) {
+	const silent, refuses = -1, -2
+	for _, tt := range []struct {
+		name    string
+		answers []time.Duration // of each address
+		status  catalog.Status
+		tried   int
+		took    time.Duration
+	}{
+		{"the second answers", []time.Duration{silent, time.Second}, catalog.Passing, 2, 4 * time.Second},
+		{"the last has all that is left", []time.Duration{silent, refuses, 3 * time.Second}, catalog.Passing, 3, 5 * time.Second},
+		{"the first answers within its share", []time.Duration{1900 * time.Millisecond, 0, 0}, catalog.Passing, 1, 1900 * time.Millisecond},
+		{"the only one has all", []time.Duration{5 * time.Second}, catalog.Passing, 1, 5 * time.Second},
+		{"all are silent", []time.Duration{silent, silent, silent, silent}, catalog.Critical, 4, 6 * time.Second},
+		{"all refuse", []time.Duration{refuses, refuses, refuses}, catalog.Critical, 3, 0},
+		{"the last is too late", []time.Duration{silent, 4 * time.Second}, catalog.Critical, 2, 6 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithTimeout(t.Context(), 6*time.Second)
+			defer cancel()
+			begun, tried := time.Now(), 0
+			result := tryEach(ctx, make([]string, len(tt.answers)), func(ctx context.Context, _ string) Result {
+				after := tt.answers[tried]
+				tried++
+				if after == refuses {
+					return critical("refused")
+				}
+				if after == silent {
+					after = time.Hour
+				}
+				select {
+				case <-ctx.Done():
+					return critical("silent")
+				case <-time.After(after):
+					return Result{Status: catalog.Passing}
+				}
+			})
+			if took := time.Since(begun); result.Status != tt.status || tried != tt.tried || took != tt.took {
+				t.Errorf("%s: %s after %v and %d addresses, want %s after %v and %d", tt.name, result.Status, took, tried, tt.status, tt.took, tt.tried)
+			}
+		})
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	tried := 0
+	tryEach(ctx, []string{"a", "b"}, func(context.Context, string) Result {
+		tried++
+		cancel()
+		return critical("removed")
+	})
+	if tried != 1 {
+		t.Errorf("%d addresses are tried after the end of the run", tried)
+	}
+}
+
 // endedInTime is a connection whose context ends at the moment at which a deadline of the run's own is set.
 type endedInTime struct {
 	net.Conn

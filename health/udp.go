@@ -26,7 +26,7 @@ const (
 // requires an answer.
 //
 // A dial over UDP cannot fail as one over TCP does, so that it would stay with the first address of a name: a refusal there
-// leads to the next one here.
+// leads to the next one here, and so does silence if an answer is required.
 func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	host, port, err := net.SplitHostPort(def.UDP)
 	if err != nil {
@@ -41,15 +41,35 @@ func probeUDP(ctx context.Context, def *catalog.Definition) Result {
 	return probeAddresses(ctx, addresses, port, def)
 }
 
-// probeAddresses probes at one address after the other until one does not refuse.
-func probeAddresses(ctx context.Context, addresses []string, port string, def *catalog.Definition) (result Result) {
-	for _, address := range addresses[:min(len(addresses), maxUDPAddresses)] {
-		result = probeAddress(ctx, net.JoinHostPort(address, port), def)
+// probeAddresses probes at one address after the other until one is not critical.
+func probeAddresses(ctx context.Context, addresses []string, port string, def *catalog.Definition) Result {
+	addresses = addresses[:min(len(addresses), maxUDPAddresses)]
+	return tryEach(ctx, addresses, func(ctx context.Context, address string) Result {
+		return probeAddress(ctx, net.JoinHostPort(address, port), def)
+	})
+}
+
+// tryEach tries one address after the other until one is not critical, and returns the last result. Each has an equal share of the
+// time that is left, so that a silent one does not use up the time of those behind it.
+func tryEach(ctx context.Context, addresses []string, try func(context.Context, string) Result) (result Result) {
+	for i, address := range addresses {
+		share, cancel := shareOf(ctx, len(addresses)-i)
+		result = try(share, address)
+		cancel()
 		if result.Status != catalog.Critical || ctx.Err() != nil {
 			break
 		}
 	}
 	return result
+}
+
+// shareOf returns a context for one of several that share the time left of another one.
+func shareOf(ctx context.Context, several int) (context.Context, context.CancelFunc) {
+	deadline, ok := ctx.Deadline()
+	if !ok || several == 1 {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, time.Until(deadline)/time.Duration(several))
 }
 
 func probeAddress(ctx context.Context, address string, def *catalog.Definition) Result {
