@@ -3,10 +3,11 @@ package dns
 import (
 	"cmp"
 	"encoding/binary"
-	"math"
+	"math/bits"
 	"math/rand/v2"
 	"net/netip"
 	"slices"
+	"sort"
 )
 
 // picker puts records in random order. Its buffers are reused; a returned slice is valid until the next call.
@@ -49,38 +50,27 @@ func (p *picker) byWeight(set *recordSet, k int) []int32 {
 // sample returns k of the set's records, fewer than all, in an order drawn by weight. Which ones they are depends on the seed
 // alone, and changes little as records come and go: a client that asks again and again, and is given a part each time, is to see
 // instances come and go only where they do. They are chosen without regard to weight; of a set with tiers, the nearest.
+//
+// The records of a tier stand in a ring in the order of their hashes, and the seed says where to begin. A record more or less moves
+// the beginning by one at most.
 func (p *picker) sample(set *recordSet, k int, seed uint64) []int32 {
-	p.start(len(set.records))
 	p.keyed = p.keyed[:0]
-	most := p.likely(set, k)
-	for i := range set.records {
-		r := &set.records[i]
-		// A number from 0 to 1 of the client and the record, in the place of a random one.
-		key := (float64(mix(seed^uint64(r.hash))>>11) + 0.5) / (1 << 53)
-		if key <= most {
-			p.keyed = append(p.keyed, keyed{key + float64(r.tier), int32(i)})
+	for rest := set.ring(); k > 0; {
+		tier := set.records[rest[0]].tier
+		n := len(rest)
+		if set.tiered {
+			n = sort.Search(n, func(i int) bool { return set.records[rest[i]].tier > tier })
 		}
-	}
-	if len(p.keyed) < k { // unlikely
-		return p.byWeight(set, k)
-	}
-	p.takeKeyed(k)
-	p.keyed = p.keyed[:0]
-	for _, i := range p.chosen {
-		p.addKey(set, i)
+		first, _ := bits.Mul64(seed, uint64(n)) // the seed as a fraction of n
+		for i := range min(k, n) {
+			p.addKey(set, rest[(int(first)+i)%n])
+		}
+		k -= min(k, n)
+		rest = rest[n:]
 	}
 	p.chosen = p.chosen[:0]
-	p.takeKeyed(k)
+	p.takeKeyed(len(p.keyed))
 	return p.chosen
-}
-
-// likely returns a bound below which k of the keys of a set are almost surely, so that the others need not be sorted. Keys are spread
-// evenly from 0 to 1.
-func (p *picker) likely(set *recordSet, k int) float64 {
-	if set.tiered {
-		return 1
-	}
-	return (float64(k) + 8*math.Sqrt(float64(k)) + 8) / float64(len(set.records))
 }
 
 // seedOf returns the seed for the samples of a client.

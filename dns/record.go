@@ -1,12 +1,15 @@
 package dns
 
 import (
+	"bytes"
 	"cmp"
 	"encoding/binary"
 	"hash/fnv"
 	"math/rand/v2"
 	"net/netip"
+	"slices"
 	"sort"
+	"sync"
 
 	"github.com/miekg/dns"
 
@@ -44,6 +47,27 @@ type recordSet struct {
 	tiered bool
 	// shared reports whether some addresses are the glue of several records.
 	shared bool
+	// ordered has the records by tier and hash; see ring.
+	ordered struct {
+		once sync.Once
+		list []int32
+	}
+}
+
+// ring returns the records by tier and hash. It is made when it is first asked for: few answers are cut.
+func (s *recordSet) ring() []int32 {
+	s.ordered.once.Do(func() {
+		list := make([]int32, len(s.records))
+		for i := range list {
+			list[i] = int32(i)
+		}
+		slices.SortFunc(list, func(a, b int32) int {
+			x, y := &s.records[a], &s.records[b]
+			return cmp.Or(cmp.Compare(x.tier, y.tier), cmp.Compare(x.hash, y.hash), bytes.Compare(x.rdata, y.rdata))
+		})
+		s.ordered.list = list
+	})
+	return s.ordered.list
 }
 
 // newRecordSet makes a set of finished records. It returns nil if there are none.
