@@ -197,17 +197,12 @@ func (v *View) publishIndices(b *batch) {
 	}
 }
 
-// noteFormer remembers the bare names of the instances that a batch has removed or moved. It must be called before the
+// noteFormer remembers the bare names that instances have lost with a batch. It must be called before the
 // indices are updated: a reader that no longer finds a name must find that it was somebody's.
 func (v *View) noteFormer(b *batch) {
-	if len(b.names) == 0 {
-		return
-	}
 	networks := v.networks.Load()
-	for _, c := range b.services {
-		if c.old != nil {
-			b.former = networks.claimsOf(b.former, c.old.Instance)
-		}
+	for _, c := range b.renamed {
+		b.former = networks.endedClaims(b.former, c)
 	}
 	v.former.note(b.former, time.Now())
 }

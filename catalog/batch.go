@@ -14,9 +14,10 @@ type batch struct {
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
 	nodeIDs       []indexChange[string, *nodeState]
-	// former are the claims that have ended.
-	former []claim
-	places map[Locality]int
+	// renamed are the instances that may have lost bare names, former the claims that have ended.
+	renamed []endpointChange
+	former  []claim
+	places  map[Locality]int
 	// gone are the instances that readers must no longer see.
 	gone []*instanceState
 	// why has the reasons why instances were deleted.
@@ -44,7 +45,7 @@ func newBatch() batch {
 
 // reset forgets what the batch has held, and keeps its memory unless that is large.
 func (b *batch) reset() {
-	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses), cap(b.former))
+	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses), cap(b.renamed), cap(b.former))
 	if largest > maxBatch || len(b.places) > maxBatch {
 		*b = newBatch()
 		return
@@ -55,8 +56,8 @@ func (b *batch) reset() {
 	*b = batch{
 		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
 		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
-		former: emptied(b.former),
-		woken:  b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
+		renamed: emptied(b.renamed), former: emptied(b.former),
+		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
 }
 
@@ -105,14 +106,22 @@ func (b *batch) addChange(i *instanceState, c endpointChange) {
 
 // addIndices files a change under the keys by which the instance is found.
 func (b *batch) addIndices(i *instanceState, c endpointChange) {
-	if c.old != nil && c.new != nil && slices.EqualFunc(c.old.Instance.Addresses, c.new.Instance.Addresses, Address.Equal) {
-		return // found by the same keys
+	if c.old != nil && c.new != nil && c.old.Instance.sameKeys(c.new.Instance) {
+		return
+	}
+	if c.old != nil {
+		b.renamed = append(b.renamed, c)
 	}
 	if c.old == nil || c.new == nil {
 		b.ids = append(b.ids, indexChange[string, *instanceState]{key: c.subject().ID, edit: edit[*instanceState]{i, c.new == nil}})
 	}
 	b.index(c.old, edit[*instanceState]{i, true})
 	b.index(c.new, edit[*instanceState]{i, false})
+}
+
+// sameKeys reports whether an instance is found by the same keys as another.
+func (i *Instance) sameKeys(o *Instance) bool {
+	return i == o || slices.EqualFunc(i.Addresses, o.Addresses, Address.Equal) && i.Project() == o.Project()
 }
 
 // index files an edit under the addresses and names of an endpoint, if there is one.

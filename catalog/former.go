@@ -1,58 +1,73 @@
 package catalog
 
 import (
-	"sync"
+	"container/list"
+	"slices"
 	"time"
 )
 
-// maxFormer bounds the remembered names of instances that have gone; the oldest are forgotten.
+// maxFormer bounds the remembered names of instances that have gone. Those that ended longest ago are forgotten.
 const maxFormer = 1 << 14
 
 // former remembers the bare names that instances have had, so that a name does not change its owner in the moment in which
 // its container is stopped, recreated or removed. It covers the containers of other hosts, and those that the engine has
-// forgotten.
+// forgotten. The View's writer writes it; its readers take no lock.
 type former struct {
-	mu   sync.RWMutex
-	left map[claim]time.Time
-	// order has each claim once, those of the ring before next being the latest.
-	order []claim
-	next  int
+	left *shardMap[claim, ending]
+	// order has each claim once, the one that ended last at the back. Only the writer uses it.
+	order list.List
 }
+
+// ending is the time at which a claim ended, and its place in the order.
+type ending struct {
+	at    time.Time
+	place *list.Element
+}
+
+func newFormer() *former { return &former{left: newShardMap[claim, ending](fewShards)} }
 
 // note records claims that have ended.
 func (f *former) note(ended []claim, now time.Time) {
 	if len(ended) == 0 {
 		return
 	}
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.left == nil {
-		f.left = make(map[claim]time.Time)
-	}
+	put := make(map[claim]ending, len(ended))
 	for _, c := range ended {
-		if _, known := f.left[c]; !known {
-			f.place(c)
+		if _, repeated := put[c]; repeated {
+			continue
 		}
-		f.left[c] = now
+		before, known := f.left.get(c)
+		if known {
+			f.order.MoveToBack(before.place)
+		} else {
+			before.place = f.order.PushBack(c)
+		}
+		put[c] = ending{now, before.place}
 	}
-}
-
-// place gives a claim its place in the ring, and forgets the one that had it. It is called with mu held.
-func (f *former) place(c claim) {
-	if len(f.order) < maxFormer {
-		f.order = append(f.order, c)
-		return
+	var forgotten []claim
+	for f.order.Len() > maxFormer {
+		c := f.order.Remove(f.order.Front()).(claim)
+		delete(put, c)
+		forgotten = append(forgotten, c)
 	}
-	delete(f.left, f.order[f.next])
-	f.order[f.next] = c
-	f.next = (f.next + 1) % maxFormer
+	f.left.update(put, forgotten)
 }
 
 func (f *former) find(c claim) (left time.Time, ok bool) {
-	f.mu.RLock()
-	defer f.mu.RUnlock()
-	left, ok = f.left[c]
-	return left, ok
+	found, ok := f.left.get(c)
+	return found.at, ok
+}
+
+// endedClaims appends the claims that an instance no longer has after a change.
+func (n *networks) endedClaims(claims []claim, c endpointChange) []claim {
+	first := len(claims)
+	claims = n.claimsOf(claims, c.old.Instance)
+	if c.new == nil {
+		return claims
+	}
+	kept := n.claimsOf(nil, c.new.Instance)
+	ended := slices.DeleteFunc(claims[first:], func(one claim) bool { return slices.Contains(kept, one) })
+	return claims[:first+len(ended)]
 }
 
 // claimsOf appends the claims of an instance on the networks of this host, and in its project.

@@ -3,6 +3,7 @@ package catalog
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 	"testing"
 	"time"
 )
@@ -105,16 +106,81 @@ func TestClaimed(t *testing.T) {
 	}
 }
 
-// TestFormerNamesAreBounded holds that the oldest are forgotten, and names that come back are not kept twice.
+// TestFormerNamesAreBounded holds that the names which ended longest ago are forgotten, however often they had ended before,
+// and that none is kept twice.
 func TestFormerNamesAreBounded(t *testing.T) {
-	var f former
-	for i := range 3 * maxFormer {
-		f.note([]claim{{network: "n", name: fmt.Sprint(i)}, {network: "n", name: "always"}}, time.Now())
+	name := func(i int) claim { return claim{network: "n", name: fmt.Sprint(i)} }
+	always, again, now := claim{network: "n", name: "always"}, claim{project: "p", name: "again"}, time.Now()
+	f := newFormer()
+	f.note([]claim{again}, now)
+	for i := range 3*maxFormer - 1 {
+		now = now.Add(time.Second)
+		if i == maxFormer/2 {
+			f.note([]claim{again, again}, now)
+		}
+		f.note([]claim{name(i), always}, now)
+		if _, ok := f.find(again); ok != (i < maxFormer/2+maxFormer-2) {
+			t.Fatalf("remembered %v after %d further names", ok, i)
+		}
 	}
-	if len(f.left) != maxFormer || len(f.order) != maxFormer {
-		t.Errorf("%d names, %d in order", len(f.left), len(f.order))
+	if f.left.len() != maxFormer || f.order.Len() != maxFormer {
+		t.Errorf("%d names, %d in order", f.left.len(), f.order.Len())
 	}
-	if _, ok := f.find(claim{network: "n", name: fmt.Sprint(3*maxFormer - 1)}); !ok {
-		t.Error("the latest is forgotten")
+	for c, want := range map[claim]bool{always: true, name(3*maxFormer - 2): true, name(2 * maxFormer): true, name(2*maxFormer - 1): false} {
+		if left, ok := f.find(c); ok != want || ok && left.After(now) {
+			t.Errorf("%v: %v at %v, want %v", c, ok, left, want)
+		}
+	}
+	var many []claim
+	for i := range maxFormer + 10 {
+		many = append(many, name(-i))
+	}
+	f.note(many, now)
+	if _, first := f.find(many[0]); first || f.left.len() != maxFormer || f.order.Len() != maxFormer {
+		t.Errorf("%d names, %d in order after more than fit at once", f.left.len(), f.order.Len())
+	}
+}
+
+// TestFormerNamesAreOfThoseThatLostThem holds that an instance which goes on having a name is not taken for a former owner, whatever
+// else changes with it, and that one which loses a name is.
+func TestFormerNamesAreOfThoseThatLostThem(t *testing.T) {
+	db := func(change func(*Instance)) *Instance {
+		i := &Instance{ID: "db1", Node: "n", Service: "db", Meta: map[string]string{MetaProject: "p"},
+			Addresses: []Address{addressOn("10.1.0.2", "front", "db1", "db"), addressOn("10.5.0.2", "overlay", "db1")}}
+		if change != nil {
+			change(i)
+		}
+		return i
+	}
+	other := &Instance{ID: "other", Node: "n", Service: "other", Addresses: []Address{addressOn("10.1.0.3", "front", "other")}}
+	inProject, onFront := func(name string) claim { return claim{project: "p", name: name} }, func(name string) claim { return claim{network: "front", name: name} }
+	for _, tt := range []struct {
+		name  string
+		after *Instance
+		gone  []claim
+	}{
+		{"another tag", db(func(i *Instance) { i.Tags = []string{"a"} }), nil},
+		{"another address", db(func(i *Instance) { i.Addresses[0] = addressOn("10.1.0.9", "front", "db1", "db") }), nil},
+		{"a further name", db(func(i *Instance) { i.Addresses[0].Names = []string{"db1", "db", "more"} }), nil},
+		{"a name less", db(func(i *Instance) { i.Addresses[0].Names = []string{"db1"} }), []claim{inProject("db"), onFront("db")}},
+		{"a network less", db(func(i *Instance) { i.Addresses = i.Addresses[1:] }), []claim{inProject("db"), onFront("db"), onFront("db1")}},
+		{"another service", db(func(i *Instance) { i.Service = "moved" }), nil},
+		{"another project", db(func(i *Instance) { i.Meta = map[string]string{MetaProject: "q"} }), []claim{inProject("db"), inProject("db1")}},
+		{"gone", nil, []claim{inProject("db"), inProject("db1"), onFront("db"), onFront("db1")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			v := NewView()
+			v.SetNetworks(frontNetwork())
+			v.Load(1, []Change{{Type: RecordInstance, Name: "n", ID: "db1", Instance: db(nil)}})
+			v.Apply(2, []Change{
+				{Type: RecordInstance, Name: "n", ID: "db1", Instance: tt.after},
+				{Type: RecordInstance, Name: "n", ID: "other", Instance: other}, // so that a name changes in any case
+			})
+			for _, c := range []claim{inProject("db"), inProject("db1"), onFront("db"), onFront("db1")} {
+				if _, got := v.former.find(c); got != slices.Contains(tt.gone, c) {
+					t.Errorf("%+v ended: %v", c, got)
+				}
+			}
+		})
 	}
 }

@@ -34,7 +34,7 @@ type View struct {
 	networks atomic.Pointer[networks]
 	// residents are the containers of this host; nil before they are known. former are the names of those that have gone.
 	residents atomic.Pointer[residents]
-	former    former
+	former    *former
 	// interfaces are the interfaces of this host.
 	interfaces atomic.Pointer[Interfaces]
 
@@ -76,7 +76,7 @@ func NewView() *View {
 		nodes:    newShardMap[string, *nodeState](manyShards),
 		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byID: newIndex[string](byNodeName),
 		nodesByIP: newIndex[ipKey](byKey), nodesByID: newIndex[string](byKey),
-		pushes: newShardMap[pushKey, *Push](fewShards),
+		pushes: newShardMap[pushKey, *Push](fewShards), former: newFormer(),
 	}
 	v.networks.Store(newNetworks(nil))
 	v.writer.marks = new(Marks)
