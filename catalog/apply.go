@@ -188,6 +188,7 @@ func (v *View) Apply(revision uint64, changes []Change) {
 func (v *View) publishIndices(b *batch) {
 	v.byIP.update(b.addresses)
 	v.byName.update(b.names)
+	v.byProject.update(b.projects)
 	v.byID.update(b.ids)
 	v.nodesByIP.update(b.nodeAddresses)
 	v.nodesByID.update(b.nodeIDs)

@@ -1,6 +1,9 @@
 package catalog
 
-import "slices"
+import (
+	"slices"
+	"strings"
+)
 
 // batch collects what the changes of one Apply touch, so that each snapshot is rebuilt once.
 type batch struct {
@@ -11,6 +14,7 @@ type batch struct {
 	// The changes of the indices, and of the counts of each place.
 	addresses     []indexChange[ipKey, *instanceState]
 	names         []indexChange[nameOn, *instanceState]
+	projects      []indexChange[nameIn, *instanceState]
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
 	nodeIDs       []indexChange[string, *nodeState]
@@ -45,7 +49,7 @@ func newBatch() batch {
 
 // reset forgets what the batch has held, and keeps its memory unless that is large.
 func (b *batch) reset() {
-	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.nodeAddresses), cap(b.renamed), cap(b.former))
+	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.projects), cap(b.nodeAddresses), cap(b.renamed), cap(b.former))
 	if largest > maxBatch || len(b.places) > maxBatch {
 		*b = newBatch()
 		return
@@ -55,7 +59,7 @@ func (b *batch) reset() {
 	clear(b.why)
 	*b = batch{
 		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
-		addresses: emptied(b.addresses), names: emptied(b.names), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
+		addresses: emptied(b.addresses), names: emptied(b.names), projects: emptied(b.projects), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
 		renamed: emptied(b.renamed), former: emptied(b.former),
 		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
@@ -121,7 +125,8 @@ func (b *batch) addIndices(i *instanceState, c endpointChange) {
 
 // sameKeys reports whether an instance is found by the same keys as another.
 func (i *Instance) sameKeys(o *Instance) bool {
-	return i == o || slices.EqualFunc(i.Addresses, o.Addresses, Address.Equal) && i.Project() == o.Project()
+	return i == o || slices.EqualFunc(i.Addresses, o.Addresses, Address.Equal) && i.Project() == o.Project() &&
+		strings.EqualFold(i.Service, o.Service)
 }
 
 // index files an edit under the addresses and names of an endpoint, if there is one.
@@ -137,6 +142,10 @@ func (b *batch) index(e *Endpoint, change edit[*instanceState]) {
 			key := nameOn{networkKey(a), fold(name)}
 			b.names = append(b.names, indexChange[nameOn, *instanceState]{key: key, edit: change})
 		}
+	}
+	project := e.Project()
+	for name := range e.Instance.namesInProject() {
+		b.projects = append(b.projects, indexChange[nameIn, *instanceState]{key: nameIn{project, name}, edit: change})
 	}
 }
 

@@ -72,17 +72,17 @@ func (n *networks) endedClaims(claims []claim, c endpointChange) []claim {
 
 // claimsOf appends the claims of an instance on the networks of this host, and in its project.
 func (n *networks) claimsOf(claims []claim, i *Instance) []claim {
-	project := i.Project()
 	for _, a := range i.Addresses {
-		here := n.has(networkKey(a))
-		for _, name := range a.Names {
-			if here {
-				claims = append(claims, claim{network: networkKey(a), name: fold(name)})
-			}
-			if project != "" {
-				claims = append(claims, claim{project: project, name: fold(name)})
-			}
+		if !n.has(networkKey(a)) {
+			continue
 		}
+		for _, name := range a.Names {
+			claims = append(claims, claim{network: networkKey(a), name: fold(name)})
+		}
+	}
+	project := i.Project()
+	for name := range i.namesInProject() {
+		claims = append(claims, claim{project: project, name: name})
 	}
 	return claims
 }

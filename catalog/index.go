@@ -41,6 +41,12 @@ func (x index[K, T]) all(key K) iter.Seq[T] {
 	}
 }
 
+// has reports whether a key has any member.
+func (x index[K, T]) has(key K) bool {
+	_, ok := x.entries.get(key)
+	return ok
+}
+
 // from yields the members of a key in order. It begins at the first one that seek does not place before the wanted
 // ones; visit stops it at the first one behind them. It calls visit and is no iterator, which would allocate for each
 // query.

@@ -2,6 +2,7 @@ package catalog
 
 import (
 	"cmp"
+	"iter"
 	"net/netip"
 	"slices"
 	"time"
@@ -15,6 +16,23 @@ const (
 
 // Project returns the Compose project or the Swarm stack that an instance belongs to; empty if it belongs to none.
 func (i *Instance) Project() string { return cmp.Or(i.Meta[MetaProject], i.Meta[MetaStack]) }
+
+// namesInProject yields the names that belong to an instance in its project, in lower case and some of them more than once: its
+// bare names on all networks, and its service's. One without a project has none.
+func (i *Instance) namesInProject() iter.Seq[string] {
+	return func(yield func(string) bool) {
+		if i.Project() == "" || !yield(fold(i.Service)) {
+			return
+		}
+		for _, a := range i.Addresses {
+			for _, name := range a.Names {
+				if !yield(fold(name)) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // Resident is a container of this host as its engine knows it: running or stopped, registered or not.
 type Resident struct {
@@ -148,10 +166,15 @@ func (n *networks) bridgeOf(ip netip.Addr) (id string, ok bool) {
 	return "", false
 }
 
-// Claimed reports whether a container on one of a client's networks, or of its project, has a bare name or has had it. left
-// is the time at which the last of them stopped or went; zero if one runs.
+// Claimed reports whether a container on one of a client's networks, or an instance of its project on any host, has a bare
+// name or has had it. left is the time at which the last of them stopped or went; zero if one runs. Instances on the client's
+// networks that have the name now are found by ByName.
 func (v *View) Claimed(scope *Scope, name string) (left time.Time, ok bool) {
 	name = fold(name)
+	// In this order: a name that is noted as a former one in between was in the index before.
+	if scope.Project != "" && v.byProject.has(nameIn{scope.Project, name}) {
+		return time.Time{}, true
+	}
 	for _, id := range scope.Networks {
 		left, ok = v.latest(claim{network: id, name: name}, left, ok)
 	}

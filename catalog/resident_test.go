@@ -106,6 +106,45 @@ func TestClaimed(t *testing.T) {
 	}
 }
 
+// TestClaimedByTheLiving holds that the names of a project's instances are claimed in it while they live, on whatever host and
+// network, and that their end is noted.
+func TestClaimedByTheLiving(t *testing.T) {
+	v := NewView()
+	v.SetNetworks(frontNetwork())
+	db := func(id, service, project string, names ...string) Change {
+		return Change{Type: RecordInstance, Name: "far", ID: id, Instance: &Instance{ID: id, Node: "far", Service: service,
+			Meta: map[string]string{MetaProject: project}, Addresses: []Address{addressOn("10.9.0.2", "theirs", names...)}}}
+	}
+	v.Load(1, []Change{db("1", "Store", "p", "db1", "DB"), db("2", "store", "p", "db2", "db"), db("3", "other", "q", "other")})
+	claimed := func(name string, want, runs bool) {
+		t.Helper()
+		if left, ok := v.Claimed(&Scope{Project: "p"}, name); ok != want || ok && left.IsZero() != runs {
+			t.Errorf("%s: %v, %v, want %v", name, left, ok, want)
+		}
+	}
+	for name, want := range map[string]bool{"db": true, "Db1": true, "db2": true, "STORE": true, "other": false, "nosuch": false} {
+		claimed(name, want, true)
+	}
+	for _, scope := range []*Scope{{}, {Project: "r"}, {Networks: []string{"front"}}} {
+		if _, ok := v.Claimed(scope, "db"); ok {
+			t.Errorf("claimed for %+v", scope)
+		}
+	}
+	v.Apply(2, []Change{{Type: RecordInstance, Name: "far", ID: "2"}})
+	claimed("db", true, true)
+	claimed("store", true, true)
+	claimed("db2", true, false)
+	v.Apply(3, []Change{db("1", "Store", "q", "db1", "DB")}) // it moves to another project
+	claimed("db", true, false)
+	claimed("store", true, false)
+	v.Apply(4, []Change{db("1", "Store", "p", "db1")})
+	claimed("db", true, false)
+	claimed("store", true, true)
+	v.Apply(5, []Change{db("1", "shop", "p", "db1")})
+	claimed("store", true, false)
+	claimed("shop", true, true)
+}
+
 // TestFormerNamesAreBounded holds that the names which ended longest ago are forgotten, however often they had ended before,
 // and that none is kept twice.
 func TestFormerNamesAreBounded(t *testing.T) {
@@ -145,7 +184,7 @@ func TestFormerNamesAreBounded(t *testing.T) {
 // else changes with it, and that one which loses a name is.
 func TestFormerNamesAreOfThoseThatLostThem(t *testing.T) {
 	db := func(change func(*Instance)) *Instance {
-		i := &Instance{ID: "db1", Node: "n", Service: "db", Meta: map[string]string{MetaProject: "p"},
+		i := &Instance{ID: "db1", Node: "n", Service: "served", Meta: map[string]string{MetaProject: "p"},
 			Addresses: []Address{addressOn("10.1.0.2", "front", "db1", "db"), addressOn("10.5.0.2", "overlay", "db1")}}
 		if change != nil {
 			change(i)
@@ -164,9 +203,12 @@ func TestFormerNamesAreOfThoseThatLostThem(t *testing.T) {
 		{"a further name", db(func(i *Instance) { i.Addresses[0].Names = []string{"db1", "db", "more"} }), nil},
 		{"a name less", db(func(i *Instance) { i.Addresses[0].Names = []string{"db1"} }), []claim{inProject("db"), onFront("db")}},
 		{"a network less", db(func(i *Instance) { i.Addresses = i.Addresses[1:] }), []claim{inProject("db"), onFront("db"), onFront("db1")}},
-		{"another service", db(func(i *Instance) { i.Service = "moved" }), nil},
-		{"another project", db(func(i *Instance) { i.Meta = map[string]string{MetaProject: "q"} }), []claim{inProject("db"), inProject("db1")}},
-		{"gone", nil, []claim{inProject("db"), inProject("db1"), onFront("db"), onFront("db1")}},
+		{"another service", db(func(i *Instance) { i.Service = "moved" }), []claim{inProject("served")}},
+		{"another service, and its name an alias", db(func(i *Instance) {
+			i.Service, i.Addresses[1].Names = "moved", []string{"db1", "served"}
+		}), nil},
+		{"another project", db(func(i *Instance) { i.Meta = map[string]string{MetaProject: "q"} }), []claim{inProject("db"), inProject("db1"), inProject("served")}},
+		{"gone", nil, []claim{inProject("db"), inProject("db1"), inProject("served"), onFront("db"), onFront("db1")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			v := NewView()
@@ -176,7 +218,7 @@ func TestFormerNamesAreOfThoseThatLostThem(t *testing.T) {
 				{Type: RecordInstance, Name: "n", ID: "db1", Instance: tt.after},
 				{Type: RecordInstance, Name: "n", ID: "other", Instance: other}, // so that a name changes in any case
 			})
-			for _, c := range []claim{inProject("db"), inProject("db1"), onFront("db"), onFront("db1")} {
+			for _, c := range []claim{inProject("db"), inProject("db1"), inProject("served"), onFront("db"), onFront("db1"), onFront("served")} {
 				if _, got := v.former.find(c); got != slices.Contains(tt.gone, c) {
 					t.Errorf("%+v ended: %v", c, got)
 				}

@@ -329,8 +329,11 @@ func (v *View) NodesAt(node string, ip netip.Addr, limit int) (list []*NodeSnaps
 	return list
 }
 
-// nameOn is a bare name on a network.
-type nameOn struct{ network, name string }
+// nameOn is a bare name on a network, nameIn one in a project.
+type (
+	nameOn struct{ network, name string }
+	nameIn struct{ project, name string }
+)
 
 // ByName yields the instances that have a bare name on a network, given by its ID, those of one node together.
 func (v *View) ByName(network, name string) iter.Seq[*Endpoint] {

@@ -19,6 +19,7 @@ type View struct {
 	// byID leads to the instances of an ID on all nodes, nodesByIP and nodesByID to the nodes themselves.
 	byIP      index[ipKey, *instanceState]
 	byName    index[nameOn, *instanceState]
+	byProject index[nameIn, *instanceState]
 	byID      index[string, *instanceState]
 	nodesByIP index[ipKey, *nodeState]
 	nodesByID index[string, *nodeState]
@@ -74,7 +75,7 @@ func NewView() *View {
 		places:   newPlaces(),
 		services: newShardMap[string, *serviceState](manyShards),
 		nodes:    newShardMap[string, *nodeState](manyShards),
-		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byID: newIndex[string](byNodeName),
+		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byProject: newIndex[nameIn](byNumber), byID: newIndex[string](byNodeName),
 		nodesByIP: newIndex[ipKey](byKey), nodesByID: newIndex[string](byKey),
 		pushes: newShardMap[pushKey, *Push](fewShards), former: newFormer(),
 	}

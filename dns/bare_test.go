@@ -63,6 +63,12 @@ func TestBareNamesStayWithTheirProject(t *testing.T) {
 	testDB := of("test", "n1", "test-db-1", "db", named("10.1.0.2", "test", "test-db-1", "db", "database"))
 	otherTestDB := of("test", "n2", "test-db-2", "db", named("10.98.0.2", "elsewhere", "db"))
 
+	shared := catalog.Resident{ID: "app", Project: "test", Addresses: []catalog.Address{named("10.1.0.9", "test", "app"), named("10.3.0.9", "shared", "app")}}
+	// ill is a container of the project on another host that is not healthy.
+	ill := func(service string, names ...string) []catalog.Change {
+		return []catalog.Change{of("test", "n2", "ill", service, named("10.98.0.7", "elsewhere", names...)), critical("n2", "ill")}
+	}
+
 	for _, tt := range []struct {
 		name      string
 		residents []catalog.Resident
@@ -86,6 +92,23 @@ func TestBareNamesStayWithTheirProject(t *testing.T) {
 		{name: "own project on another host", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")}, also: []catalog.Change{otherTestDB},
 			from: "10.1.0.9", ask: "db.", want: "NOERROR 192.0.2.2"},
 		{name: "own project beside another", residents: []catalog.Resident{app}, also: []catalog.Change{otherTestDB}, from: "10.1.0.9", ask: "db.", want: "NOERROR 192.0.2.2"},
+		{name: "own project on another host, ill, beside no project's service", residents: []catalog.Resident{app}, also: ill("queue", "test-queue-1", "queue"),
+			from: "10.1.0.9", ask: "queue.", want: "NOERROR"},
+		{name: "own project on another host, ill, beside another on a shared network", residents: []catalog.Resident{shared}, also: ill("mail", "test-mail-1", "mail"),
+			from: "10.1.0.9", ask: "MAIL.", want: "NOERROR"},
+		{name: "own project on another host, by an alias", residents: []catalog.Resident{app}, also: ill("jobs", "test-jobs-1", "queue"),
+			from: "10.1.0.9", ask: "queue.", want: "NOERROR"},
+		{name: "own project on another host, by its service", residents: []catalog.Resident{app}, also: ill("queue", "test-jobs-1"), from: "10.1.0.9", ask: "queue.", want: "NOERROR"},
+		{name: "own project on another host, AAAA", residents: []catalog.Resident{app}, also: ill("queue", "queue"), from: "10.1.0.9", ask: "queue.",
+			qtype: dns.TypeAAAA, want: "NOERROR"},
+		{name: "port of the own project on another host", residents: []catalog.Resident{app}, also: ill("queue", "queue"), from: "10.1.0.9", ask: "_http._tcp.queue.",
+			qtype: dns.TypeSRV, want: "NOERROR"},
+		{name: "port of the own project on another host, by an alias", residents: []catalog.Resident{app}, also: ill("jobs", "queue"), from: "10.1.0.9",
+			ask: "_http._tcp.queue.", qtype: dns.TypeSRV, want: "NXDOMAIN"},
+		{name: "below the own project's on another host", residents: []catalog.Resident{app}, also: ill("workers", "workers"), from: "10.1.0.9", ask: "x.workers.", want: "NXDOMAIN"},
+		{name: "own service of a container that has gone", residents: []catalog.Resident{app}, before: ill("queue", "test-jobs-1")[:1], from: "10.1.0.9", ask: "queue.", want: "NOERROR"},
+		{name: "no project's service beside another name of the own project", residents: []catalog.Resident{app}, also: ill("jobs", "jobs"), from: "10.1.0.9",
+			ask: "queue.", want: "NOERROR 192.0.2.1"},
 		{name: "no project's service", residents: []catalog.Resident{app}, from: "10.1.0.9", ask: "queue.", want: "NOERROR 192.0.2.1"},
 		{name: "full name", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")}, from: "10.1.0.9", ask: "db.service.koine.", want: "NOERROR 192.0.2.1"},
 		{name: "another project on a shared network", residents: []catalog.Resident{{ID: "app", Project: "test", Addresses: []catalog.Address{
