@@ -3,6 +3,7 @@ package catalog
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -54,6 +55,8 @@ type residents struct {
 	byIP map[netip.Addr]*Resident
 	// claims has the time at which the last container with a name stopped; zero while one runs.
 	claims map[claim]time.Time
+	// vacated has the times at which running containers were last seen to have given up an address, by address.
+	vacated map[netip.Addr]time.Time
 	// replaced is closed when a later list takes the place of this one.
 	replaced chan struct{}
 }
@@ -70,8 +73,42 @@ func (v *View) SetResidents(list []Resident) {
 	for i := range list {
 		r.add(&list[i])
 	}
-	if before := v.residents.Swap(r); before != nil {
+	before := v.residents.Load()
+	r.vacate(before, time.Now())
+	v.residents.Store(r)
+	if before != nil {
 		close(before.replaced)
+	}
+}
+
+const (
+	// vacatedFor is how long it is remembered that a container has had an address.
+	vacatedFor = 2 * time.Hour
+	// maxVacated bounds the remembered addresses; past it those that were given up first are forgotten.
+	maxVacated = 4096
+)
+
+// vacate notes the addresses that those of a former list had, and keeps what that one had noted.
+func (r *residents) vacate(before *residents, now time.Time) {
+	if before == nil {
+		return
+	}
+	r.vacated = make(map[netip.Addr]time.Time, len(before.vacated))
+	for ip, at := range before.vacated {
+		if now.Sub(at) < vacatedFor {
+			r.vacated[ip] = at
+		}
+	}
+	for ip, one := range before.byIP {
+		if still := r.byIP[ip]; still == nil || still.ID != one.ID {
+			r.vacated[ip] = now
+		}
+	}
+	if excess := len(r.vacated) - maxVacated; excess > 0 {
+		oldest := slices.SortedFunc(maps.Keys(r.vacated), func(a, b netip.Addr) int { return r.vacated[a].Compare(r.vacated[b]) })
+		for _, ip := range oldest[:excess] {
+			delete(r.vacated, ip)
+		}
 	}
 }
 
@@ -115,6 +152,15 @@ func (v *View) ResidentsReplaced() <-chan struct{} {
 		return r.replaced
 	}
 	return nil
+}
+
+// VacatedAt returns the time at which a container was last seen to have given up an address; zero if none is known to have had it
+// within the last two hours.
+func (v *View) VacatedAt(ip netip.Addr) time.Time {
+	if r := v.residents.Load(); r != nil {
+		return r.vacated[ip.Unmap().WithZone("")]
+	}
+	return time.Time{}
 }
 
 // Nameless returns the bridge network that holds an address which neither the host nor any known container has: that of a

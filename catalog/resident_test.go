@@ -5,6 +5,7 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -52,6 +53,56 @@ func TestNameless(t *testing.T) {
 	default:
 		t.Error("those that wait are not woken")
 	}
+}
+
+// TestVacated holds that the addresses that containers have given up are remembered for a while, and not without bounds.
+func TestVacated(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := NewView()
+		resident := func(id, ip string) Resident {
+			return Resident{ID: id, Addresses: []Address{addressOn(ip, "front")}}
+		}
+		expect := func(ip string, ago time.Duration) {
+			t.Helper()
+			switch at := v.VacatedAt(netip.MustParseAddr(ip)); {
+			case ago < 0 && !at.IsZero():
+				t.Errorf("%s was given up at %v", ip, at)
+			case ago >= 0 && (at.IsZero() || time.Since(at) != ago):
+				t.Errorf("%s was given up at %v, want %v ago", ip, at, ago)
+			}
+		}
+		expect("10.1.0.2", -1)
+		v.SetResidents([]Resident{resident("a", "10.1.0.2"), resident("b", "10.1.0.3"), resident("c", "::ffff:10.1.0.4")})
+		expect("10.1.0.2", -1)
+		stopped := resident("b", "10.1.0.3")
+		stopped.Left = time.Now()
+		v.SetResidents([]Resident{resident("a", "10.1.0.2"), stopped, resident("d", "10.1.0.4")})
+		expect("10.1.0.2", -1)
+		expect("10.1.0.3", 0)
+		expect("::ffff:10.1.0.4", 0) // by c
+		time.Sleep(time.Hour)
+		v.SetResidents(nil)
+		expect("10.1.0.2", 0)
+		expect("10.1.0.3", time.Hour)
+		time.Sleep(vacatedFor - time.Second)
+		v.SetResidents(nil)
+		expect("10.1.0.2", vacatedFor-time.Second)
+		expect("10.1.0.3", -1)
+		time.Sleep(time.Second)
+		var many []Resident
+		for i := range maxVacated + 100 {
+			many = append(many, resident(fmt.Sprint(i), netip.AddrFrom4([4]byte{10, 1, byte(1 + i>>8), byte(i)}).String()))
+		}
+		v.SetResidents(many)
+		v.SetResidents(many[100:])
+		time.Sleep(time.Second)
+		v.SetResidents(nil)
+		if n := len(v.residents.Load().vacated); n != maxVacated {
+			t.Errorf("%d addresses are remembered", n)
+		}
+		expect("10.1.1.0", -1) // the first
+		expect(many[len(many)-1].Addresses[0].IP.String(), 0)
+	})
 }
 
 // TestScopeOfResident holds that a container is known with all of its networks before it is registered.

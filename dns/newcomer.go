@@ -18,6 +18,9 @@ const (
 	// strangerAfter is the time after which an address is no container's that is being started, but one that the engine does
 	// not know: that of a virtual machine, or one that a container has given itself. It counts as on the network that holds it.
 	strangerAfter = 10 * time.Second
+	// strangerFor is how long an address is remembered after its last query, unless a known container has it meanwhile. The
+	// View remembers for longer that one had it.
+	strangerFor = time.Hour
 	// maxStrangers bounds the addresses of one network of which this is remembered, maxLobbies the networks.
 	maxStrangers = 256
 	maxLobbies   = 256
@@ -39,11 +42,12 @@ type lobby struct {
 	seen map[netip.Addr]seen
 }
 
-// seen is when an unknown address was first seen, and last, with no pause of strangerAfter in between.
+// seen is when an unknown address was first seen, and last, with no pause of strangerFor and no container in between.
 type seen struct{ first, last time.Time }
 
-// isStranger reports whether a newcomer has been one for so long that it is no container, and remembers it if it is new.
-func (n *newcomers) isStranger(c client, now time.Time) bool {
+// isStranger reports whether a newcomer has been one for so long that it is no container, and remembers it if it is new. An address
+// that a container had until vacated is new since then.
+func (n *newcomers) isStranger(c client, vacated, now time.Time) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	l := n.lobby(c.bridge)
@@ -51,7 +55,7 @@ func (n *newcomers) isStranger(c client, now time.Time) bool {
 	if !known && len(l.seen) >= maxStrangers {
 		l.forgetOldest()
 	}
-	if !known || now.Sub(before.last) >= strangerAfter {
+	if !known || now.Sub(before.last) >= strangerFor || before.first.Before(vacated) {
 		before.first = now
 	}
 	l.seen[c.ip] = seen{before.first, now}
@@ -128,7 +132,7 @@ func (n *newcomers) len() (total int) {
 
 // awaits reports whether a query has to wait for its sender to become known.
 func (s *Server) awaits(c client) bool {
-	return c.bridge != "" && s.view.Ready() && !s.newcomers.isStranger(c, time.Now())
+	return c.bridge != "" && s.view.Ready() && !s.newcomers.isStranger(c, s.view.VacatedAt(c.ip), time.Now())
 }
 
 // awaitKnown waits until a newcomer is known, for newcomerWait at most.

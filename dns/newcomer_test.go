@@ -99,12 +99,84 @@ func TestNewcomers(t *testing.T) {
 		}
 		// An address that a container had before is a newcomer's again, and so is one that was not heard of for long.
 		view.SetResidents(residents())
-		time.Sleep(strangerAfter)
+		time.Sleep(strangerFor)
 		for _, from := range []string{"10.2.0.50", "10.1.0.77"} {
 			if got := <-askLater(t, s, from, service); got != (answerOf{"SERVFAIL", 0, newcomerWait}) {
 				t.Errorf("%s, used again: %+v", from, got)
 			}
 		}
+	})
+}
+
+// TestStrangersWithPauses holds that an address which no container has is answered from strangerAfter after its first query on, however
+// seldom it asks.
+func TestStrangersWithPauses(t *testing.T) {
+	for _, tt := range []struct {
+		pause  time.Duration
+		failed int // of 40 lookups, of three queries each
+	}{
+		{5 * time.Second, 2}, {9900 * time.Millisecond, 1}, {strangerAfter, 1}, {15 * time.Second, 1}, {time.Minute, 1}, {10 * time.Minute, 1},
+		{strangerFor - time.Second, 1},
+	} {
+		t.Run(tt.pause.String(), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, _ := newcomersServer(t)
+				failed := 0
+				for range 40 {
+					rcode := ""
+					for try := 0; try < 3 && rcode != "NOERROR"; try++ {
+						rcode = (<-askLater(t, s, "10.1.0.77", "svc-both.service.koine.")).rcode
+					}
+					if rcode != "NOERROR" {
+						failed++
+					}
+					time.Sleep(tt.pause)
+				}
+				if failed != tt.failed {
+					t.Errorf("%d lookups failed, want %d", failed, tt.failed)
+				}
+			})
+		})
+	}
+}
+
+// TestStrangersAddressGivenToContainers holds that a container with an address that was a stranger's is a newcomer, even if the one
+// before it there never asked for anything.
+func TestStrangersAddressGivenToContainers(t *testing.T) {
+	const service = "svc-both.service.koine."
+	quiet := func(id string) catalog.Resident {
+		return catalog.Resident{ID: id, Addresses: []catalog.Address{named("10.1.0.77", "Front", id)}}
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s, view := newcomersServer(t)
+		expect := func(what string, want answerOf) {
+			t.Helper()
+			if got := <-askLater(t, s, "10.1.0.77", service); got != want {
+				t.Errorf("%s: %+v, want %+v", what, got, want)
+			}
+		}
+		newcomer, stranger := answerOf{"SERVFAIL", 0, newcomerWait}, answerOf{"NOERROR", 1, 0}
+		expect("first query", newcomer)
+		time.Sleep(strangerAfter)
+		expect("a stranger", stranger)
+		view.SetResidents(residents(quiet("a")))
+		time.Sleep(time.Second)
+		view.SetResidents(residents())
+		time.Sleep(time.Second)
+		view.SetResidents(residents()) // of another one
+		expect("after a container", newcomer)
+		time.Sleep(strangerAfter)
+		expect("a stranger again", stranger)
+		view.SetResidents(residents(quiet("b")))
+		view.SetResidents(residents(quiet("c")))
+		expect("a container", stranger)
+		view.SetResidents(residents())
+		time.Sleep(time.Millisecond)
+		expect("after two containers", newcomer)
+		view.SetResidents(residents(catalog.Resident{ID: "d", Addresses: []catalog.Address{named("10.1.0.78", "Front", "d")}}))
+		view.SetResidents(residents())
+		time.Sleep(strangerAfter)
+		expect("after one at another address", stranger)
 	})
 }
 
