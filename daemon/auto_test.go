@@ -3,8 +3,10 @@ package daemon
 import (
 	"context"
 	"net"
+	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +14,7 @@ import (
 
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
+	"github.com/koine-sd/koine/internal/eventually"
 	"github.com/koine-sd/koine/registry"
 )
 
@@ -71,6 +74,52 @@ func TestEngineSocket(t *testing.T) {
 		if host, _ := cfg.dockerHost(); host != "unix://"+filepath.Join(dir, name) || cfg.dockerMissing() {
 			t.Errorf("with %s it is %s", name, host)
 		}
+	}
+}
+
+// TestPodmanComesLater has Podman's socket come after Koine, and Docker's after that: the engine that answered first is followed.
+func TestPodmanComesLater(t *testing.T) {
+	t.Setenv("DOCKER_HOST", "")
+	dir := withoutEngines(t)
+	d, err := New(Config{Node: "n1", HTTP: Off, DNS: Off, Docker: Auto, DataDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- d.Run(ctx) }()
+	if err := d.View().WaitReady(ctx); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"root.sock", "docker.sock"} {
+		listener, err := net.Listen("unix", filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		server := &http.Server{Handler: http.HandlerFunc(emptyEngine)} //nolint:gosec // of this test alone
+		go server.Serve(listener)                                      //nolint:errcheck // it ends with Close
+		defer server.Close()
+		eventually.True(t, "the engine is followed", func() bool {
+			host, follows := d.DockerHost()
+			return follows && host == "unix://"+filepath.Join(dir, "root.sock")
+		})
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+// emptyEngine answers as an engine without containers.
+func emptyEngine(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Api-Version", "1.41")
+	w.Header().Set("Content-Type", "application/json")
+	switch {
+	case strings.HasSuffix(r.URL.Path, "/events"):
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	case strings.HasSuffix(r.URL.Path, "/json"), strings.HasSuffix(r.URL.Path, "/networks"):
+		_, _ = w.Write([]byte("[]"))
 	}
 }
 

@@ -26,8 +26,8 @@ func (d *Daemon) newChecks(reg *registry.Registry) (*health.Runner, func(context
 		MaxConcurrent: d.shares.checks, Metrics: d.metrics, Logger: d.cfg.Logger.With("part", "health"),
 	}
 	closeEngine := func() error { return nil }
-	if address, ok := d.cfg.dockerHost(); ok {
-		containers, err := docker.NewContainers(address)
+	if _, ok := d.cfg.dockerHost(); ok {
+		containers, err := docker.NewContainers(d.engineHost)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -177,13 +177,18 @@ func (c Config) dockerHost() (string, bool) {
 	}
 }
 
+// locate returns a function for the address of the engine now, nil if the user has given one.
+func (c Config) locate() func() string {
+	if c.Docker != Auto || os.Getenv("DOCKER_HOST") != "" {
+		return nil
+	}
+	return func() string { return "unix://" + engineSocket() }
+}
+
 // dockerMissing reports whether this host does not seem to have an engine: nobody has named one, and neither Docker's default socket
 // nor one of Podman's is there. It is followed all the same, for it may come.
 func (c Config) dockerMissing() bool {
-	if c.Docker != Auto || os.Getenv("DOCKER_HOST") != "" {
-		return false
-	}
-	return !isSocket(engineSocket())
+	return c.locate() != nil && !isSocket(engineSocket())
 }
 
 // podmanSockets are the default addresses of Podman: root's, then this user's. Tests change them.

@@ -111,8 +111,17 @@ func (d *Daemon) DNSAddr() netip.AddrPort {
 
 // DockerHost returns the address of the Docker engine that is followed, and false if there is none so far.
 func (d *Daemon) DockerHost() (string, bool) {
-	host, follows := d.cfg.dockerHost()
-	return host, follows && (d.DockerAnswers() || !d.cfg.dockerMissing())
+	_, follows := d.cfg.dockerHost()
+	return d.engineHost(), follows && (d.DockerAnswers() || !d.cfg.dockerMissing())
+}
+
+// engineHost returns the address of the engine that is followed, or looked for; empty if none is.
+func (d *Daemon) engineHost() string {
+	if d.docker != nil {
+		return d.docker.Host()
+	}
+	host, _ := d.cfg.dockerHost()
+	return host
 }
 
 // Podman reports whether the engine that answered the last request is Podman.

@@ -33,7 +33,7 @@ func (c Config) docker(address string) docker.Config {
 	return docker.Config{
 		Host: address, Node: c.Node, HostAddresses: c.node("").Addresses, EnableScripts: c.EnableScriptChecks,
 		Registrator: c.Registrator, Labelled: c.DockerExpose == ExposeLabelled, ProjectNames: c.ComposeNames == NamesProject,
-		Missing: c.dockerMissing(), Logger: c.Logger.With("part", "docker"),
+		Missing: c.dockerMissing(), Locate: c.locate(), Logger: c.Logger.With("part", "docker"),
 	}
 }
 

@@ -70,15 +70,20 @@ func (a answers) RoundTrip(request *http.Request) (*http.Response, error) {
 	return r, nil
 }
 
-// readLeniently returns a client of the same engine as another one, whose answers leniently can read again, and which keeps
-// podman up to date. Close of the other one does not close it.
-func readLeniently(c *client.Client, podman *atomic.Bool) (*negotiator, *http.Transport, error) {
-	dial := c.Dialer() // with TLS, if the engine wants that
+// readLeniently returns a client of the engine at an address, which is asked for again whenever the engine has not answered. Leniently can
+// read its answers again, and it keeps podman up to date.
+func readLeniently(locate func() string, podman *atomic.Bool) (*negotiator, *http.Transport, error) {
+	var dialer atomic.Pointer[client.Client]
 	transport := &http.Transport{
 		MaxIdleConns: maxInspects, IdleConnTimeout: idleTimeout,
-		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return dialer.Load().Dialer()(ctx) }, // with TLS, if the engine wants that
 	}
 	reader, err := newNegotiator(func() (*client.Client, error) {
+		c, err := dial(locate())
+		if err != nil {
+			return nil, err
+		}
+		dialer.Store(c)
 		return client.New(client.WithAPIVersionFromEnv(), client.WithHost(c.DaemonHost()), client.WithHTTPClient(&http.Client{
 			Transport: answers{transport, podman}, CheckRedirect: client.CheckRedirect,
 		}))

@@ -24,10 +24,10 @@ type Containers struct {
 	stuck map[string]string
 }
 
-// NewContainers returns an Execer for the containers of the engine at host, an address as in Config.Host. It does not
-// connect; the error is of catalog.KindInvalid.
-func NewContainers(host string) (*Containers, error) {
-	engine, err := newNegotiator(func() (*client.Client, error) { return dial(host) })
+// NewContainers returns an Execer for the containers of the engine at an address as in Config.Host, which is asked for again when the
+// engine cannot be reached. It does not connect; the error is of catalog.KindInvalid.
+func NewContainers(locate func() string) (*Containers, error) {
+	engine, err := newNegotiator(func() (*client.Client, error) { return dial(locate()) })
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (c *Containers) Exec(ctx context.Context, container string, args []string) 
 	}
 	created, err := c.engine.now.Load().ExecCreate(ctx, container, client.ExecCreateOptions{Cmd: args, AttachStdout: true, AttachStderr: true})
 	if err != nil {
-		if cerrdefs.IsInvalidArgument(err) { // an engine of another version may have taken the place of the one before
+		if cerrdefs.IsInvalidArgument(err) || client.IsErrConnectionFailed(err) { // another engine may have taken the place of the one before
 			c.engine.again()
 		}
 		return 0, nil, fmt.Errorf("create command: %w", err)

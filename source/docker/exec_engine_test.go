@@ -15,7 +15,7 @@ import (
 func TestEngineExec(t *testing.T) {
 	e := startEngine(t)
 	e.Run(demo("web"))
-	c, err := NewContainers(e.Host())
+	c, err := NewContainers(e.Host)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -87,6 +87,9 @@ type Config struct {
 	Problem func(what string)
 	// NetworksProblem is called likewise while the engine answers, and does not list its networks. It may be nil.
 	NetworksProblem func(what string)
+	// Locate returns the address of an engine that is looked for: it is asked, in place of Host, until an engine has answered. It may
+	// be nil.
+	Locate func() string
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
 	// Sink takes the declarations.
@@ -116,6 +119,8 @@ type Source struct {
 	log       *slog.Logger
 	metrics   *metrics
 	answers   atomic.Bool
+	// heard is set once an engine has answered.
+	heard atomic.Bool
 	// podman is set if the engine's last answer was Podman's.
 	podman atomic.Bool
 	// unnamed counts the containers in the engine's last list whose ids could not be read.
@@ -138,16 +143,12 @@ func New(cfg Config) (*Source, error) {
 		cfg: cfg, engine: cfg.Client, log: cmp.Or(cfg.Logger, slog.New(slog.DiscardHandler)),
 		inbox: newInbox(), questions: make(chan question), undos: make(chan undo), asking: make(chan struct{}, maxInspects),
 	}
+	var err error
 	if s.engine == nil {
-		owned, err := dial(cfg.Host)
-		if err != nil {
-			return nil, err
-		}
-		if s.engine, s.owned, err = readLeniently(owned, &s.podman); err != nil {
+		if s.engine, s.owned, err = readLeniently(s.locate(), &s.podman); err != nil {
 			return nil, err
 		}
 	}
-	var err error
 	if s.metrics, err = newMetrics(cfg.Metrics); err != nil {
 		return nil, err
 	}
@@ -156,6 +157,17 @@ func New(cfg Config) (*Source, error) {
 	s.nets.unreadable = s.metrics.unreadable.WithLabelValues("network")
 	meter.Queue(cfg.Metrics, "docker_inbox", maxChanged, s.inbox.len)
 	return s, nil
+}
+
+// locate returns a function for the address of the engine. Once an engine has answered it does not change.
+func (s *Source) locate() func() string {
+	host := s.cfg.Host
+	return func() string {
+		if s.cfg.Locate != nil && !s.heard.Load() {
+			host = s.cfg.Locate()
+		}
+		return host
+	}
 }
 
 // dial makes a client; it does not connect.
@@ -252,12 +264,18 @@ func (s *Source) close() {
 // Answers reports whether the engine answered when it was last asked.
 func (s *Source) Answers() bool { return s.answers.Load() }
 
+// Host returns the address of the engine that answered last, or that is looked for.
+func (s *Source) Host() string { return s.engine.DaemonHost() }
+
 // Podman reports whether the engine's last answer was Podman's.
 func (s *Source) Podman() bool { return s.podman.Load() }
 
 // setAnswers records whether the engine answers.
 func (s *Source) setAnswers(yes bool) {
 	s.answers.Store(yes)
+	if yes {
+		s.heard.Store(true)
+	}
 	up := 0.0
 	if yes {
 		up = 1

@@ -270,7 +270,7 @@ func TestEngineOfAnotherRelease(t *testing.T) {
 			e := startVersioned(t, test.before)
 			e.set(func() { e.running = []string{longID("a")} })
 			sink, _ := e.follow(t, nil)
-			containers, err := NewContainers("unix://" + e.socket)
+			containers, err := NewContainers(func() string { return "unix://" + e.socket })
 			if err != nil {
 				t.Fatal(err)
 			}
