@@ -100,6 +100,33 @@ type Check struct {
 	// Since is the time when Status last changed.
 	Since time.Time `json:"since,omitzero"`
 
+	// Origin is the registration of a check that has moved to another name of its node since; nil if it has not.
+	Origin *CheckOrigin `json:"origin,omitempty"`
+
 	// CreateRevision is the revision at which the check's record was created; 0 in a declaration.
 	CreateRevision uint64 `json:"-"`
+}
+
+// CheckOrigin is the registration of a check: unlike its node's name and its ID, it never changes, and a check that is registered
+// again has another one.
+type CheckOrigin struct {
+	// Node and ID are those of the check when it was registered, Revision is that of its record.
+	Node     string `json:"node"`
+	ID       string `json:"id"`
+	Revision uint64 `json:"revision"`
+}
+
+// Registered returns the registration of a check.
+func (c *Check) Registered() CheckOrigin {
+	if c.Origin != nil {
+		return *c.Origin
+	}
+	return CheckOrigin{Node: c.Node, ID: c.ID, Revision: c.CreateRevision}
+}
+
+// MovedTo returns the check as it is on a node that its own one is renamed to.
+func (c *Check) MovedTo(node string) Check {
+	moved, origin := *c, c.Registered()
+	moved.Node, moved.Origin = node, &origin
+	return moved
 }

@@ -27,6 +27,12 @@ type Definition struct {
 	TCP string `json:"tcp,omitempty"`
 	// TCPUseTLS makes a TLS handshake with TCP, too, and verifies the server's certificate unless TLSSkipVerify is set.
 	TCPUseTLS bool `json:"tcp_use_tls,omitempty"`
+	// UDPReply makes silence critical; without it, a datagram that is not refused passes.
+	UDPReply bool `json:"udp_reply,omitempty"`
+	// GRPCUseTLS dials GRPC with TLS.
+	GRPCUseTLS bool `json:"grpc_use_tls,omitempty"`
+	// H2PingPlain speaks HTTP/2 to H2Ping without TLS.
+	H2PingPlain bool `json:"h2ping_plain,omitempty"`
 
 	// DisableRedirects makes a redirect the answer to an HTTP request.
 	DisableRedirects bool `json:"disable_redirects,omitempty"`
@@ -39,18 +45,12 @@ type Definition struct {
 	UDP string `json:"udp,omitempty"`
 	// UDPPayload is the content of the datagram; empty means one line feed.
 	UDPPayload string `json:"udp_payload,omitempty"`
-	// UDPReply makes silence critical; without it, a datagram that is not refused passes.
-	UDPReply bool `json:"udp_reply,omitempty"`
 
 	// GRPC is the host:port of a server with gRPC's health service, or host:port/name for one service of it.
 	GRPC string `json:"grpc,omitempty"`
-	// GRPCUseTLS dials GRPC with TLS.
-	GRPCUseTLS bool `json:"grpc_use_tls,omitempty"`
 
 	// H2Ping is the host:port of an HTTP/2 server that a PING is sent to.
 	H2Ping string `json:"h2ping,omitempty"`
-	// H2PingPlain speaks HTTP/2 to it without TLS.
-	H2PingPlain bool `json:"h2ping_plain,omitempty"`
 
 	// Args is the script's command: exit code 0 passes, 1 warns, all else is critical.
 	Args []string `json:"args,omitempty"`

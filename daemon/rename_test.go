@@ -2,6 +2,9 @@ package daemon
 
 import (
 	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -79,4 +82,43 @@ func copyOf(t *testing.T, dir string) string {
 	to := t.TempDir()
 	must(t, os.CopyFS(to, os.DirFS(dir)))
 	return to
+}
+
+// TestRenewalsOverARename restarts a host under one name after the other: a check that nobody pushes to counts from the last push
+// all the same, and none is forgotten.
+func TestRenewalsOverARename(t *testing.T) {
+	cfg := Config{Node: "n0", HTTP: "127.0.0.1:0", DNS: Off, Docker: Off, DataDir: t.TempDir()}
+	first := startDaemon(t, cfg)
+	c, err := client.New(client.Config{Address: first.HTTPAddr().String()})
+	must(t, err)
+	for id, owner := range map[string]catalog.Owner{
+		"pushed": {Kind: catalog.OwnerPermanent}, "leased": {Kind: catalog.OwnerLease, TTL: catalog.Duration(time.Hour)},
+	} {
+		_, err = c.Register(t.Context(), catalog.Registration{
+			Instance: catalog.Instance{ID: id, Service: id, Node: "n0", Ports: []catalog.Port{{Number: 5432}}, Owner: owner},
+			Checks:   []catalog.Check{{Definition: catalog.Definition{TTL: catalog.Duration(time.Hour)}}},
+		})
+		must(t, err)
+		must(t, c.PushCheck(t.Context(), "n0", id+":1", catalog.Passing, "fine"))
+	}
+	must(t, first.stop())
+	file := filepath.Join(cfg.DataDir, renewalsFile)
+	text, err := os.ReadFile(file)
+	must(t, err)
+	text = regexp.MustCompile(`"age":\d+`).ReplaceAll(text, []byte(`"age":1800000`)) // half an hour
+	must(t, os.WriteFile(file, text, 0o600))
+	for _, cfg.Node = range []string{"n1", "n2", "n0", "n3"} {
+		must(t, startDaemon(t, cfg).stop())
+		text, err := os.ReadFile(file)
+		must(t, err)
+		ages := regexp.MustCompile(`"check/[^"]*","age":(\d+)`).FindAllSubmatch(text, -1)
+		if len(ages) != 2 {
+			t.Errorf("as %s the file lists %d checks, want 2:\n%s", cfg.Node, len(ages), text)
+		}
+		for _, age := range ages {
+			if n, _ := strconv.Atoi(string(age[1])); n < 1800000 {
+				t.Errorf("as %s one counts as renewed %d ms ago:\n%s", cfg.Node, n, text)
+			}
+		}
+	}
 }

@@ -27,10 +27,12 @@ func (r *Runner) deadline(e *entry, now time.Time) time.Time {
 	return now.Add(end - r.cfg.Clock.Running())
 }
 
-// bookKey is the key of a check's last push in the book. A check that was registered again is another one.
+// bookKey is the key of a check's last push in the book. A check that was registered again is another one; one whose node was
+// renamed is the same.
 func bookKey(check *catalog.Check) string {
-	k := keyOf(check.Node, check.ID)
-	return fmt.Sprintf("check/%s/%s@%d", k.node, k.id, check.CreateRevision)
+	registered := check.Registered()
+	k := keyOf(registered.Node, registered.ID)
+	return fmt.Sprintf("check/%s/%s@%d", k.node, k.id, registered.Revision)
 }
 
 // Changes implements renewal.Source.

@@ -2,6 +2,7 @@ package health
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"path/filepath"
 	"testing"
@@ -87,4 +88,41 @@ func TestPushesOverARestart(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestPushesOverARename restarts the Runner again and again, each time under another name of its node, and has a check pushed once.
+func TestPushesOverARename(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "renewals")
+	logger := slog.New(slog.DiscardHandler)
+	bubble(t, Config{}, func(t *testing.T, h *harness) {
+		check := beat("b", 24*time.Second)
+		h.Set([]*catalog.Check{check})
+		if err := h.Push(t.Context(), "n1", "b", catalog.Passing, ""); err != nil {
+			t.Fatal(err)
+		}
+		for n, left := range []time.Duration{15 * time.Second, 6 * time.Second, renewal.Grace} {
+			ended, cancel := context.WithCancel(t.Context())
+			cancel()
+			if err := renewal.Open(path, "me", logger).Run(ended, h.Runner); err != nil {
+				t.Fatal(err)
+			}
+			h.after(9 * time.Second)
+			h.Set(nil)
+			h.cfg.Renewals = renewal.Open(path, "me", logger) // as the next process does
+			moved := check.MovedTo(fmt.Sprint("new-", n))
+			moved.CreateRevision += 10
+			check = &moved
+			h.Set([]*catalog.Check{check})
+			if run, _ := h.Check(check.Node, "b"); time.Until(run.Next) != left {
+				t.Errorf("as %s %v are left, want %v", check.Node, time.Until(run.Next), left)
+			}
+		}
+		again := *check
+		again.Origin, again.CreateRevision = nil, again.CreateRevision+1
+		again.Since = time.Now()
+		h.Set([]*catalog.Check{&again})
+		if run, _ := h.Check(again.Node, "b"); time.Until(run.Next) != 24*time.Second {
+			t.Errorf("registered again it has %v left, want all of its TTL", time.Until(run.Next))
+		}
+	})
 }

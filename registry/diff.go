@@ -145,6 +145,9 @@ func (d *difference) compareChecks(existing []*catalog.Check, declared []catalog
 // outcome stays unless the declaration has one of its own, or the check's target has changed.
 func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Check, changed bool) {
 	after = *declared
+	if before != nil {
+		after.Origin = before.Origin
+	}
 	if before == nil || !before.SameTarget(declared) {
 		after.Status, after.Since = firstStatus(declared), now
 		if before != nil && declared.Status == "" {

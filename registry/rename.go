@@ -222,8 +222,8 @@ func (m *move) putMoved(e *catalog.Endpoint, moved *catalog.Instance) {
 	}
 	m.putOnce(instanceKey(moved.Node, moved.ID), encode(instanceRecord{V: format, Instance: moved}), lease)
 	for _, c := range e.Checks {
-		check := *c
-		check.Node, check.Instance = moved.Node, moved.ID
+		check := c.MovedTo(moved.Node)
+		check.Instance = moved.ID
 		if before := m.to.Check(c.ID); moved.ID != e.ID || before != nil && before.Instance != moved.ID {
 			check.ID = m.freeCheckID(c.ID)
 		}
@@ -265,8 +265,7 @@ func (m *move) putDeclaredChecks(checks []catalog.Check) {
 		}
 		before := m.from.Check(declared.ID)
 		if before != nil {
-			moved := *before
-			moved.Node = m.state.Node.Name
+			moved := before.MovedTo(m.state.Node.Name)
 			before = &moved
 		}
 		after, _ := nextCheck(before, declared, m.now)
@@ -293,8 +292,7 @@ func (m *move) dropChecks(held *catalog.Endpoint) {
 func (m *move) moveNode() {
 	if m.state.KeepChecks {
 		for _, c := range m.from.Checks {
-			check := *c
-			check.Node = m.state.Node.Name
+			check := c.MovedTo(m.state.Node.Name)
 			if m.to.Check(c.ID) == nil {
 				m.putOnce(checkKey(check.Node, check.ID), encode(checkRecord{V: format, Check: &check}), 0)
 			}

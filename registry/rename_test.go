@@ -363,3 +363,55 @@ func allKeys(t *testing.T, r *Registry) func(yield func(string) bool) {
 		}
 	}
 }
+
+// TestMovedChecksKeepTheirRegistration renames a host again and again: its checks are the ones that were registered, whatever their
+// names, until they are registered again.
+func TestMovedChecksKeepTheirRegistration(t *testing.T) {
+	r, _ := start(t, enginetest.Open(t))
+	file := owned(catalog.OwnerSession, "h0", "file", "web", ttl("file:1"))
+	state := hostNode("h0", file)
+	state.Checks = []catalog.Check{ttl("disk")}
+	synced(t, r, state)
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "h0", "db", "db", ttl("db:1")))
+	registered(t.Context(), t, r, owned(catalog.OwnerLease, "h0", "app", "app", ttl("app:1")))
+	// The name h1 has a record of another host, and a database of the same id.
+	other := hostNode("h1")
+	other.Node.ID, other.Node.Owner = "", catalog.Owner{Kind: catalog.OwnerPermanent}
+	synced(t, r, other)
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "h1", "db", "other", ttl("db:1")))
+	want := make(map[string]catalog.CheckOrigin)
+	for c := range r.View().Node("h0").AllChecks() {
+		want[c.ID] = catalog.CheckOrigin{Node: "h0", ID: c.ID, Revision: c.CreateRevision}
+	}
+	if len(want) != 4 {
+		t.Fatalf("%d checks, want 4", len(want))
+	}
+	want["db:1@h0"] = want["db:1"]
+	want["db:1"] = r.View().Node("h1").Check("db:1").Registered()
+	for _, name := range []string{"h1", "h2", "h0", "h3"} {
+		file.Instance.Node = name
+		state := hostNode(name, file)
+		state.Checks = []catalog.Check{ttl("disk")}
+		synced(t, r, restarted(state))
+		synced(t, r, restarted(state)) // a sync that finds it in place
+		n := r.View().Node(name)
+		if err := r.SetCheck(t.Context(), n.Check("file:1"), catalog.Warning, "as "+name); err != nil {
+			t.Fatal(err)
+		}
+		registered(t.Context(), t, r, owned(catalog.OwnerLease, name, "app", "app", ttl("app:1")))
+		got := make(map[string]catalog.CheckOrigin)
+		for c := range r.View().Node(name).AllChecks() {
+			got[c.ID] = c.Registered()
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("registrations as %s (-want +got):\n%s", name, diff)
+		}
+	}
+	if _, err := r.Deregister(t.Context(), "h3", "app"); err != nil {
+		t.Fatal(err)
+	}
+	registered(t.Context(), t, r, owned(catalog.OwnerLease, "h3", "app", "app", ttl("app:1")))
+	if again := r.View().Node("h3").Check("app:1"); again.Registered() == want["app:1"] || again.Origin != nil {
+		t.Errorf("a check that was registered again is still %+v", again.Registered())
+	}
+}

@@ -88,7 +88,7 @@ func normalize(state catalog.NodeState, origin *catalog.Origin) catalog.NodeStat
 func normalizeChecks(list []catalog.Check, node, instance string) []catalog.Check {
 	out := make([]catalog.Check, len(list))
 	for i, c := range list {
-		c.Node, c.Instance = node, instance
+		c.Node, c.Instance, c.Origin = node, instance, nil
 		c.InferType()
 		out[i] = c
 	}
