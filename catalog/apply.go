@@ -273,8 +273,8 @@ func (n *nodeState) recordInstance(b *batch, c *Change) {
 		n.instances[c.Instance.ID] = i
 	}
 	i.next = &Endpoint{Instance: c.Instance, CreateRevision: c.CreateRevision, ModRevision: c.ModRevision}
-	if o := c.Instance.Origin; o != nil && o.Created != 0 {
-		i.next.CreateRevision = o.Created
+	if c.Instance.Moved() {
+		i.next.CreateRevision = c.Instance.Origin.Created
 	}
 	n.touch(c.Instance.ID, i)
 }

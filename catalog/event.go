@@ -110,7 +110,7 @@ func (e *Endpoint) event(what EventType, from, to Status, reason string) Event {
 // howItCame returns the registrant of an endpoint, and why clients do not get it from the first moment on.
 func (e *Endpoint) howItCame() string {
 	parts := []string{e.Author().String(), e.notWell()}
-	if o := e.Instance.Origin; o != nil && o.Created != 0 {
+	if e.Instance.Moved() {
 		parts = append(parts, e.Host.renamed())
 	}
 	return strings.Join(slices.DeleteFunc(parts, func(part string) bool { return part == "" }), "; ")

@@ -87,6 +87,9 @@ func (o *Origin) CreatedAt(revision uint64) *Origin {
 	return &moved
 }
 
+// Moved reports whether an instance was registered under a former name of its node, and has moved with the node.
+func (i *Instance) Moved() bool { return i.Origin != nil && i.Origin.Created != 0 }
+
 func (o *Origin) registrant() string {
 	if o == nil {
 		return ""

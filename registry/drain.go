@@ -81,7 +81,7 @@ func (r *Registry) drainable(d *catalog.Drain, w *write, revision uint64) error 
 		w.stillThere(instanceKey(s.Endpoints[0].Instance.Node, s.Endpoints[0].ID), revision) // any of its instances will do
 	case d.Instance != "":
 		if r.view.Instance(d.Node, d.Instance) == nil {
-			return noInstance(d.Node, d.Instance)
+			return r.noInstance(d.Node, d.Instance)
 		}
 		w.stillThere(instanceKey(d.Node, d.Instance), revision)
 	default:

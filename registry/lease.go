@@ -64,17 +64,17 @@ func leaseGone(err error) bool {
 // caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
-		e := r.view.Instance(r.present(node), id)
+		e := r.view.Instance(r.standing(node, id), id)
 		switch {
 		case e == nil:
-			return "", noInstance(node, id)
+			return "", r.noInstance(node, id)
 		case e.OwnedBy(ctx) != nil:
 			return "", e.OwnedBy(ctx)
 		case e.Owner.Kind != catalog.OwnerLease:
 			return "", catalog.Errorf(catalog.KindConflict, "instance %s has no lease: it is owned by %s", id, ownerText(e.Instance))
 		}
 		return e.Owner.ID, nil
-	}, noInstance(node, id))
+	}, r.noInstance(node, id))
 }
 
 // RenewNode renews a node's session. The error is of KindNotFound if it has none: its owner must declare the node
@@ -133,14 +133,24 @@ func (r *Registry) awaitOthers(ctx context.Context) error {
 	return err
 }
 
-func noInstance(node, id string) error {
-	return catalog.Errorf(catalog.KindNotFound, "no instance %s on node %s", id, node)
+// noInstance is the error for an instance that does not exist. Its hint names the node that had the name before, if there is one.
+func (r *Registry) noInstance(node, id string) error {
+	err := catalog.Errorf(catalog.KindNotFound, "no instance %s on node %s", id, node)
+	if r.view.Node(node) != nil {
+		return err
+	}
+	return err.WithHint("%s", r.view.NoNode(node).Hint)
 }
 
-// present returns the name that a node has now: what was registered under a former name has moved with the node.
-func (r *Registry) present(node string) string {
-	if now := r.view.NodeFormerly(node); now != nil {
-		return now.Name
+// standing returns the name of the node that an instance is on. An instance that was registered under a former name of its node has
+// moved with it, and is found under that name still. One that was registered since is not: the name may be another host's next.
+func (r *Registry) standing(node, id string) string {
+	now := r.view.NodeFormerly(node)
+	if now == nil {
+		return node
 	}
-	return node
+	if e := now.Endpoint(id); e == nil || !e.Moved() {
+		return node
+	}
+	return now.Name
 }

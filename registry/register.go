@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -29,8 +30,9 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 	if err := r.awaitLoaded(ctx); err != nil {
 		return 0, err
 	}
-	i.Node = r.present(i.Node)
+	named := i.Node
 	err := r.decide(ctx, func() error { // refuse before granting a lease
+		i.Node = r.standing(named, i.ID)
 		node, _, err := r.admit(i)
 		if err == nil {
 			i.Node = node.Name
@@ -100,7 +102,8 @@ func (r *Registry) instanceLease(ctx context.Context, i *catalog.Instance) (clie
 func (r *Registry) admit(i *catalog.Instance) (node *catalog.NodeSnapshot, existing *catalog.Endpoint, err error) {
 	node = r.view.Node(i.Node)
 	if node == nil || node.Node == nil {
-		return nil, nil, catalog.Errorf(catalog.KindNotFound, "no node %s", i.Node).WithHint("declare the node first")
+		absent := r.view.NoNode(i.Node)
+		return nil, nil, absent.WithHint("%s", cmp.Or(absent.Hint, "declare the node first"))
 	}
 	if existing = node.Endpoint(i.ID); existing != nil && existing.Owner.Declared() && node.Alive {
 		return nil, nil, catalog.Errorf(catalog.KindConflict, "instance %s is owned by %s", i.ID, ownerText(existing.Instance)).
@@ -130,7 +133,7 @@ func (r *Registry) planRegister(registration catalog.Registration, lease clientv
 	}
 	// A change of its checks alone rewrites the instance, too: its revision then shows which checks another writer knew.
 	if existing == nil || !sameAsKept(existing.Instance, i) || existing.Registrant() != i.Registrant() || len(w.ops) > 0 {
-		if existing != nil && existing.Instance.Origin != nil && existing.Instance.Origin.Created != 0 {
+		if existing != nil && existing.Moved() {
 			i.Origin = i.Origin.CreatedAt(existing.CreateRevision)
 		}
 		w.putInstance(i, encode(instanceRecord{V: format, Instance: i}), lease)
@@ -187,7 +190,7 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
-		return r.planDeregister(ctx, &write{}, r.present(node), id, whyDeregistered(ctx), revision)
+		return r.planDeregister(ctx, &write{}, r.standing(node, id), id, whyDeregistered(ctx), revision)
 	})
 }
 
@@ -204,7 +207,7 @@ func (r *Registry) planDeregister(ctx context.Context, w *write, node, id, why s
 		return w, nil
 	}
 	if e == nil {
-		return nil, noInstance(node, id)
+		return nil, r.noInstance(node, id)
 	}
 	if e.Owner.Declared() && e.Host.Session != "" {
 		return nil, catalog.Errorf(catalog.KindConflict, "instance %s belongs to what node %s declares", id, node).

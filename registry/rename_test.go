@@ -415,3 +415,63 @@ func TestMovedChecksKeepTheirRegistration(t *testing.T) {
 		t.Errorf("a check that was registered again is still %+v", again.Registered())
 	}
 }
+
+// TestFormerNameOfAnotherHost has a machine get the name that another host had before, and clients that register and remove what is
+// on it before its node is declared.
+func TestFormerNameOfAnotherHost(t *testing.T) {
+	r, _ := start(t, enginetest.Open(t))
+	synced(t, r, hostNode("web-1"))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "web-1", "moved", "db"))
+	registered(t.Context(), t, r, owned(catalog.OwnerLease, "web-1", "lease", "db"))
+	synced(t, r, restarted(hostNode("storage-7", owned(catalog.OwnerSession, "storage-7", "declared", "web"))))
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "storage-7", "since", "web"))
+	registered(t.Context(), t, r, owned(catalog.OwnerLease, "storage-7", "since-lease", "web"))
+	before := places(r)
+	for what, try := range map[string]func(t *testing.T) error{
+		"a new permanent one": func(t *testing.T) error {
+			_, err := r.Register(t.Context(), owned(catalog.OwnerPermanent, "web-1", "nginx", "web"))
+			return err
+		},
+		"a new leased one": func(t *testing.T) error {
+			_, err := r.Register(t.Context(), owned(catalog.OwnerLease, "Web-1", "nginx", "web"))
+			return err
+		},
+		"an id that the present name has": func(t *testing.T) error {
+			_, err := r.Register(t.Context(), owned(catalog.OwnerPermanent, "web-1", "since", "other"))
+			return err
+		},
+		"the removal of another's": func(t *testing.T) error { _, err := r.Deregister(t.Context(), "web-1", "since"); return err },
+		"the removal of a declared one": func(t *testing.T) error {
+			_, err := r.Deregister(t.Context(), "web-1", "declared")
+			return err
+		},
+		"the renewal of another's": func(t *testing.T) error { return r.Renew(t.Context(), "web-1", "since-lease") },
+		"a drain": func(t *testing.T) error {
+			_, err := r.Drain(t.Context(), catalog.Drain{Node: "web-1", Instance: "since"})
+			return err
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			err := try(t)
+			if catalog.KindOf(err) != catalog.KindNotFound || !strings.Contains(err.Error(), "it is storage-7 now") {
+				t.Errorf("%v, want the node's present name", err)
+			}
+		})
+	}
+	wantPlaces(t, r, before...)
+	registered(t.Context(), t, r, owned(catalog.OwnerPermanent, "web-1", "moved", "database"))
+	if e := r.View().Instance("storage-7", "moved"); e == nil || e.Service != "database" {
+		t.Errorf("what has moved is %+v, want it replaced by its owner", e)
+	}
+	if err := r.Renew(t.Context(), "web-1", "lease"); err != nil {
+		t.Errorf("renewal of what has moved: %v", err)
+	}
+	if _, err := r.Deregister(t.Context(), "web-1", "moved"); err != nil {
+		t.Errorf("removal of what has moved: %v", err)
+	}
+	// A name that nobody had has no other hint than before.
+	_, err := r.Register(t.Context(), owned(catalog.OwnerPermanent, "web-9", "nginx", "web"))
+	if catalog.KindOf(err) != catalog.KindNotFound || !strings.Contains(err.Error(), "declare the node first") {
+		t.Errorf("on a node that never was: %v", err)
+	}
+}
