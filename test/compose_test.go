@@ -254,7 +254,11 @@ func (p composed) ask(found residents, from, name string, qtype uint16) (reply *
 		return p.k.ask(name+".", qtype)
 	case "lan":
 	default:
-		c := p.Inspect(found.of(from).full)
+		client := found.of(from)
+		if client.full == "" {
+			return nil, errors.New("the client does not run yet")
+		}
+		c := p.Inspect(client.full)
 		pid = c.State.Pid
 		server = p.server(found, &c)
 	}
@@ -309,9 +313,24 @@ func (p composed) containers() (found residents) {
 			}
 			found = append(found, r)
 		}
-		return err
+		return errors.Join(err, p.overlaid(ctx, list.Items, found))
 	})
 	return found
+}
+
+// overlaid adds the addresses of tasks of Swarm on the bridge to their host, which the list lacks.
+func (p composed) overlaid(ctx context.Context, list []container.Summary, found residents) error {
+	const name = "docker_gwbridge"
+	bridge, err := p.Client().NetworkInspect(ctx, name, moby.NetworkInspectOptions{})
+	if cerrdefs.IsNotFound(err) {
+		return nil
+	}
+	for i, c := range list {
+		if ip := bridge.Network.Containers[c.ID].IPv4Address.Addr(); ip.IsValid() {
+			found[i].addresses[ip.String()] = name
+		}
+	}
+	return err
 }
 
 // of returns the container that a table means; the zero value if there is none.
