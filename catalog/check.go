@@ -1,6 +1,9 @@
 package catalog
 
-import "time"
+import (
+	"strings"
+	"time"
+)
 
 // Status is the outcome of a check, or of all checks of an instance taken together.
 type Status string
@@ -55,6 +58,14 @@ const (
 // OutputStarting is the output of a declared check that has not been run yet. The first real output takes its place even
 // if the status stays.
 const OutputStarting = "starting"
+
+// OutputDue begins the output of such a check if the time is known at which it is run first; the time follows.
+const OutputDue = OutputStarting + ": it is run first by "
+
+// AwaitsFirstRun reports whether an output is that of a declared check which has not been run yet.
+func AwaitsFirstRun(output string) bool {
+	return output == OutputStarting || strings.HasPrefix(output, OutputDue)
+}
 
 // OutputChanged is the output of a check that has not run since the declaration of its target changed. Like
 // OutputStarting it gives way to the first real output.

@@ -1,5 +1,8 @@
 package catalog
 
+// SourceNetwork is the source of networks of the engine that are left out.
+const SourceNetwork = "network"
+
 // LeftOut is something that a source has seen but not registered.
 type LeftOut struct {
 	Node   string `json:"node"`

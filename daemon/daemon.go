@@ -344,6 +344,7 @@ func (d *Daemon) runSources(host *agent.Agent) (parts []func(context.Context) er
 		cfg := d.cfg.docker(address)
 		cfg.Sink, cfg.Networks, cfg.Residents, cfg.Metrics = host, d.setNetworks, d.view.SetResidents, d.metrics
 		cfg.MaxProcesses = d.shares.processes
+		cfg.Listens = d.listens
 		cfg.Denied, cfg.Problem, cfg.NetworksProblem = d.holdWhileDenied(host), d.view.ProblemSetter(), d.view.ProblemSetter()
 		cfg.Adopt = func() []catalog.Registration { return host.Held(sourceDocker) }
 		source, err := docker.New(cfg)

@@ -110,6 +110,14 @@ func (d *Daemon) holder(ctx context.Context, network string, at netip.AddrPort) 
 	return ""
 }
 
+// listens returns the setting by which this process listens on a port, "" if it does not.
+func (d *Daemon) listens(_ string, port uint16) string {
+	if d.dns != nil && (d.DNSAddr().Port() == port || len(d.bridges) > 0 && port == bridgePort) {
+		return "--dns"
+	}
+	return ""
+}
+
 // otherAddress returns an address of this host that is not a bridge's, for an example.
 func (d *Daemon) otherAddress() netip.Addr {
 	if d.cfg.Advertise.IsLoopback() || d.isLocal(d.cfg.Advertise) {

@@ -38,6 +38,9 @@ const (
 	guestRetry = time.Second
 	// guestRetell is the time after which the reason for a failure is looked for again: another program may have the port by now.
 	guestRetell = 10 * time.Second
+	// guestGrace is the time that a new network's address may take until it can be bound: an IPv6 address cannot be before the kernel has
+	// looked for a duplicate of it.
+	guestGrace = 5 * time.Second
 )
 
 // ListenAlso sets the addresses to listen on besides those of Listen, in place of those set before. It may be called at
@@ -80,6 +83,7 @@ type guest struct {
 
 // failing is an address that cannot be bound.
 type failing struct {
+	since time.Time
 	// why is the reason that was logged last, at the time of looked.
 	why    string
 	looked time.Time
@@ -204,8 +208,11 @@ func (r *guestRun) start(ctx context.Context, addr netip.AddrPort) {
 func (r *guestRun) fail(ctx context.Context, addr netip.AddrPort, err error) {
 	f := r.failing[addr]
 	if f == nil {
-		f = &failing{report: r.server.view.ProblemSetter()}
+		f = &failing{since: time.Now(), report: r.server.view.ProblemSetter()}
 		r.failing[addr] = f
+	}
+	if errors.Is(err, syscall.EADDRNOTAVAIL) && time.Since(f.since) < guestGrace {
+		return
 	}
 	if time.Since(f.looked) < guestRetell {
 		return

@@ -176,7 +176,7 @@ func nextCheck(before, declared *catalog.Check, now time.Time) (after catalog.Ch
 
 // firstOutput reports whether a declared check has been run for the first time.
 func firstOutput(before, declared *catalog.Check) bool {
-	return before.Output == catalog.OutputStarting && declared.Output != "" && declared.Output != catalog.OutputStarting
+	return catalog.AwaitsFirstRun(before.Output) && declared.Output != "" && !catalog.AwaitsFirstRun(declared.Output)
 }
 
 func firstStatus(c *catalog.Check) catalog.Status {

@@ -129,6 +129,8 @@ func describeLeftOut(l *catalog.LeftOut) string {
 	case "store":
 		b.heading("%s on node %s has a record that is left out: %s", l.Name, l.Node, l.Why)
 		b.line("key", "%s", l.ID)
+	case catalog.SourceNetwork:
+		b.heading("%s, a network of the engine on node %s, is left out: %s", l.Name, l.Node, l.Why)
 	case "file":
 		b.heading("%s, a definition file on node %s, is in error: %s", l.Name, l.Node, l.Why)
 	default:

@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ const dockerCheck = "docker"
 func (s *settings) memberChecks(
 	c *container.InspectResponse, o options, i catalog.Instance, dial dialer, others func(dialer) []wanted,
 ) (checks []catalog.Check) {
-	if check, ok := healthcheck(c); ok {
+	if check, ok := healthcheck(c, o.podman); ok {
 		checks = append(checks, check)
 	}
 	all := s.koineChecks()
@@ -67,7 +68,7 @@ func placeChecks(checks []catalog.Check, i *catalog.Instance) []catalog.Check {
 }
 
 // healthcheck returns Docker's HEALTHCHECK as a check with its status.
-func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
+func healthcheck(c *container.InspectResponse, podman bool) (catalog.Check, bool) {
 	health := c.State.Health
 	if health == nil || health.Status == "" || health.Status == container.NoHealthcheck {
 		return catalog.Check{}, false
@@ -85,10 +86,30 @@ func healthcheck(c *container.InspectResponse) (catalog.Check, bool) {
 	switch {
 	case health.Status == container.Starting && check.Output == "":
 		check.Output = catalog.OutputStarting
+		if due := firstRun(c); !due.IsZero() && !podman {
+			check.Output = catalog.OutputDue + due.UTC().Format(time.RFC3339)
+		}
 	case c.State.Paused && check.Status == catalog.Critical:
 		check.Output = "paused: Docker does not run it" // Docker still shows the last outcome
 	}
 	return check, true
+}
+
+// probeInterval is Docker's interval between two runs of a HEALTHCHECK that names none.
+const probeInterval = 30 * time.Second
+
+// firstRun returns the time by which Docker runs a container's HEALTHCHECK first: after its interval, with a start period after the
+// start interval, which engines before version 25 do not have. It is zero if it is not known. Koine does not run the command itself:
+// it may take more than the container can spare at its start, and a socket proxy may refuse the call.
+func firstRun(c *container.InspectResponse) time.Time {
+	start, test := startTime(c), c.Config.Healthcheck
+	if start.IsZero() || test == nil {
+		return time.Time{}
+	}
+	if test.StartPeriod > 0 && test.StartInterval > 0 {
+		return start.Add(test.StartInterval)
+	}
+	return start.Add(cmp.Or(test.Interval, probeInterval))
 }
 
 // lastRun returns the last run of a container's HEALTHCHECK; nil if there is none. Docker keeps the runs of before a restart, which say

@@ -25,6 +25,8 @@ type options struct {
 	// registrator registers containers as Registrator does, labelled only those that are labelled for it; projectNames
 	// appends Compose's project to its name of a service.
 	registrator, labelled, projectNames bool
+	// listens returns the setting by which this process listens on a port, "" if it does not; it may be nil.
+	listens func(network string, port uint16) string
 	// podman is set if the engine is Podman.
 	podman bool
 	// container is the id of the described container, in which its own checks may run commands.
@@ -125,7 +127,7 @@ func (s *settings) word(key string) string {
 // notWanted returns the reason why a container is not registered whatever its ports and addresses; "" if it may be.
 func (s *settings) notWanted(c *container.InspectResponse, o options) string {
 	if !running(c) {
-		return "it is not running: " + whyNotRunning(c)
+		return "it is not running: " + whyNotRunning(c, o)
 	}
 	if isBuildStep(c) {
 		return whyBuildStep
@@ -193,8 +195,31 @@ func isStopping(c *container.InspectResponse) bool {
 // stoppingState is Podman's state of a container that has got its stop signal.
 const stoppingState = "stopping"
 
+// inUse is the end of the engine's words about a port that a program has.
+const inUse = "address already in use"
+
+// portHint names the setting of Koine by which it listens on a port that a container wants, if that kept the container from being
+// started; "" if not.
+func portHint(c *container.InspectResponse, o options) string {
+	if o.listens == nil || !strings.Contains(c.State.Error, inUse) {
+		return ""
+	}
+	for port, bindings := range c.HostConfig.PortBindings {
+		for _, b := range bindings {
+			number, err := strconv.ParseUint(b.HostPort, 10, 16)
+			if err != nil || number == 0 || !strings.Contains(c.State.Error, ":"+b.HostPort+": ") {
+				continue
+			}
+			if by := o.listens(string(port.Proto()), uint16(number)); by != "" {
+				return fmt.Sprintf(": Koine has %s port %d by %s", port.Proto(), number, by)
+			}
+		}
+	}
+	return ""
+}
+
 // whyNotRunning describes the state of a container without a process.
-func whyNotRunning(c *container.InspectResponse) string {
+func whyNotRunning(c *container.InspectResponse, o options) string {
 	at := ""
 	if end, err := time.Parse(time.RFC3339Nano, c.State.FinishedAt); err == nil && end.Year() > 1 {
 		at = " at " + end.UTC().Format(time.RFC3339)
@@ -204,8 +229,10 @@ func whyNotRunning(c *container.InspectResponse) string {
 		return "it is being removed"
 	case c.State.Restarting:
 		return fmt.Sprintf("it exited with code %d%s, and is to be restarted", c.State.ExitCode, at)
-	case at == "" && c.State.Error != "":
-		return "it could not be started: " + cut(c.State.Error)
+	case c.State.Error != "" && at == "":
+		return "it could not be started: " + cut(c.State.Error) + portHint(c, o)
+	case c.State.Error != "":
+		return "it could not be started again: " + cut(c.State.Error) + portHint(c, o) + "; it ended" + at
 	case at == "":
 		return "it was never started"
 	case c.State.OOMKilled:

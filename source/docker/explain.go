@@ -36,7 +36,8 @@ type found struct {
 }
 
 // Explain returns the ids of the instances that a container is registered as, given its name or the first 12 or more
-// digits of its id, and the containers of that name, id or service that are not registered, with the reasons. The engine
+// digits of its id, and the containers of that name, id or service that are not registered, with the reasons; or the network of that
+// name, if the engine's answer about it could not be read at all. The engine
 // is asked about a container that the source has not seen running. It returns nothing if there is none, and an error of
 // catalog.KindUnavailable if the engine does not answer.
 func (s *Source) Explain(ctx context.Context, name string) (instances []string, left []catalog.LeftOut, err error) {
@@ -51,6 +52,9 @@ func (s *Source) Explain(ctx context.Context, name string) (instances []string, 
 	known := <-answer
 	if len(known.instances)+len(known.left) > 0 {
 		return known.instances, known.left, nil
+	}
+	if left = s.nets.leftOut(s.cfg.Node, name); len(left) > 0 {
+		return nil, left, nil
 	}
 	left, err = s.seek(ctx, name)
 	return nil, left, err
@@ -158,6 +162,11 @@ func (t *tracker) rememberGone(l catalog.LeftOut) {
 	if len(t.gone) > maxGone {
 		t.gone = slices.Delete(t.gone, 0, len(t.gone)-maxGone)
 	}
+}
+
+// wasGone reports whether a container has been remembered for the same reason.
+func (t *tracker) wasGone(id, why string) bool {
+	return slices.ContainsFunc(t.gone, func(l catalog.LeftOut) bool { return l.ID == id && l.Why == why })
 }
 
 // forgetGone removes a container from those remembered.

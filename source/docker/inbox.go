@@ -80,6 +80,8 @@ func (c *change) fold(m events.Message, at time.Time) {
 			c.signals |= signalBit(n)
 			c.at = at
 		}
+	case events.ActionDisconnect: // by a start that has failed, too: why is stored afterwards
+		c.recheck = true
 	case events.ActionOOM:
 		c.death = death{oom: true, at: at}
 	case events.ActionDie:

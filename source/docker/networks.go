@@ -171,7 +171,7 @@ func (n *networks) list(ctx context.Context) {
 			n.pass(nil) // they stay unknown
 		}
 		if !n.told && ctx.Err() == nil {
-			n.log.Warn("docker networks cannot be listed: keeping the last known ones", "error", err)
+			n.log.Warn("the engine's networks cannot be listed: keeping the last known ones", "error", err)
 			n.report(fmt.Sprintf("the engine does not list its networks: what containers reach is not known in full, and names of other domains are not "+
 				"resolved for those on unknown networks: %v", err))
 		}
@@ -245,11 +245,28 @@ func (n *networks) faultsOf(c *container.InspectResponse) (faults []lenient.Faul
 		if endpoint == nil {
 			continue
 		}
-		for _, f := range n.faulty[endpoint.NetworkID] {
+		parts, known := n.faulty[endpoint.NetworkID]
+		if !known { // its id could not be read
+			parts = n.faulty[name]
+		}
+		for _, f := range parts {
 			faults = append(faults, lenient.Fault{Path: "network " + name + ": " + f.Path, Reason: f.Reason})
 		}
 	}
 	return faults
+}
+
+// leftOut returns the network of a name, as what is left out, if it could not be read as a whole.
+func (n *networks) leftOut(node, name string) []catalog.LeftOut {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	faults := n.faulty[name]
+	if _, listed := n.drivers[name]; len(faults) == 0 || listed {
+		return nil
+	}
+	return []catalog.LeftOut{{
+		Node: node, Source: catalog.SourceNetwork, Name: name, Why: "the engine's answer about it cannot be read: " + faultsText(faults),
+	}}
 }
 
 // pass passes the networks on if they differ from before. It is called with listing held.

@@ -61,7 +61,7 @@ func (s *Source) talk(ctx context.Context, in *inbox) {
 			s.log.Info("no docker engine is found: it is followed once there is one", "host", s.engine.DaemonHost())
 			told = true
 		case answered || !told:
-			s.log.Warn("lost the docker engine: keeping its last known containers", "host", s.engine.DaemonHost(), "error", err)
+			s.log.Warn("lost "+s.theEngine()+": keeping its last known containers", "host", s.engine.DaemonHost(), "error", err)
 			told = true
 		}
 		if answered && time.Since(began) > retryMax {
@@ -81,7 +81,7 @@ func (s *Source) refused(told *bool) bool {
 		return why != nil
 	}
 	*told = true
-	s.log.Warn("the docker engine cannot be followed: its containers are unknown", "host", s.engine.DaemonHost(), "reason", why)
+	s.log.Warn(s.theEngine()+" cannot be followed: its containers are unknown", "host", s.engine.DaemonHost(), "reason", why)
 	if s.cfg.Denied != nil {
 		s.cfg.Denied(why)
 	}
@@ -215,4 +215,12 @@ func (s *Source) engineName() string {
 		return "podman"
 	}
 	return "docker engine"
+}
+
+// theEngine names the engine within a message.
+func (s *Source) theEngine() string {
+	if s.podman.Load() {
+		return "podman"
+	}
+	return "the docker engine"
 }

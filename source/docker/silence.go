@@ -32,13 +32,17 @@ func (s *Source) silent(q *silence, why error) {
 		return // there may be no engine at all
 	}
 	host := s.engine.DaemonHost()
-	what := fmt.Sprintf("the Docker engine %s has not answered since %s: its containers are shown as they were then", host, q.since.UTC().Format(time.RFC3339))
+	engine := "the Docker engine"
+	if s.podman.Load() {
+		engine = "Podman"
+	}
+	what := fmt.Sprintf("%s %s has not answered since %s: its containers are shown as they were then", engine, host, q.since.UTC().Format(time.RFC3339))
 	if !q.heard {
-		what = fmt.Sprintf("the Docker engine %s has not answered since Koine's start at %s: %v", host, q.since.UTC().Format(time.RFC3339), why)
+		what = fmt.Sprintf("%s %s has not answered since Koine's start at %s: %v", engine, host, q.since.UTC().Format(time.RFC3339), why)
 	}
 	if q.hinted || time.Since(q.since) >= replacedAfter && refuses(host) {
 		if !q.hinted {
-			s.log.Warn("the docker engine's socket refuses connections", "host", host, "since", q.since, "hint", mountHint)
+			s.log.Warn(s.theEngine()+"'s socket refuses connections", "host", host, "since", q.since, "hint", mountHint)
 		}
 		q.hinted = true
 		what += "; its socket refuses connections: " + mountHint

@@ -92,6 +92,9 @@ type Config struct {
 	Locate func() string
 	// Missing says that there may be no engine at all: no warning is logged until one has answered.
 	Missing bool
+	// Listens returns the setting by which this process listens on a port of tcp or udp, "" if it does not: a container that
+	// publishes the port cannot be started. It may be nil.
+	Listens func(network string, port uint16) string
 	// Sink takes the declarations.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is called once, when Run starts, so that
@@ -287,6 +290,7 @@ func (s *Source) options() options {
 	return options{
 		node: s.cfg.Node, hostAddresses: s.cfg.HostAddresses, scripts: s.cfg.EnableScripts,
 		registrator: s.cfg.Registrator, labelled: s.cfg.Labelled, projectNames: s.cfg.ProjectNames,
+		listens: s.cfg.Listens,
 	}
 }
 
@@ -294,6 +298,10 @@ func (s *Source) options() options {
 func (s *Source) logReport(r report) {
 	if r.lasted != nil {
 		s.logLasted(r.container, r.lasted)
+	}
+	if r.hindered != "" {
+		s.log.Warn("container cannot be started", "container", r.container, "reason", r.hindered,
+			"hint", "publish the port at one address of the host, or leave the bridges' addresses out of --dns")
 	}
 	for _, f := range r.faults {
 		s.log.Warn("part of the engine's answer about a container left out", "container", r.container, "part", f.Path, "reason", f.Reason)

@@ -101,6 +101,8 @@ type report struct {
 	added bool
 	// changed are the names, not chosen by a setting of Koine or Registrator, that were made fit for DNS; nil unless it was added.
 	changed []naming
+	// hindered is the reason why it could not be started, if that is a port which this process has.
+	hindered string
 	// lasted is set if the container has ended after a stop signal.
 	lasted *lasted
 }
@@ -124,8 +126,11 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 		if c.State != nil {
 			t.lived(c)
 		}
+		if c.State != nil && portHint(c, t.options) != "" && !t.wasGone(c.ID, d.skip) {
+			told.hindered = d.skip
+		}
 		t.rememberGone(t.leftOut(c.ID, told.container, d))
-		return report{container: told.container, lasted: told.lasted}
+		return report{container: told.container, lasted: told.lasted, hindered: told.hindered}
 	}
 	before := t.containers[c.ID]
 	now := &tracked{
@@ -208,7 +213,7 @@ func keepOutput(before, now *tracked) {
 	outputs := make(map[string]*catalog.Check)
 	for _, m := range before.members {
 		for i := range m.Checks {
-			if m.Checks[i].Type == catalog.CheckDocker && m.Checks[i].Output != catalog.OutputStarting {
+			if m.Checks[i].Type == catalog.CheckDocker && !catalog.AwaitsFirstRun(m.Checks[i].Output) {
 				outputs[m.Checks[i].ID] = &m.Checks[i]
 			}
 		}

@@ -222,6 +222,26 @@ func TestUnreadableNetwork(t *testing.T) {
 	}
 }
 
+// TestUnreadableNetworkIsExplained asks for a network that could not be read as a whole, by its name and for a container on it.
+func TestUnreadableNetworkIsExplained(t *testing.T) {
+	e := &rawEngine{
+		list: `[{"Id":"one"}]`, networks: `[{"Name":"own","Id":7},{"Name":"front","Id":"f1","Driver":[]}]`,
+		containers: map[string]string{"one": rawContainer("one", `"front":{`, `"own":{`, `"NetworkID":"f1"`, `"NetworkID":"o1"`)},
+	}
+	s, sink, _ := e.follow(t)
+	set := sink.wait(t, "the container", has("one"))
+	if one, _ := find(set, "one"); !strings.Contains(string(one.Instance.Extras[sourceName]), "network own: Id") {
+		t.Errorf("the container on it is explained by %s", one.Instance.Extras[sourceName])
+	}
+	_, left, err := s.Explain(t.Context(), "own")
+	if err != nil || len(left) != 1 || left[0].Source != catalog.SourceNetwork || !strings.Contains(left[0].Why, "Id") {
+		t.Errorf("own is explained by %+v, %v", left, err)
+	}
+	if _, left, err = s.Explain(t.Context(), "front"); err != nil || len(left) != 0 {
+		t.Errorf("front, of which a part was read, is explained by %+v, %v", left, err)
+	}
+}
+
 // TestUnreadableState has a container of which nobody can tell whether it runs: it is named, and the others are registered.
 func TestUnreadableState(t *testing.T) {
 	for _, test := range []struct{ name, text string }{
