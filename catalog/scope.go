@@ -39,7 +39,8 @@ type Scope struct {
 	Node string
 	// Everything reports that the client's networks are unknown, or that it wants to see all addresses.
 	Everything bool
-	// Confined reports that all networks of the client are internal ones. Unsure reports that this is not known yet.
+	// Confined reports that all networks of the client are internal ones. Unsure reports that this is not known: none of its
+	// networks is known to lead outside, and one of them is not known at all.
 	Confined, Unsure bool
 	// Project is the Compose project or the Swarm stack that the client belongs to; empty if it belongs to none.
 	Project string
@@ -70,7 +71,7 @@ type networks struct {
 	list []Network
 	// isolated are the IDs of the networks on which only the host reaches the others.
 	isolated map[string]bool
-	// internal are the IDs of the internal networks.
+	// internal reports of each network, given by its ID, whether it is an internal one. A network that is not in it is not known.
 	internal map[string]bool
 	// pending reports that the networks are not known yet.
 	pending bool
@@ -89,10 +90,7 @@ func newNetworks(list []Network) *networks {
 		list: list, isolated: make(map[string]bool), internal: make(map[string]bool), interned: make(map[string]*Scope),
 	}
 	for _, network := range list {
-		n.isolated[network.ID] = network.Isolated
-		if network.Internal {
-			n.internal[network.ID] = true
-		}
+		n.isolated[network.ID], n.internal[network.ID] = network.Isolated, network.Internal
 		if len(network.Gateways) > 0 {
 			n.host = append(n.host, network.ID)
 		}
@@ -101,10 +99,39 @@ func newNetworks(list []Network) *networks {
 	return n
 }
 
+// bounds reports whether nothing beyond the host is reached from any of some networks, given by their IDs, or whether this is not
+// known.
+func (n *networks) bounds(ids []string) (confined, unsure bool) {
+	for _, id := range ids {
+		internal, known := n.internal[id]
+		if known && !internal {
+			return false, false
+		}
+		unsure = unsure || !known
+	}
+	return len(ids) > 0 && !unsure, unsure
+}
+
+// foreign reports whether an address is on a network that is no engine's: it has a name only, which none of this host's networks
+// has, and no internal network of this host holds it.
+func (n *networks) foreign(a Address) bool {
+	return a.Network != "" && a.Network != NetworkHost && a.NetworkID == "" && !slices.ContainsFunc(n.list, func(network Network) bool {
+		return strings.EqualFold(network.Name, a.Network) || network.Internal && network.holds(a.IP.Unmap(), "")
+	})
+}
+
+// scopeOf returns the interned scope for the addresses of a container and its project. It uses the room of ids.
+func (n *networks) scopeOf(ids []string, addresses []Address, project string) *Scope {
+	ids = appendNetworkKeys(ids[:0], addresses)
+	confined, unsure := n.bounds(ids)
+	if unsure && slices.ContainsFunc(addresses, n.foreign) {
+		unsure = false
+	}
+	return n.scope(ids, project, confined, unsure)
+}
+
 // scope returns the interned scope for a set of networks and a project. It sorts ids, and allocates only for a new set.
-func (n *networks) scope(ids []string, project string) *Scope {
-	outside := func(id string) bool { return !n.internal[id] }
-	confined := len(n.internal) > 0 && len(ids) > 0 && !slices.ContainsFunc(ids, outside)
+func (n *networks) scope(ids []string, project string, confined, unsure bool) *Scope {
 	ids = slices.DeleteFunc(ids, func(id string) bool { return n.isolated[id] })
 	slices.Sort(ids)
 	ids = slices.Compact(ids)
@@ -113,14 +140,17 @@ func (n *networks) scope(ids []string, project string) *Scope {
 	for _, id := range ids {
 		key = append(append(key, id...), 0)
 	}
-	if confined {
+	switch { // no network's ID begins with these
+	case confined:
 		key = append(key, 1)
+	case unsure:
+		key = append(key, 4)
 	}
 	key = append(append(key, 3), project...)
 	if scope := n.known(key); scope != nil {
 		return scope
 	}
-	return n.intern(key, &Scope{Networks: slices.Clone(ids), Confined: confined, Project: project})
+	return n.intern(key, &Scope{Networks: slices.Clone(ids), Confined: confined, Unsure: unsure, Project: project})
 }
 
 // hostScope returns the interned scope of the host itself, given its node.
@@ -212,17 +242,18 @@ func (v *View) ScopeOf(node string, ip netip.Addr) *Scope {
 	var room [8]string
 	ids := room[:0]
 	if r := v.residentAt(ip); r != nil { // before the catalog, which hears of a change later
-		return n.scope(appendNetworkKeys(ids, r.Addresses), r.Project)
+		return n.scopeOf(ids, r.Addresses, r.Project)
 	}
 	if e := v.containerAt(on, ip); e != nil {
-		return n.scope(appendNetworkKeys(ids, e.Instance.Addresses), e.Project())
+		return n.scopeOf(ids, e.Instance.Addresses, e.Project())
 	}
 	for _, network := range n.list {
 		if network.holds(ip, own.name(zone)) {
 			ids = append(ids, network.ID)
 		}
 	}
-	return n.scope(ids, "")
+	confined, unsure := n.bounds(ids)
+	return n.scope(ids, "", confined, unsure)
 }
 
 // holds reports whether an address belongs to the network. A link-local one belongs to that of its zone's interface.

@@ -117,6 +117,59 @@ func TestConfined(t *testing.T) {
 	}
 }
 
+// TestUnsure holds that a client of which no network is known to lead outside, and one is not known, may be confined, and that this
+// concerns neither the host nor clients outside, nor those on networks that are no engine's.
+func TestUnsure(t *testing.T) {
+	named := func(network, ip string) Address { return Address{Network: network, IP: netip.MustParseAddr(ip)} }
+	v := scopedView(
+		container("new", 0, at("N/10.7.0.2")),
+		container("new and internal", 0, at("N/10.7.0.3"), at("B/10.2.0.3")),
+		container("new and outer", 0, at("A/10.1.0.4"), at("N/10.7.0.4")),
+		container("elsewhere", 0, named("lan", "10.50.0.2")),
+		container("elsewhere and new", 0, named("lan", "10.50.0.3"), at("N/10.7.0.5")),
+		container("by name", 0, named("back", "10.60.0.2")),
+		container("in the subnet", 0, named("lan", "10.2.0.60")),
+		container("hosted", 0, at("host/192.0.2.7")),
+	)
+	networks := hostNetworks()[:3]
+	networks[1].Internal = true
+	v.SetNetworks(networks)
+	v.SetResidents([]Resident{
+		{ID: "new", Addresses: []Address{at("N/10.7.0.50")}}, {ID: "new and internal", Addresses: []Address{at("B/10.2.0.51"), at("N/10.7.0.51")}},
+		{ID: "new and outer", Addresses: []Address{at("N/10.7.0.52"), at("A/10.1.0.52")}}, {ID: "internal", Addresses: []Address{at("B/10.2.0.53")}},
+	})
+	for ip, want := range map[string]string{
+		"10.7.0.2": "unsure", "10.7.0.3": "unsure", "10.2.0.3": "unsure", "10.7.0.4": "", "10.1.0.4": "", "10.50.0.2": "", "10.50.0.3": "",
+		"10.60.0.2": "unsure", "10.2.0.60": "unsure", "10.7.0.50": "unsure", "10.2.0.51": "unsure", "10.7.0.51": "unsure", "10.7.0.52": "",
+		"10.2.0.53": "confined", "10.2.0.99": "confined", "10.1.0.99": "", "10.7.0.99": "", "198.51.100.1": "", "192.0.2.7": "", "127.0.0.1": "",
+	} {
+		got := v.ScopeOf("n1", netip.MustParseAddr(ip))
+		text := ""
+		switch {
+		case got.Unsure && got.Confined:
+			text = "both"
+		case got.Unsure:
+			text = "unsure"
+		case got.Confined:
+			text = "confined"
+		}
+		if text != want || got.Everything {
+			t.Errorf("%s: %+v, want %q", ip, got, want)
+		}
+		if again := v.ScopeOf("n1", netip.MustParseAddr(ip)); again != got {
+			t.Errorf("%s has another scope the next time", ip)
+		}
+	}
+	v.SetNetworks(append(networks, Network{ID: "N", Name: "new"}))
+	if got := v.ScopeOf("n1", netip.MustParseAddr("10.7.0.2")); got.Unsure || got.Confined {
+		t.Errorf("once the network is known: %+v", got)
+	}
+	v.SetNetworks(nil) // no engine
+	if got := v.ScopeOf("n1", netip.MustParseAddr("10.7.0.2")); got != AllNetworks {
+		t.Errorf("without networks: %+v", got)
+	}
+}
+
 // TestScopeOfHost holds that a query from any address of the host's interfaces comes from the host, and that these may change.
 func TestScopeOfHost(t *testing.T) {
 	v := scopedView()
@@ -312,7 +365,7 @@ func TestManyScopes(t *testing.T) {
 	n := newNetworks(hostNetworks())
 	for i := range maxScopes + 10 {
 		ids := []string{fmt.Sprint("x", i), "A"}
-		if got := n.scope(ids, ""); !got.On("A") || !got.On(fmt.Sprint("x", i)) || got.On("B") {
+		if got := n.scope(ids, "", false, false); !got.On("A") || !got.On(fmt.Sprint("x", i)) || got.On("B") {
 			t.Fatalf("scope %d is %+v", i, got)
 		}
 	}

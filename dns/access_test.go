@@ -122,6 +122,44 @@ func TestInternalNetworksStayClosed(t *testing.T) {
 	}
 }
 
+// TestNothingIsPassedOnFromUnknownNetworks holds that a container on a network that the engine has not told of yet gets SERVFAIL for
+// names of other domains, and its neighbours as ever.
+func TestNothingIsPassedOnFromUnknownNetworks(t *testing.T) {
+	networks := bridges()
+	networks[0].Internal = true
+	for _, open := range []bool{false, true} {
+		asked := make(chan string, 100)
+		u := newUpstream(t, func(q *dns.Msg, _ string) []*dns.Msg {
+			asked <- q.Question[0].Name
+			return one(reply(q, "www.example.com. 300 IN A 192.0.2.1"))
+		})
+		view := catalog.NewView()
+		view.SetNetworks(networks)
+		view.SetResidents(residents(catalog.Resident{ID: "new", Addresses: []catalog.Address{named("10.7.0.9", "new", "new")}},
+			catalog.Resident{ID: "both", Addresses: []catalog.Address{named("10.1.0.60", "Front", "both"), named("10.7.0.60", "new", "both")}}))
+		cfg := Config{View: view, Upstreams: []string{u.addr}, Allow: []string{AllowAny}, ForwardInternal: open}
+		w := seeded(newTestServer(t, cfg, neighbourhood()), 1)
+		for from, want := range map[string]string{
+			"10.7.0.9": "SERVFAIL", "10.1.0.60": "SERVFAIL", "10.7.0.60": "SERVFAIL", fromFront: "REFUSED", fromBack: "NOERROR", fromAfar: "NOERROR", fromHost: "NOERROR",
+		} {
+			if open {
+				want = "NOERROR"
+			}
+			w.req.client = w.server.clientAt(netip.MustParseAddr(from))
+			m := ask(t, w, query(strings.ReplaceAll(from, ".", "-")+".example.com.", dns.TypeTXT), false)
+			if rcode := dns.RcodeToString[m.Rcode]; rcode != want || len(asked) > 0 != (want == "NOERROR") {
+				t.Errorf("open %v, from %s: %s and %d questions, want %s", open, from, rcode, len(asked), want)
+			}
+			for len(asked) > 0 {
+				<-asked
+			}
+		}
+		if got := askAs(t, w.server, "10.7.0.60", "web2.", dns.TypeA); got != "NOERROR 10.1.0.3" {
+			t.Errorf("a neighbour: %s", got)
+		}
+	}
+}
+
 // TestNothingIsPassedOnBeforeNetworksAreKnown holds that a client that may be on an internal network gets SERVFAIL until that is
 // known, and nothing reaches a resolver; the host itself is served.
 func TestNothingIsPassedOnBeforeNetworksAreKnown(t *testing.T) {
