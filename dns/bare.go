@@ -1,6 +1,7 @@
 package dns
 
 import (
+	"iter"
 	"slices"
 	"strings"
 	"sync"
@@ -122,25 +123,37 @@ func (s *Server) claimed(text string, scope *catalog.Scope) (left time.Time, cla
 	if left, claimed = s.view.Claimed(scope, text); claimed {
 		return left, claimed
 	}
-	front, network, ok := s.cutNetwork(text, scope)
-	if !ok {
-		return left, false
+	for front, network := range s.onNetworks(text, scope) {
+		last, ok := s.view.Claimed(&catalog.Scope{Networks: []string{network}}, front)
+		if ok && (!claimed || last.IsZero() || !left.IsZero() && last.After(left)) {
+			left, claimed = last, true
+		}
 	}
-	return s.view.Claimed(&catalog.Scope{Networks: []string{network}}, front)
+	return left, claimed
 }
 
-// cutNetwork cuts the name of one of the client's networks off the end of a name.
-func (s *Server) cutNetwork(text string, scope *catalog.Scope) (front, network string, ok bool) {
-	for _, id := range scope.Networks {
-		network, known := s.view.Network(id)
-		if !known {
-			continue
-		}
-		if front, ok := strings.CutSuffix(text, "."+strings.ToLower(network.Name)); ok {
-			return front, id, true
+// onNetworks yields what stands in a name before the name of one of the client's networks, or that in its Compose file, with the
+// network's ID. Several networks may have the same name in Compose files.
+func (s *Server) onNetworks(text string, scope *catalog.Scope) iter.Seq2[string, string] {
+	return func(yield func(string, string) bool) {
+		for _, id := range scope.Networks {
+			network, _ := s.view.Network(id)
+			for _, behind := range []string{network.Name, network.Short} {
+				if front, ok := cutLabels(text, behind); ok && !yield(front, id) {
+					return
+				}
+			}
 		}
 	}
-	return "", "", false
+}
+
+// cutLabels cuts a network's name and the dot before it off the end of a name. It returns false if it does not end so.
+func cutLabels(text, network string) (front string, ok bool) {
+	at := len(text) - len(network)
+	if network == "" || at < 2 || text[at-1] != '.' || !strings.EqualFold(text[at:], network) {
+		return "", false
+	}
+	return text[:at-1], true
 }
 
 // serves reports whether a service has instances.
@@ -177,8 +190,12 @@ func (s *Server) bareForm(text string, labels []string, scope *catalog.Scope) bo
 	if len(labels) == 1 {
 		return true
 	}
-	front, _, ok := s.cutNetwork(text, scope)
-	return ok && front == labels[0]
+	for front := range s.onNetworks(text, scope) {
+		if front == labels[0] {
+			return true
+		}
+	}
+	return false
 }
 
 // privateTops are the domains that private networks have at the top (RFC 6762, Appendix G).

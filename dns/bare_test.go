@@ -17,10 +17,12 @@ func projects() []catalog.Network {
 		return catalog.Network{ID: "id-" + id, Name: id, Subnets: []netip.Prefix{netip.MustParsePrefix(subnet)},
 			Gateways: []netip.Addr{netip.MustParseAddr(gateway)}}
 	}
-	return []catalog.Network{
+	list := []catalog.Network{
 		network("test", "10.1.0.0/16", "10.1.0.1"), network("prod", "10.2.0.0/16", "10.2.0.1"),
 		network("shared", "10.3.0.0/16", "10.3.0.1"), network("plain", "10.4.0.0/16", "10.4.0.1"),
 	}
+	list[0].Short, list[1].Short = "Default", "Default" // each in its own Compose file
+	return list
 }
 
 // of makes an instance one of a Compose project, or of none, and published on the host of its node.
@@ -64,6 +66,7 @@ func TestBareNamesStayWithTheirProject(t *testing.T) {
 	otherTestDB := of("test", "n2", "test-db-2", "db", named("10.98.0.2", "elsewhere", "db"))
 
 	shared := catalog.Resident{ID: "app", Project: "test", Addresses: []catalog.Address{named("10.1.0.9", "test", "app"), named("10.3.0.9", "shared", "app")}}
+	both := catalog.Resident{ID: "app", Addresses: []catalog.Address{named("10.1.0.9", "test", "app"), named("10.2.0.9", "prod", "app")}}
 	// ill is a container of the project on another host that is not healthy.
 	ill := func(service string, names ...string) []catalog.Change {
 		return []catalog.Change{of("test", "n2", "ill", service, named("10.98.0.7", "elsewhere", names...)), critical("n2", "ill")}
@@ -85,6 +88,22 @@ func TestBareNamesStayWithTheirProject(t *testing.T) {
 		{name: "alias", residents: []catalog.Resident{app}, before: []catalog.Change{testDB}, from: "10.1.0.9", ask: "database.", want: "NOERROR"},
 		{name: "with the network's name", residents: []catalog.Resident{app}, before: []catalog.Change{testDB}, from: "10.1.0.9", ask: "db.test.", want: "NOERROR"},
 		{name: "with the network's name, long ago", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")}, from: "10.1.0.9", ask: "db.test.", want: "NXDOMAIN"},
+		{name: "with the network's name in the Compose file", residents: []catalog.Resident{app}, before: []catalog.Change{testDB}, from: "10.1.0.9", ask: "db.DEFAULT.", want: "NOERROR"},
+		{name: "with the network's name in the Compose file, long ago", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")},
+			from: "10.1.0.9", ask: "db.default.", want: "NXDOMAIN"},
+		{name: "with the network's name in the Compose file, not registered", residents: []catalog.Resident{app, {ID: "x", Project: "test", Names: []string{"queue"},
+			Addresses: []catalog.Address{named("10.1.0.3", "test", "queue")}}}, from: "10.1.0.9", ask: "queue.default.", qtype: dns.TypeAAAA, want: "NOERROR"},
+		{name: "with the network's name in the Compose file, never had", residents: []catalog.Resident{app}, from: "10.1.0.9", ask: "db.default.", want: "REFUSED"},
+		{name: "with the name of two networks in Compose files", residents: []catalog.Resident{both, stopped("", "prod", "x", "old")},
+			from: "10.1.0.9", ask: "old.default.", want: "NXDOMAIN"},
+		{name: "with the name of two networks in Compose files, the later counts", residents: []catalog.Resident{both, stopped("", "prod", "x", "database"), stopped("", "test", "y", "database")},
+			before: []catalog.Change{testDB}, from: "10.1.0.9", ask: "database.default.", want: "NOERROR"},
+		{name: "port with the network's name in the Compose file", residents: []catalog.Resident{app}, also: []catalog.Change{testDB}, from: "10.1.0.9",
+			ask: "_http._tcp.db.default.", qtype: dns.TypeSRV, want: "NOERROR 1 1 80 0a010002.addr.dc1.koine."},
+		{name: "port with the network's name in the Compose file, gone", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")}, from: "10.1.0.9",
+			ask: "_http._tcp.db.default.", qtype: dns.TypeSRV, want: "NXDOMAIN"},
+		{name: "below a name with the network's in the Compose file", residents: []catalog.Resident{app, stopped("test", "test", "x", "db")}, from: "10.1.0.9",
+			ask: "x.y.db.default.", want: "NXDOMAIN"},
 		{name: "on another network of the project", residents: []catalog.Resident{app, stopped("test", "back", "x", "queue")}, from: "10.1.0.9", ask: "queue.", want: "NXDOMAIN"},
 		{name: "running, not registered", residents: []catalog.Resident{app, {ID: "x", Project: "test", Names: []string{"queue"},
 			Addresses: []catalog.Address{named("10.1.0.3", "test", "queue")}}}, from: "10.1.0.9", ask: "queue.", want: "NOERROR"},

@@ -81,12 +81,9 @@ type neighbour struct {
 func (s *Server) neighbours(name string, scope *catalog.Scope) (found []neighbour) {
 	for _, id := range scope.Networks {
 		found = s.appendNeighbours(found, id, name)
-		network, ok := s.view.Network(id)
-		for _, behind := range []string{network.Name, network.Short} {
-			if front, cut := strings.CutSuffix(name, "."+strings.ToLower(behind)); ok && cut && behind != "" {
-				found = s.appendNeighbours(found, id, front)
-			}
-		}
+	}
+	for front, id := range s.onNetworks(name, scope) {
+		found = s.appendNeighbours(found, id, front)
 	}
 	healthy := slices.ContainsFunc(found, func(n neighbour) bool { return n.endpoint.Healthy() })
 	if healthy {
