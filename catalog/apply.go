@@ -192,6 +192,7 @@ func (v *View) publishIndices(b *batch) {
 	v.byID.update(b.ids)
 	v.nodesByIP.update(b.nodeAddresses)
 	v.nodesByID.update(b.nodeIDs)
+	v.nodesByFormer.update(b.formerNodes)
 	v.places.update(b.places)
 	for _, i := range b.gone {
 		i.endpoint.Store(nil)

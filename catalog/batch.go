@@ -18,6 +18,7 @@ type batch struct {
 	ids           []indexChange[string, *instanceState]
 	nodeAddresses []indexChange[ipKey, *nodeState]
 	nodeIDs       []indexChange[string, *nodeState]
+	formerNodes   []indexChange[string, *nodeState]
 	// renamed are the instances that may have lost bare names, former the claims that have ended.
 	renamed []endpointChange
 	former  []claim
@@ -49,7 +50,7 @@ func newBatch() batch {
 
 // reset forgets what the batch has held, and keeps its memory unless that is large.
 func (b *batch) reset() {
-	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.projects), cap(b.nodeAddresses), cap(b.renamed), cap(b.former))
+	largest := max(cap(b.services), cap(b.endpoints), cap(b.nodes), cap(b.woken), cap(b.addresses), cap(b.names), cap(b.projects), cap(b.nodeAddresses), cap(b.formerNodes), cap(b.renamed), cap(b.former))
 	if largest > maxBatch || len(b.places) > maxBatch {
 		*b = newBatch()
 		return
@@ -59,7 +60,7 @@ func (b *batch) reset() {
 	clear(b.why)
 	*b = batch{
 		nodes: emptied(b.nodes), endpoints: emptied(b.endpoints), services: emptied(b.services), gone: emptied(b.gone),
-		addresses: emptied(b.addresses), names: emptied(b.names), projects: emptied(b.projects), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs),
+		addresses: emptied(b.addresses), names: emptied(b.names), projects: emptied(b.projects), ids: emptied(b.ids), nodeAddresses: emptied(b.nodeAddresses), nodeIDs: emptied(b.nodeIDs), formerNodes: emptied(b.formerNodes),
 		renamed: emptied(b.renamed), former: emptied(b.former),
 		woken: b.woken[:0], changed: b.changed[:0], eldest: b.eldest, places: b.places, why: b.why,
 	}
@@ -149,7 +150,7 @@ func (b *batch) index(e *Endpoint, change edit[*instanceState]) {
 	}
 }
 
-// addHost files a change of a node under its addresses and its place. The host before is nil for a node that is new.
+// addHost files a change of a node under its ID, its former names, its addresses and its place. The host before is nil for a node that is new.
 func (b *batch) addHost(n *nodeState, before, after *Host) {
 	var old, now Node
 	if before != nil && before.Node != nil {
@@ -163,6 +164,10 @@ func (b *batch) addHost(n *nodeState, before, after *Host) {
 		b.indexNodeID(old.ID, edit[*nodeState]{n, true})
 		b.indexNodeID(now.ID, edit[*nodeState]{n, false})
 	}
+	if !slices.Equal(old.Former, now.Former) {
+		b.indexFormer(old.Former, edit[*nodeState]{n, true})
+		b.indexFormer(now.Former, edit[*nodeState]{n, false})
+	}
 	if slices.EqualFunc(old.Addresses, now.Addresses, Address.Equal) {
 		return
 	}
@@ -173,6 +178,12 @@ func (b *batch) addHost(n *nodeState, before, after *Host) {
 func (b *batch) indexNodeID(id string, change edit[*nodeState]) {
 	if id != "" {
 		b.nodeIDs = append(b.nodeIDs, indexChange[string, *nodeState]{key: id, edit: change})
+	}
+}
+
+func (b *batch) indexFormer(names []string, change edit[*nodeState]) {
+	for _, name := range names {
+		b.formerNodes = append(b.formerNodes, indexChange[string, *nodeState]{key: fold(name), edit: change})
 	}
 }
 

@@ -3,10 +3,12 @@ package catalog
 import (
 	"cmp"
 	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 )
 
 // Network is a network of this host that containers are attached to.
@@ -73,13 +75,16 @@ type networks struct {
 	isolated map[string]bool
 	// internal reports of each network, given by its ID, whether it is an internal one. A network that is not in it is not known.
 	internal map[string]bool
+	// gateways are the host's own addresses on all of them.
+	gateways map[netip.Addr]struct{}
 	// pending reports that the networks are not known yet.
 	pending bool
 	// host are the networks on which the host itself has an address: it reaches all of them. They are sorted.
 	host []string
 
-	mu       sync.RWMutex
-	interned map[string]*Scope
+	// mu is held while interned is replaced; a map in it never changes.
+	mu       sync.Mutex
+	interned atomic.Pointer[map[string]*Scope]
 }
 
 // maxScopes bounds the interned scopes; past it new ones are not interned.
@@ -87,10 +92,14 @@ const maxScopes = 4096
 
 func newNetworks(list []Network) *networks {
 	n := &networks{
-		list: list, isolated: make(map[string]bool), internal: make(map[string]bool), interned: make(map[string]*Scope),
+		list: list, isolated: make(map[string]bool), internal: make(map[string]bool), gateways: make(map[netip.Addr]struct{}),
 	}
+	n.interned.Store(new(map[string]*Scope))
 	for _, network := range list {
 		n.isolated[network.ID], n.internal[network.ID] = network.Isolated, network.Internal
+		for _, ip := range network.Gateways {
+			n.gateways[ip] = struct{}{}
+		}
 		if len(network.Gateways) > 0 {
 			n.host = append(n.host, network.ID)
 		}
@@ -166,21 +175,24 @@ func (n *networks) hostScope(node string) *Scope {
 
 // known returns the scope interned under a key, nil if there is none.
 func (n *networks) known(key []byte) *Scope {
-	n.mu.RLock()
-	defer n.mu.RUnlock()
-	return n.interned[string(key)]
+	return (*n.interned.Load())[string(key)]
 }
 
 // intern keeps a scope under a key, and returns the one that is kept there.
 func (n *networks) intern(key []byte, scope *Scope) *Scope {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if first, ok := n.interned[string(key)]; ok {
+	before := *n.interned.Load()
+	if first, ok := before[string(key)]; ok {
 		return first
 	}
-	if len(n.interned) < maxScopes {
-		n.interned[string(key)] = scope
+	if len(before) >= maxScopes {
+		return scope
 	}
+	after := make(map[string]*Scope, len(before)+1)
+	maps.Copy(after, before)
+	after[string(key)] = scope
+	n.interned.Store(&after)
 	return scope
 }
 
@@ -188,7 +200,11 @@ func (n *networks) intern(key []byte, scope *Scope) *Scope {
 func (v *View) SetNetworks(list []Network) { v.networks.Store(newNetworks(slices.Clone(list))) }
 
 // AwaitNetworks says that SetNetworks will be called. Until then a client that is not the host may be on any network.
-func (v *View) AwaitNetworks() { v.networks.Store(&networks{pending: true}) }
+func (v *View) AwaitNetworks() {
+	n := newNetworks(nil)
+	n.pending = true
+	v.networks.Store(n)
+}
 
 // Interfaces are the interfaces of this host: its addresses, and the names of the interfaces by their index, as text.
 type Interfaces struct {
@@ -196,16 +212,38 @@ type Interfaces struct {
 	Names     map[string]string
 }
 
-// SetInterfaces sets the interfaces of the View's host. It may be called at any time; the value must not change afterwards.
-func (v *View) SetInterfaces(i *Interfaces) { v.interfaces.Store(i) }
+// interfaces are Interfaces as they are looked up for each query.
+type interfaces struct {
+	addresses map[netip.Addr]struct{}
+	names     map[string]string
+}
+
+// SetInterfaces sets the interfaces of the View's host. It may be called at any time; the value must not change afterwards. Nil
+// leaves them as they were.
+func (v *View) SetInterfaces(i *Interfaces) {
+	if i == nil { // they could not be read
+		return
+	}
+	next := &interfaces{addresses: make(map[netip.Addr]struct{}, len(i.Addresses)), names: i.Names}
+	for _, ip := range i.Addresses {
+		next.addresses[ip] = struct{}{}
+	}
+	v.interfaces.Store(next)
+}
 
 // has reports whether an address is one of the host's.
-func (i *Interfaces) has(ip netip.Addr) bool { return i != nil && slices.Contains(i.Addresses, ip) }
+func (i *interfaces) has(ip netip.Addr) bool {
+	if i == nil {
+		return false
+	}
+	_, has := i.addresses[ip]
+	return has
+}
 
 // name returns the name of an interface, given by the zone of an address: its name or its index.
-func (i *Interfaces) name(zone string) string {
-	if i != nil && i.Names[zone] != "" {
-		return i.Names[zone]
+func (i *interfaces) name(zone string) string {
+	if i != nil && i.names[zone] != "" {
+		return i.names[zone]
 	}
 	return zone
 }
@@ -276,7 +314,8 @@ func appendNetworkKeys(ids []string, addresses []Address) []string {
 
 // isGateway reports whether an address is the host's own on one of the networks.
 func (n *networks) isGateway(ip netip.Addr) bool {
-	return slices.ContainsFunc(n.list, func(network Network) bool { return slices.Contains(network.Gateways, ip) })
+	_, is := n.gateways[ip]
+	return is
 }
 
 // hasAddress reports whether an address is one of the node's own. An unknown node has none.

@@ -236,6 +236,10 @@ func TestScopeBeforeNetworks(t *testing.T) {
 			t.Errorf("%s: %+v, want unsure %v", ip, got, want)
 		}
 	}
+	v.Load(1, []Change{container("one", 0, at("A/10.1.0.2"))})
+	if got := v.ScopeOfInstance(v.Instance("n1", "one")); !got.On("A") || !got.Unsure {
+		t.Errorf("%+v of an instance", got)
+	}
 	v.SetNetworks(nil)
 	if got := v.ScopeOf("n1", netip.MustParseAddr("10.2.0.4")); got != AllNetworks {
 		t.Errorf("%+v after there are known to be none", got)
@@ -369,7 +373,7 @@ func TestManyScopes(t *testing.T) {
 			t.Fatalf("scope %d is %+v", i, got)
 		}
 	}
-	if len(n.interned) > maxScopes {
-		t.Errorf("%d scopes are kept", len(n.interned))
+	if len(*n.interned.Load()) > maxScopes {
+		t.Errorf("%d scopes are kept", len(*n.interned.Load()))
 	}
 }

@@ -23,6 +23,8 @@ type View struct {
 	byID      index[string, *instanceState]
 	nodesByIP index[ipKey, *nodeState]
 	nodesByID index[string, *nodeState]
+	// nodesByFormer leads to nodes by the names that they have had, in lower case.
+	nodesByFormer index[string, *nodeState]
 	// places are the places of nodes and instances.
 	places places
 	// pushes are the statuses that applications have pushed for checks of nodes without an agent.
@@ -37,7 +39,7 @@ type View struct {
 	residents atomic.Pointer[residents]
 	former    *former
 	// interfaces are the interfaces of this host.
-	interfaces atomic.Pointer[Interfaces]
+	interfaces atomic.Pointer[interfaces]
 
 	// listIndex is the last revision at which the list of services, their tags or the number of instances changed.
 	listIndex atomic.Uint64
@@ -76,7 +78,7 @@ func NewView() *View {
 		services: newShardMap[string, *serviceState](manyShards),
 		nodes:    newShardMap[string, *nodeState](manyShards),
 		byIP:     newIndex[ipKey](byNumber), byName: newIndex[nameOn](byNumber), byProject: newIndex[nameIn](byNumber), byID: newIndex[string](byNodeName),
-		nodesByIP: newIndex[ipKey](byKey), nodesByID: newIndex[string](byKey),
+		nodesByIP: newIndex[ipKey](byKey), nodesByID: newIndex[string](byKey), nodesByFormer: newIndex[string](byKey),
 		pushes: newShardMap[pushKey, *Push](fewShards), former: newFormer(),
 	}
 	v.networks.Store(newNetworks(nil))
@@ -154,12 +156,13 @@ func (v *View) NodesByID(id string) iter.Seq[*NodeSnapshot] {
 	}
 }
 
-// NodeFormerly returns the node that had a name before; nil if there is none, or if another node has the name now.
+// NodeFormerly returns the node that had a name before, the first by name if several had; nil if there is none, or if another node
+// has the name now.
 func (v *View) NodeFormerly(name string) *NodeSnapshot {
 	if v.Node(name) != nil {
 		return nil
 	}
-	for _, state := range v.nodes.all() {
+	for state := range v.nodesByFormer.all(fold(name)) {
 		s := state.snapshot.Load()
 		if s.Node != nil && slices.ContainsFunc(s.Node.Former, func(former string) bool { return strings.EqualFold(former, name) }) {
 			return s

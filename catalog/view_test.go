@@ -685,3 +685,45 @@ func TestAge(t *testing.T) {
 		}
 	}
 }
+
+// TestNodeFormerly holds that a node is found by each name that it has had, until it is removed, and not by one that another node has.
+func TestNodeFormerly(t *testing.T) {
+	record := func(name string, former ...string) Change {
+		return Change{Type: RecordNode, Name: name, Node: &Node{Name: name, ID: "id-" + name, Former: former}}
+	}
+	v := NewView()
+	v.Load(1, []Change{record("b", "Old", "older"), record("c", "old"), record("d", "b")})
+	expect := func(want map[string]string) {
+		t.Helper()
+		for name, now := range want {
+			got := ""
+			if n := v.NodeFormerly(name); n != nil {
+				got = n.Name
+			}
+			if got != now {
+				t.Errorf("%s is %q now, want %q", name, got, now)
+			}
+		}
+	}
+	expect(map[string]string{"old": "b", "OLDER": "b", "b": "", "c": "", "nosuch": ""})
+	v.Apply(2, []Change{{Type: RecordNode, Name: "b"}})
+	expect(map[string]string{"old": "c", "older": "", "b": "d"})
+	v.Apply(3, []Change{record("c", "older", "Oldest"), record("d")})
+	expect(map[string]string{"old": "", "older": "c", "oldest": "c", "b": ""})
+	v.Load(4, nil)
+	expect(map[string]string{"older": "", "oldest": ""})
+}
+
+// BenchmarkNodeFormerly is a look for a name that no node has or has had, among many that were renamed.
+func BenchmarkNodeFormerly(b *testing.B) {
+	var list []Change
+	for i := range 10_000 {
+		name := fmt.Sprint("n", i)
+		list = append(list, Change{Type: RecordNode, Name: name, Node: &Node{Name: name, ID: name, Former: []string{name + "a", name + "b"}}})
+	}
+	v := NewView()
+	v.Load(1, list)
+	for b.Loop() {
+		v.NodeFormerly("unknown")
+	}
+}
