@@ -13,11 +13,10 @@ const rivalGrace = 2 * time.Second
 // rivalry is the state of a host that is alive under this node's name and another id, or under another name and this node's id.
 // It may be a former session of this host, from before it lost its data directory or was renamed, which ends by itself.
 type rivalry struct {
-	// last is the time of the last attempt that met the rival; zero if there is none, or if an attempt failed otherwise
-	// since. met is the time for which every attempt has met it.
-	last time.Time
-	met  time.Duration
-	// withdraw ends the View's report of it.
+	// last is the time of the last attempt that met the rival, and met the time for which every attempt has met it, both by
+	// the process's clock.
+	last, met time.Duration
+	// withdraw ends the View's report of the rival; nil if there is none, or if an attempt failed otherwise since.
 	withdraw func()
 }
 
@@ -47,27 +46,29 @@ func judge(err error, met, ttl time.Duration, ready bool) verdict {
 	}
 }
 
-// metUntil returns the time for which the rival has been met. A process that stood still between two attempts has not met
-// it meanwhile: the rival's session may have ended in between.
-func (r *rivalry) metUntil(now time.Time) time.Duration {
-	if r.last.IsZero() {
+// metUntil returns the time for which the rival has been met, given the present time of the process's clock. A process that
+// stood still between two attempts has not met it meanwhile: with the embedded store, a former session of this host lasts longer by
+// that time, and with one elsewhere it may have ended in between.
+func (r *rivalry) metUntil(now time.Duration) time.Duration {
+	if r.withdraw == nil {
 		return 0
 	}
-	return r.met + min(now.Sub(r.last), 2*retryMax)
+	return r.met + min(now-r.last, 2*retryMax)
 }
 
 // noteRival looks at the result of a sync, and reports in the View if another host has the node's name or its id. It returns an error
 // if that host stays.
 func (a *Agent) noteRival(err error) error {
-	met := a.rivalry.metUntil(time.Now())
+	now := a.cfg.Clock.Running()
+	met := a.rivalry.metUntil(now)
 	switch judge(err, met, a.rivalTTL(), a.ready) {
 	case unopposed:
 		a.endRivalry()
 	case wait:
-		if a.rivalry.last.IsZero() {
+		if a.rivalry.withdraw == nil {
 			a.beginRivalry(message(err))
 		}
-		a.rivalry.last, a.rivalry.met = time.Now(), met
+		a.rivalry.last, a.rivalry.met = now, met
 	case giveUp:
 		given := catalog.Errorf(catalog.KindConflict, "%s: another host renews its session", message(err))
 		if a.rivalIn(a.cfg.View.Node(a.cfg.Node.Name)) != nil {

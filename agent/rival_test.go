@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/koine-sd/koine/catalog"
+	"github.com/koine-sd/koine/internal/pulse"
 )
 
 var errRival = catalog.Errorf(catalog.KindConflict, "node n1 is alive under another id, two")
@@ -36,27 +37,27 @@ func TestJudge(t *testing.T) {
 }
 
 func TestMetUntil(t *testing.T) {
-	now := time.Unix(1000, 0)
+	const now = 1000 * time.Second
 	r := rivalry{}
 	if met := r.metUntil(now); met != 0 {
 		t.Errorf("a rival that was never met counts for %v", met)
 	}
-	r.last, r.met = now, 3*time.Second
+	r.last, r.met, r.withdraw = now, 3*time.Second, func() {}
 	for after, want := range map[time.Duration]time.Duration{
 		time.Second: 4 * time.Second, time.Hour: 3*time.Second + 2*retryMax, // it stood still
 	} {
-		if met := r.metUntil(now.Add(after)); met != want {
+		if met := r.metUntil(now + after); met != want {
 			t.Errorf("%v later: met for %v, want %v", after, met, want)
 		}
 	}
 }
 
 // loose runs an agent whose end the test awaits.
-func loose(t *testing.T, test func(t *testing.T, r *registry, ended chan error)) {
+func loose(t *testing.T, clock *pulse.Clock, test func(t *testing.T, r *registry, ended chan error)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		r := &registry{view: catalog.NewView(), fail: errRival}
-		a, err := New(Config{Node: node, Registry: r, View: r.view, Orphans: true})
+		a, err := New(Config{Node: node, Registry: r, View: r.view, Orphans: true, Clock: clock})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -71,7 +72,7 @@ func loose(t *testing.T, test func(t *testing.T, r *registry, ended chan error))
 }
 
 func TestNewcomerGivesUp(t *testing.T) {
-	loose(t, func(t *testing.T, r *registry, ended chan error) {
+	loose(t, nil, func(t *testing.T, r *registry, ended chan error) {
 		begun := time.Now()
 		if waiting := strings.Join(r.view.WaitingFor(), "|"); waiting != "the end of another session: node n1 is alive under another id, two" {
 			t.Errorf("waiting for %q", waiting)
@@ -95,8 +96,26 @@ func TestNewcomerGivesUp(t *testing.T) {
 	})
 }
 
+// TestNewcomerThatStoodStill holds that a process that stood still has not met a rival meanwhile: as the lease of a former session in
+// the embedded store, it counts the time for which it ran.
+func TestNewcomerThatStoodStill(t *testing.T) {
+	clock := pulse.New(nil, nil)
+	loose(t, clock, func(t *testing.T, _ *registry, ended chan error) {
+		begun, stood := time.Now(), time.Duration(0)
+		for _, still := range []time.Duration{4 * time.Second, 2 * time.Second, 3 * time.Second} {
+			time.Sleep(still + time.Second)
+			clock.Note(still)
+			stood += still
+		}
+		<-ended
+		if took := time.Since(begun); took < time.Duration(node.Owner.TTL)+rivalGrace+stood {
+			t.Errorf("gave up after %v, of which it stood still for %v", took, stood)
+		}
+	})
+}
+
 func TestFormerSessionIsWaitedFor(t *testing.T) {
-	loose(t, func(t *testing.T, r *registry, ended chan error) {
+	loose(t, nil, func(t *testing.T, r *registry, ended chan error) {
 		time.Sleep(time.Duration(node.Owner.TTL))
 		r.set(func(r *registry) { r.fail = errors.New("the store is away") }) // so long nothing is known of the session
 		time.Sleep(time.Minute)
