@@ -174,6 +174,7 @@ func (d *Daemon) Run(ctx context.Context) (err error) {
 	logger := d.cfg.Logger.With("part", "registry")
 	if !temporary {
 		d.renewals = renewal.Open(filepath.Join(dir, renewalsFile), node.id, logger)
+		d.renewals.Report(d.view.ProblemSetter())
 	}
 	cfg := registry.Config{
 		Client: store.Client, KV: store.KV, MaxOps: store.MaxOps, MaxBytes: store.MaxBytes, View: d.view, Clock: d.clock,

@@ -63,6 +63,9 @@ func (r *Runner) Await(ctx context.Context, node, id string) error {
 
 // take takes a pushed status, which holds for the check's TTL. It is called with mu held.
 func (r *Runner) take(k key, e *entry, pushed Result, now time.Time) {
+	if e.grace > e.heard+time.Duration(e.check.TTL) {
+		r.cfg.Renewals.Renewed()
+	}
 	e.heard, e.grace = r.cfg.Clock.Running(), 0
 	r.expiries.schedule(k, r.deadline(e, now))
 	r.step(k, e, pushed, now)

@@ -125,6 +125,7 @@ func (l *Leases) adopt(id clientv3.LeaseID, ttl time.Duration) {
 	if l.live[id] != nil {
 		return
 	}
+	l.changes++
 	last, now := l.book.Last(bookKey(id), time.Time{}), l.clock.Running()
 	l.add(&lease{id: id, ttl: ttl, renewed: now - last.Age, grace: now + min(last.Grace, ttl), brief: id>>48 != leaseMark})
 }
@@ -143,6 +144,9 @@ func (l *Leases) renew(id clientv3.LeaseID) (alive, brief bool) {
 	x := l.live[id]
 	if x == nil || x.ended {
 		return false, false
+	}
+	if x.grace > x.renewed+x.ttl {
+		l.book.Renewed()
 	}
 	x.renewed, x.grace = l.clock.Running(), 0
 	if id != l.own() {

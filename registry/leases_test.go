@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -314,4 +315,50 @@ func TestRenewalOrEnd(t *testing.T) {
 	}
 	clients.Wait()
 	eventually.True(t, "all have ended", func() bool { return r.view.Node("n1").Endpoints.Len() == 0 })
+}
+
+// TestCrashesAgainAndAgain has the process crash within seconds of each start: what nobody renews ends all the same, both what the
+// file had before and what began just before the first crash; what is renewed once in each life does not.
+func TestCrashesAgainAndAgain(t *testing.T) {
+	for _, every := range []time.Duration{time.Second, 4500 * time.Millisecond, 5500 * time.Millisecond} {
+		t.Run(every.String(), func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "renewals")
+			const lost, late, kept = leaseMark<<48 | 7, leaseMark<<48 | 8, leaseMark<<48 | 9
+			store := newLedger(lost, late, kept)
+			synctest.Test(t, func(t *testing.T) {
+				for life := range 60 {
+					book := renewal.Open(path, "me", slog.New(slog.DiscardHandler))
+					l := NewLeases(store, pulse.New(nil, nil), book, nil)
+					ctx, cancel := context.WithCancel(t.Context())
+					var running sync.WaitGroup
+					running.Go(func() { l.run(ctx) })
+					running.Go(func() { _ = book.Run(ctx, l) })
+					synctest.Wait() // the file is written before the catalog is loaded
+					for _, id := range []clientv3.LeaseID{lost, kept} {
+						if store.has(id) {
+							l.adopt(id, 10*time.Second)
+						}
+					}
+					if life > 0 && store.has(late) {
+						l.adopt(late, 10*time.Second)
+					}
+					time.Sleep(every / 2)
+					l.renew(kept)
+					time.Sleep(every / 2)
+					left, err := os.ReadFile(path)
+					cancel()
+					running.Wait()
+					if err == nil {
+						err = os.WriteFile(path, left, 0o600) // a crash writes nothing at the end
+					}
+					if err != nil {
+						t.Fatal(err)
+					}
+				}
+				if store.has(lost) || store.has(late) || !store.has(kept) {
+					t.Errorf("held: %v, %v and, though it is renewed, %v", store.has(lost), store.has(late), store.has(kept))
+				}
+			})
+		})
+	}
 }

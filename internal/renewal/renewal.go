@@ -7,10 +7,16 @@ package renewal
 
 import (
 	"context"
+	"errors"
+	"io/fs"
 	"iter"
 	"log/slog"
+	"os"
+	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/koine-sd/koine/internal/durable"
 )
 
 const (
@@ -40,6 +46,10 @@ type Source interface {
 type Book struct {
 	path, owner string
 	logger      *slog.Logger
+	// problem reports that the file cannot be written; "" withdraws that.
+	problem func(what string)
+	// due holds one token if the file is to be written at once.
+	due chan struct{}
 
 	mu sync.Mutex
 	// before has the renewals of before the start that nobody has asked for; nil if they do not count.
@@ -49,12 +59,16 @@ type Book struct {
 	// unlisted is the age of a renewal that the file does not list.
 	unlisted time.Duration
 	opened   time.Time
+	// failing is set while the file cannot be written. It is Run's alone.
+	failing bool
 }
 
 // Open reads the book at a path; owner says whose it is. A file that is damaged, too large or another owner's is left out with
 // a warning: all renewals then count from the start.
 func Open(path, owner string, logger *slog.Logger) *Book {
-	b := &Book{path: path, owner: owner, logger: logger, opened: time.Now()}
+	b := &Book{
+		path: path, owner: owner, logger: logger, opened: time.Now(), problem: func(string) {}, due: make(chan struct{}, 1),
+	}
 	f, err := read(path, owner)
 	switch {
 	case err != nil:
@@ -75,9 +89,22 @@ func Open(path, owner string, logger *slog.Logger) *Book {
 	b.before, b.asked, b.unlisted = f.entries, make(map[string]bool), max(away-saveEvery, 0)
 	for key, e := range b.before {
 		e.Age += away
+		e.Grace = e.rest(away)
 		b.before[key] = e
 	}
 	return b
+}
+
+// Report sets the function that takes the problem that the file cannot be written, and "" once it can. It must be called before Run.
+func (b *Book) Report(problem func(what string)) { b.problem = problem }
+
+// rest returns what is left of a grace a time after it was written; 0 if none had begun. Nobody knows how much of that time the
+// process ran: at least half is left, so that a process that crashes again and again still ends what nobody renews.
+func (e Entry) rest(away time.Duration) time.Duration {
+	if e.Grace <= 0 || e.Grace > Grace {
+		return 0
+	}
+	return max(e.Grace-away, e.Grace/2, time.Millisecond)
 }
 
 // forever bounds the parts of an age.
@@ -104,10 +131,25 @@ func (b *Book) Last(key string, since time.Time) Entry {
 	}
 	delete(b.before, key)
 	b.asked[key] = true
-	if e.Grace <= 0 || e.Grace > Grace {
+	if e.Grace == 0 {
 		e.Grace = Grace
 	}
+	b.wake() // it is the source's to list from now on
 	return e
+}
+
+// Renewed has the file written at once, after a renewal in a grace. A crash must not lose it, because the grace is shorter then.
+func (b *Book) Renewed() {
+	if b != nil {
+		b.wake()
+	}
+}
+
+func (b *Book) wake() {
+	select {
+	case b.due <- struct{}{}:
+	default: // a token is waiting already
+	}
 }
 
 // forget ends the time for which Last answers.
@@ -117,8 +159,8 @@ func (b *Book) forget() {
 	b.before, b.asked = nil, nil
 }
 
-// Run writes the file at the start, at intervals if something has changed, and when the context ends: the sources must not
-// change any more then.
+// Run writes the file at the start, after each answer of Last, at intervals if something has changed, and when the context ends: the
+// sources must not change any more then.
 func (b *Book) Run(ctx context.Context, sources ...Source) error {
 	if b == nil {
 		<-ctx.Done()
@@ -127,27 +169,55 @@ func (b *Book) Run(ctx context.Context, sources ...Source) error {
 	ticker := time.NewTicker(saveEvery)
 	defer ticker.Stop()
 	saved, known := false, uint64(0)
-	failing := false
 	for {
 		if time.Since(b.opened) > memory {
 			b.forget()
 		}
 		if now := changes(sources); !saved || now != known || ctx.Err() != nil {
-			err := b.write(sources)
-			if err != nil && !failing {
-				b.logger.Warn("the last renewals were not written: after a restart they count from an earlier time", "error", err)
-			}
-			failing = err != nil
-			saved, known = err == nil, now
+			saved, known = b.save(sources), now
 		}
 		if ctx.Err() != nil {
 			return nil
 		}
 		select {
 		case <-ctx.Done():
+		case <-b.due:
 		case <-ticker.C:
 		}
 	}
+}
+
+// save replaces the file, and reports whether it could. A file that cannot be replaced is removed: it does not have the renewals
+// since, and would end at the next start what is renewed all the time. Without it all counts from the start.
+func (b *Book) save(sources []Source) bool {
+	err := b.write(sources)
+	if err == nil {
+		if b.failing {
+			b.logger.Info("the last renewals are written again", "file", b.path)
+		}
+		b.failing = false
+		b.problem("")
+		return true
+	}
+	what := "the last renewals cannot be written: after a crash all leases and pushed checks count from the start"
+	if gone := b.remove(); gone != nil {
+		what = "the last renewals can neither be written nor removed: after a crash leases and pushed checks count from an earlier time"
+		err = errors.Join(err, gone)
+	}
+	if !b.failing {
+		b.logger.Warn(what, "error", err)
+	}
+	b.failing = true
+	b.problem(what + ": " + err.Error())
+	return false
+}
+
+// remove removes the file, which takes no room on a full disk.
+func (b *Book) remove() error {
+	if err := os.Remove(b.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return durable.SyncDir(filepath.Dir(b.path))
 }
 
 func changes(sources []Source) (sum uint64) {
@@ -157,19 +227,20 @@ func changes(sources []Source) (sum uint64) {
 	return sum
 }
 
-// all lists the renewals of the sources, and those of before the start that no source knows yet.
+// all lists the renewals of before the start that no source knows yet, and those of the sources. What a source takes over meanwhile
+// is listed twice, the later one being the source's; it must not be missing.
 func (b *Book) all(sources []Source) iter.Seq2[string, Entry] {
 	return func(yield func(string, Entry) bool) {
+		for key, e := range b.waiting() {
+			if !yield(key, e) {
+				return
+			}
+		}
 		for _, s := range sources {
 			for key, e := range s.Renewals() {
 				if !yield(key, e) {
 					return
 				}
-			}
-		}
-		for key, e := range b.waiting() {
-			if !yield(key, e) {
-				return
 			}
 		}
 	}

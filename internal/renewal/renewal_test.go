@@ -58,7 +58,7 @@ func TestOverARestart(t *testing.T) {
 		}{
 			{"a", zero, renewal.Entry{Age: 80 * time.Second, Grace: renewal.Grace}},
 			{"a", zero, renewal.Entry{}}, // it began again
-			{"check/n/ä \"x\"@7", time.Now(), renewal.Entry{Age: time.Hour + 20*time.Second, Grace: 2 * time.Second}},
+			{"check/n/ä \"x\"@7", time.Now(), renewal.Entry{Age: time.Hour + 20*time.Second, Grace: time.Second}},
 			{"began just before the crash", zero, renewal.Entry{Age: 15 * time.Second, Grace: renewal.Grace}},
 			{"began since", time.Now(), renewal.Entry{}},
 		} {
@@ -185,4 +185,91 @@ func check(t *testing.T, path string, grace time.Duration, said string) {
 	if got := renewal.Open(path, "me", logger).Last("a", time.Time{}); got.Grace != renewal.Grace {
 		t.Errorf("after it was replaced, a has %v", got)
 	}
+}
+
+// TestDiskIsFull has a file that cannot be replaced for a time: the one of before must not count, and the problem is reported.
+func TestDiskIsFull(t *testing.T) {
+	for name, block := range map[string]func(t *testing.T, dir, path string){
+		"no new file": func(t *testing.T, _, path string) { // also for the superuser, who may write anywhere
+			if err := os.MkdirAll(filepath.Join(path+".new", "full"), 0o700); err != nil {
+				t.Error(err)
+			}
+		},
+		"no room": func(t *testing.T, _, path string) {
+			if err := os.Symlink("/dev/full", path+".new"); err != nil {
+				t.Error(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			path := filepath.Join(dir, "renewals")
+			synctest.Test(t, func(t *testing.T) {
+				l := &list{entries: map[string]renewal.Entry{"a": {}}}
+				logger, text := logged()
+				b := renewal.Open(path, "me", logger)
+				var problem atomic.Value
+				b.Report(func(what string) { problem.Store(what) })
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- b.Run(ctx, l) }()
+				time.Sleep(time.Minute)
+				block(t, dir, path)
+				l.changes.Add(1)
+				time.Sleep(time.Minute)
+				if what, _ := problem.Load().(string); !strings.Contains(what, "cannot be written") {
+					t.Errorf("the problem is %q", what)
+				}
+				if got := renewal.Open(path, "me", logger).Last("a", time.Time{}); got != (renewal.Entry{}) {
+					t.Errorf("after a crash a counts as %v, want from the start", got)
+				}
+				if err := os.RemoveAll(path + ".new"); err != nil {
+					t.Error(err)
+				}
+				time.Sleep(6 * time.Second) // nothing else has changed
+				if what, _ := problem.Load().(string); what != "" {
+					t.Errorf("the problem is still %q", what)
+				}
+				if got := renewal.Open(path, "me", logger).Last("a", time.Time{}); got.Grace == 0 {
+					t.Error("it is not written again")
+				}
+				cancel()
+				if err := <-done; err != nil {
+					t.Error(err)
+				}
+				if strings.Count(text.String(), "level=WARN") != 1 || strings.Count(text.String(), "written again") != 1 {
+					t.Errorf("it logs %s", text)
+				}
+			})
+		})
+	}
+}
+
+// TestAskedForWhileItIsWritten has a source take over a renewal of before the start while the file is written.
+func TestAskedForWhileItIsWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "renewals")
+	synctest.Test(t, func(t *testing.T) {
+		save(t, path, "me", map[string]renewal.Entry{"a": {Age: time.Minute}})
+		b := renewal.Open(path, "me", slog.New(slog.DiscardHandler))
+		l := &list{entries: make(map[string]renewal.Entry)}
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- b.Run(ctx, l, taker(func() { b.Last("a", time.Time{}) })) }()
+		synctest.Wait()
+		if got := renewal.Open(path, "me", slog.New(slog.DiscardHandler)).Last("a", time.Time{}); got.Age != time.Minute {
+			t.Errorf("after a crash it counts as %v", got)
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// taker is a source that does something once, when it is first asked for its renewals.
+type taker func()
+
+func (taker) Changes() uint64 { return 0 }
+func (f taker) Renewals() iter.Seq2[string, renewal.Entry] {
+	return func(func(string, renewal.Entry) bool) { f() }
 }
