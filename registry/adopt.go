@@ -17,7 +17,7 @@ func (r *Registry) adoptLeases(ctx context.Context, records []catalog.Change) er
 	if r.view.Revision() > 0 { // writers are granting leases by now
 		return nil
 	}
-	return r.leases.sweep(ctx)
+	return r.leases.sweep(ctx, r.unreadable.ttl)
 }
 
 // moveBrief moves the records of an older version to leases that do not end by the store's clock.
@@ -72,8 +72,12 @@ func (w *write) moveInstance(e *catalog.Endpoint, lease clientv3.LeaseID, revisi
 }
 
 // moveTo makes the write that plan adds to, with a new lease in the place of an old one. Plan adds nothing if the old one is no
-// longer in use. A record that cannot be moved keeps its lease: it is renewed in the store as before.
+// longer in use. A record that cannot be moved keeps its lease: it is renewed in the store as before. Once the context has ended it
+// does nothing: the next start moves what is left.
 func (r *Registry) moveTo(ctx context.Context, old clientv3.LeaseID, plan func(w *write, lease clientv3.LeaseID, revision uint64)) {
+	if ctx.Err() != nil {
+		return
+	}
 	bounded, cancel := context.WithTimeout(ctx, commitTimeout)
 	defer cancel()
 	lease, err := r.leases.grantLike(bounded, old)
@@ -86,7 +90,7 @@ func (r *Registry) moveTo(ctx context.Context, old clientv3.LeaseID, plan func(w
 			return w, nil
 		})
 	}
-	if err != nil {
+	if err != nil && ctx.Err() == nil {
 		r.logger.Warn("move a record to a lease that outlasts a standstill", "lease", sessionID(old), "error", err)
 	}
 }

@@ -240,8 +240,9 @@ func (l *Leases) revoke(ctx context.Context, ids []clientv3.LeaseID) {
 	workers.Wait()
 }
 
-// sweep ends the leases that a crash has left between their grant and their first use: no key would end with them.
-func (l *Leases) sweep(ctx context.Context) error {
+// sweep takes in the leases that no record names which could be read. It ends those that a crash has left between their grant and
+// their first use: no key would end with them. The others have the TTL that ttlOf returns for their keys.
+func (l *Leases) sweep(ctx context.Context, ttlOf func(keys [][]byte) time.Duration) error {
 	list, err := l.store.LeaseLeases(ctx, &pb.LeaseLeasesRequest{})
 	if err != nil {
 		return err
@@ -258,7 +259,9 @@ func (l *Leases) sweep(ctx context.Context) error {
 		}
 		if len(resp.Keys) == 0 {
 			unused = append(unused, id)
+			continue
 		}
+		l.adopt(id, ttlOf(resp.Keys))
 	}
 	l.revoke(ctx, unused)
 	return nil

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -360,5 +361,22 @@ func TestCrashesAgainAndAgain(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// TestStopWhileRecordsMove stops the process while the records of an older version move: what is left is no failure.
+func TestStopWhileRecordsMove(t *testing.T) {
+	e := enginetest.Open(t)
+	old, stop := start(t, e)
+	old.mustSync(t, permanentNode("ext"))
+	for i := range 300 {
+		old.mustRegister(t, leased("ext", fmt.Sprint("x", i), time.Hour))
+	}
+	stop()
+	var log safeLog
+	_, stop = alone(t, e, func(cfg *Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	stop()
+	if log.has("move a record to a lease") {
+		t.Error("each record that is left is reported")
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/koine-sd/koine/catalog"
 )
@@ -28,6 +29,8 @@ type unread struct {
 	why string
 	// service is the service that the record seems to be of; empty if it does not say.
 	service string
+	// ttl is the TTL of the lease that the record seems to be on; 0 if it does not say.
+	ttl time.Duration
 }
 
 // maxWhy bounds the bytes of a reason that is kept, for each of perhaps very many records.
@@ -35,11 +38,15 @@ const maxWhy = 300
 
 // add takes the reason why a record cannot be read.
 func (u *unreadable) add(key string, value []byte, err error) {
-	var readable struct {
-		Service string `json:"service"`
+	var readable struct { // as much of it as can be read
+		Service string           `json:"service"`
+		TTL     catalog.Duration `json:"ttl"`
+		Owner   struct {
+			TTL catalog.Duration `json:"ttl"`
+		} `json:"owner"`
 	}
-	_ = json.Unmarshal(value, &readable) // as much of it as can be read
-	one := unread{why: err.Error(), service: readable.Service}
+	_ = json.Unmarshal(value, &readable)
+	one := unread{why: err.Error(), service: readable.Service, ttl: time.Duration(max(readable.TTL, readable.Owner.TTL))}
 	if len(one.why) > maxWhy {
 		one.why = strings.ToValidUTF8(one.why[:maxWhy], "") + "…"
 	}
@@ -130,6 +137,22 @@ func (u *unreadable) has(key string) bool {
 	defer u.mu.Unlock()
 	_, has := u.keys[key]
 	return has
+}
+
+// unreadTTL is the TTL of a lease whose records do not say it.
+const unreadTTL = 24 * time.Hour
+
+// ttl returns the TTL of a lease that some such records are on. Their owner cannot renew it by this version, so it must end.
+func (u *unreadable) ttl(keys [][]byte) (ttl time.Duration) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for _, key := range keys {
+		ttl = max(ttl, u.keys[string(key)].ttl)
+	}
+	if ttl <= 0 {
+		return unreadTTL
+	}
+	return min(max(ttl, catalog.MinTTL), catalog.MaxTTL)
 }
 
 // below reports whether there is such a record below one of some prefixes.

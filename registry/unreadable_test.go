@@ -4,8 +4,11 @@ import (
 	"testing"
 	"time"
 
+	clientv3 "go.etcd.io/etcd/client/v3"
+
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 const newerRecord = `{"v":2,"id":"db","node":"n1","service":"db","owner":{"kind":"permanent"}}`
@@ -77,4 +80,39 @@ func TestNodeThatLivedBetweenTwoLooks(t *testing.T) {
 	if len(since) != 2 {
 		t.Errorf("%v is kept, want n2, which has died only, and n3", since)
 	}
+}
+
+// TestLeasesOfUnreadableRecords has records on leases that this version cannot read: they go with their TTL, or after a day if they do
+// not say it, and their places are free again.
+func TestLeasesOfUnreadableRecords(t *testing.T) {
+	e := enginetest.Open(t)
+	r, stop := alone(t, e)
+	r.mustSync(t, permanentNode("n1"))
+	const ttl = 2 * time.Second
+	leases := make(map[string]clientv3.LeaseID)
+	for id, newer := range map[string]string{
+		"owner":   `{"v":2,"id":"owner","node":"n1","service":"web","owner":{"kind":"lease","ttl":"2s"}}`,
+		"silent":  `{"v":2,"id":"silent","node":"n1","service":"web"}`,
+		"odd":     `{"v":2,"id":"odd","owner":{"ttl":["2s"]}}`,
+		"damaged": "not json",
+		"endless": `{"v":2,"owner":{"ttl":"-2s"}}`,
+	} {
+		r.mustRegister(t, leased("n1", id, ttl))
+		leases[id] = leaseID(r.view.Instance("n1", id).Owner.ID)
+		if _, err := e.Client.Put(t.Context(), instanceKey("n1", id), newer, clientv3.WithLease(leases[id])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	stop()
+	r, _ = alone(t, e)
+	for id, lease := range leases {
+		left, alive := r.leases.left(lease)
+		if day := left > unreadTTL-time.Hour && left <= unreadTTL; id != "owner" && (!alive || !day) {
+			t.Errorf("%s has %v left, %v; want about a day", id, left, alive)
+		}
+	}
+	eventually.True(t, "the id is free again", func() bool {
+		_, err := r.Register(t.Context(), leased("n1", "owner", time.Hour))
+		return err == nil
+	})
 }
