@@ -11,7 +11,7 @@ import (
 // BenchmarkLookup compares a lookup with a server that answers the same bytes without any work.
 func BenchmarkLookup(b *testing.B) {
 	f, s := newOffline(b)
-	body := s.bodyOf(f.view.Service("web"), catalog.AllNetworks).healthy.bytes
+	body := s.bodyOf(f.view.Service("web"), catalog.AllNetworks, f.view.Marks()).healthy.bytes
 	constant := http.NewServeMux()
 	constant.HandleFunc("GET "+root+"/services/{name}", func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "application/json")

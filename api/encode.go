@@ -108,12 +108,12 @@ func (s *Server) assemble(service *catalog.Service, from *serviceBody, wanted []
 // selectBody returns the body of the endpoints that a query wants of a snapshot; nearer ones come first, if a place is
 // given.
 func (s *Server) selectBody(
-	service *catalog.Service, q *catalog.Query, scope *catalog.Scope, near *catalog.Locality,
+	service *catalog.Service, at *catalog.Marks, q *catalog.Query, scope *catalog.Scope, near *catalog.Locality,
 ) body {
 	if near != nil {
-		return s.nearBody(service, q, scope, *near)
+		return s.nearBody(service, at, q, scope, *near)
 	}
-	b := s.bodyOf(service, scope)
+	b := s.bodyOf(service, scope, at)
 	if len(q.Tags) == 0 && len(q.Meta) == 0 {
 		switch q.Health {
 		case catalog.OnlyHealthy:
@@ -125,9 +125,9 @@ func (s *Server) selectBody(
 	return s.assemble(service, b, service.Select(*q))
 }
 
-// emptyBody is the body of a service that does not exist.
-func (s *Server) emptyBody(name string, index uint64) body {
-	buffer, tail := openBody(s.view.Marks().Position(index).String(), strings.ToLower(name), "")
+// emptyBody is the body of a service that does not exist, by its index.
+func (s *Server) emptyBody(name string, index catalog.Position) body {
+	buffer, tail := openBody(index.String(), strings.ToLower(name), "")
 	return s.closeBody(buffer, tail)
 }
 

@@ -27,8 +27,8 @@ func (s *Server) placeOf(r *http.Request, near string) (*catalog.Locality, error
 
 // nearBody returns the body for the instances of a snapshot that a query selects, nearer ones first, and the number of them
 // to use.
-func (s *Server) nearBody(service *catalog.Service, q *catalog.Query, scope *catalog.Scope, at catalog.Locality) body {
-	from := s.bodyOf(service, scope)
+func (s *Server) nearBody(service *catalog.Service, marks *catalog.Marks, q *catalog.Query, scope *catalog.Scope, at catalog.Locality) body {
+	from := s.bodyOf(service, scope, marks)
 	places := make(map[*catalog.Endpoint]span, len(service.Endpoints))
 	for i, e := range service.Endpoints {
 		places[e] = from.spans[i]

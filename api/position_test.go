@@ -166,3 +166,16 @@ func TestEventsOfAnotherHistory(t *testing.T) {
 		}
 	})
 }
+
+// TestBodiesNameTheHistoryOfTheirSnapshot holds that the index in the body of a snapshot is of the history that the snapshot is of,
+// also if the store has got another one since.
+func TestBodiesNameTheHistoryOfTheirSnapshot(t *testing.T) {
+	f, s := newMarked(t)
+	at := f.view.Marks()
+	service := f.view.Service("web")
+	f.view.Load(600, append(nodeChange("n1"), markChange("other", 3)))
+	index, err := catalog.ParsePosition(s.bodyOf(service, catalog.AllNetworks, at).index[0])
+	if err != nil || index.Mark != "b" || f.view.InHistory(index) {
+		t.Errorf("index %v, %v", index, err)
+	}
+}

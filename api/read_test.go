@@ -345,16 +345,16 @@ func TestLookupAllocations(t *testing.T) {
 
 func TestBodyIsSharedBySnapshot(t *testing.T) {
 	b := newBed(t)
-	first := b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks)
-	if b.server.bodyOf(b.view.Service("WEB"), catalog.AllNetworks) != first {
+	first := b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks, b.view.Marks())
+	if b.server.bodyOf(b.view.Service("WEB"), catalog.AllNetworks, b.view.Marks()) != first {
 		t.Error("encoded twice")
 	}
-	db := b.server.bodyOf(b.view.Service("db"), catalog.AllNetworks)
+	db := b.server.bodyOf(b.view.Service("db"), catalog.AllNetworks, b.view.Marks())
 	if &db.all.bytes[0] != &db.healthy.bytes[0] {
 		t.Error("two bodies though all are healthy")
 	}
 	b.apply(instanceChange(instance("web", "new")))
-	if b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks) == first {
+	if b.server.bodyOf(b.view.Service("web"), catalog.AllNetworks, b.view.Marks()) == first {
 		t.Error("the old body for a new snapshot")
 	}
 }

@@ -48,10 +48,9 @@ type scopedBody struct {
 	serviceBody
 }
 
-// bodyOf returns the encoded form of a snapshot for a scope.
-func (s *Server) bodyOf(service *catalog.Service, scope *catalog.Scope) *serviceBody {
+// bodyOf returns the encoded form of a snapshot for a scope. The marks must have been read before the snapshot was.
+func (s *Server) bodyOf(service *catalog.Service, scope *catalog.Scope, at *catalog.Marks) *serviceBody {
 	set := service.Derived(s.bodies, newBodySet).(*bodySet)
-	at := s.view.Marks()
 	if latest := set.latest.Load(); latest != nil && latest.scope == scope && latest.marks == at {
 		return &latest.serviceBody
 	}

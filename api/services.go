@@ -98,16 +98,17 @@ func (s *Server) getService(w http.ResponseWriter, r *http.Request, p servicePar
 	if r.URL.RawQuery != "" {
 		return s.queryService(w, r, name, &p)
 	}
+	at := s.view.Marks()
 	revision := s.view.Revision()
 	service := s.view.Service(name)
 	if service == nil || len(service.Endpoints) == 0 {
-		return s.noService(w, revision, name)
+		return s.noService(w, at, revision, name)
 	}
 	scope, err := s.scopeOf(r, "")
 	if err != nil {
 		return err
 	}
-	b := s.bodyOf(service, scope)
+	b := s.bodyOf(service, scope, at)
 	s.writeBody(w, max(revision, service.Index), b.index, &b.healthy)
 	return nil
 }
@@ -122,8 +123,8 @@ func (s *Server) writeBody(w http.ResponseWriter, revision uint64, index []strin
 }
 
 // noService is the answer about a service without any instance. It has an index, so that a client can wait for the service.
-func (s *Server) noService(w http.ResponseWriter, revision uint64, name string) error {
-	s.stamp(w, revision, s.view.Marks().Position(s.view.ServiceIndex(name)))
+func (s *Server) noService(w http.ResponseWriter, at *catalog.Marks, revision uint64, name string) error {
+	s.stamp(w, revision, at.Position(s.view.ServiceIndex(name)))
 	return catalog.Errorf(catalog.KindNotFound, "no service %.100s", name).
 		WithHint("see the list of services; a request with ?index= waits for it to appear")
 }
@@ -140,13 +141,14 @@ func (s *Server) queryService(w http.ResponseWriter, r *http.Request, name strin
 	if err != nil {
 		return err
 	}
+	at := s.view.Marks()
 	revision := s.view.Revision()
 	service := s.view.Service(name)
 	if service == nil || len(service.Endpoints) == 0 {
-		return s.noService(w, revision, name)
+		return s.noService(w, at, revision, name)
 	}
-	b := s.selectBody(service, &p.Query, scope, near)
-	s.writeBody(w, max(revision, service.Index), s.bodyOf(service, scope).index, &b)
+	b := s.selectBody(service, at, &p.Query, scope, near)
+	s.writeBody(w, max(revision, service.Index), s.bodyOf(service, scope, at).index, &b)
 	return nil
 }
 

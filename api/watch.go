@@ -220,7 +220,7 @@ func (w *watch) round() (ahead uint64, err error) {
 	}
 	var last *pending
 	for _, name := range names {
-		next := w.look(name)
+		next := w.look(name, at)
 		if next == nil {
 			continue
 		}
@@ -294,7 +294,7 @@ func (w *watch) everything(now catalog.Position) ([]string, error) {
 }
 
 // look returns the event for a service; nil if the client has its present state already.
-func (w *watch) look(name string) *pending {
+func (w *watch) look(name string, at *catalog.Marks) *pending {
 	if scope, err := w.rescope(); err == nil { // a network that has gone leaves what was reached on it
 		w.scope = scope
 	}
@@ -302,9 +302,9 @@ func (w *watch) look(name string) *pending {
 	service := w.view.Service(name)
 	gone := service == nil || len(service.Endpoints) == 0
 	if service == nil {
-		p.body = w.server.emptyBody(name, p.index)
+		p.body = w.server.emptyBody(name, at.Position(p.index))
 	} else {
-		p.index, p.body = service.Index, w.server.selectBody(service, &w.query, w.scope, w.near)
+		p.index, p.body = service.Index, w.server.selectBody(service, at, &w.query, w.scope, w.near)
 	}
 	before, known := w.sent[name]
 	if known && before == p.body.sum {

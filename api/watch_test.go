@@ -309,7 +309,7 @@ func TestWatchSeesPartOfAChange(t *testing.T) {
 		r := &reader{header: http.Header{}}
 		w := &watch{server: s, view: f.view, names: []string{"db", "web"}, out: newStream(r, false, time.Second)}
 		w.begin(catalog.Position{})
-		p := &pending{index: 12, body: s.emptyBody("web", 12)}
+		p := &pending{index: 12, body: s.emptyBody("web", f.view.Marks().Position(12))}
 		if err := w.send(p, f.view.Marks(), 10, true); err != nil {
 			t.Fatal(err)
 		}
