@@ -43,6 +43,10 @@ func TestRunning(t *testing.T) {
 			t.Errorf("%v; it logs %q, want one line", err, log.String())
 		}
 		var none *pulse.Clock
+		none.Note(time.Second)
+		if err := none.Run(ctx); err != nil {
+			t.Error(err)
+		}
 		if none.Stood() != 0 || none.StoodSince(begun) != 0 || none.Since(begun) != 11*time.Second {
 			t.Error("a clock that never stands still stood still")
 		}
