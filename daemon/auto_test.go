@@ -97,7 +97,7 @@ func TestPodmanComesLater(t *testing.T) {
 			t.Fatal(err)
 		}
 		server := &http.Server{Handler: http.HandlerFunc(emptyEngine)} //nolint:gosec // of this test alone
-		go server.Serve(listener)                                      //nolint:errcheck // it ends with Close
+		go server.Serve(listener)
 		defer server.Close()
 		eventually.True(t, "the engine is followed", func() bool {
 			host, follows := d.DockerHost()

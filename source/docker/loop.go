@@ -454,6 +454,7 @@ func (s *Source) look(ctx context.Context, id string) look {
 		return look{id: id, err: fmt.Errorf("inspect %s: the engine answered with container %q", id, c.ID)}
 	}
 	s.images.complete(ctx, c)
+	s.swarm.complete(ctx, c)
 	if !c.HostConfig.NetworkMode.IsContainer() {
 		faults = append(faults, s.seeNetworks(ctx, c)...)
 		return look{id: id, c: c, faults: faults}

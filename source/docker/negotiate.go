@@ -53,4 +53,8 @@ func (n *negotiator) ImageInspect(ctx context.Context, image string, o ...client
 	return n.now.Load().ImageInspect(ctx, image, o...)
 }
 
+func (n *negotiator) ServiceInspect(ctx context.Context, id string, o client.ServiceInspectOptions) (client.ServiceInspectResult, error) {
+	return n.now.Load().ServiceInspect(ctx, id, o)
+}
+
 func (n *negotiator) DaemonHost() string { return n.now.Load().DaemonHost() }

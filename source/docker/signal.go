@@ -78,7 +78,7 @@ func stopping(sent uint64, stopSignal int) int {
 
 // stopSignals are the signals that end a container, given its stop signal.
 //
-// "docker stop" sends the stop signal only, but SIGTERM counts where that is another one: whoever sends it wants the container to
+// "docker stop" sends the stop signal only, but SIGTERM counts where that is another one: its sender wants the container to
 // end, and the programs that ask for another end at it too, most of them faster (nginx with SIGQUIT, Apache with SIGWINCH, HAProxy
 // with SIGUSR1) or once their clients have left (PostgreSQL with SIGINT). A container that survives it is answered again, see
 // surviveMargin. Only a stop signal of real time changes what SIGTERM means: it is the sign of systemd as the first process, which

@@ -114,6 +114,7 @@ type Source struct {
 	owned  *http.Transport
 	nets   *networks
 	images *images
+	swarm  *services
 	inbox  *inbox
 	// questions and undos are taken by the loop; asking bounds the questions that wait for the engine.
 	questions chan question
@@ -156,7 +157,7 @@ func New(cfg Config) (*Source, error) {
 		return nil, err
 	}
 	s.nets = newNetworks(cfg, s.engine, s.log)
-	s.images = newImages(s.engine)
+	s.images, s.swarm = newImages(s.engine), newServices(s.engine)
 	s.nets.unreadable = s.metrics.unreadable.WithLabelValues("network")
 	meter.Queue(cfg.Metrics, "docker_inbox", maxChanged, s.inbox.len)
 	return s, nil
