@@ -18,6 +18,10 @@ const (
 	// Standstill is the longest time between two looks of a process that runs, however busy its machine is: after more, it
 	// counts as having stood still.
 	Standstill = time.Second
+	// sayEvery is the least time between two lines in the log, unless the process stood still for sayAtOnce since the last: on a busy
+	// machine one short standstill follows another.
+	sayEvery  = time.Minute
+	sayAtOnce = 5 * time.Second
 	// maxGaps bounds the standstills that are remembered one by one.
 	maxGaps = 64
 )
@@ -35,8 +39,9 @@ type Clock struct {
 	last    time.Duration
 	running bool
 	stood   time.Duration
-	// unsaid is the part of stood that was not logged yet.
+	// unsaid is the part of stood that was not logged yet, said when the rest was.
 	unsaid time.Duration
+	said   time.Time
 	// gaps are the last standstills, in order.
 	gaps []gap
 }
@@ -164,9 +169,11 @@ func (c *Clock) run(running bool) {
 func (c *Clock) report() {
 	c.mu.Lock()
 	length := c.unsaid
-	c.unsaid = 0
-	c.mu.Unlock()
-	if length > 0 {
-		c.logger.Warn("the process stood still: no lease and no check ends by that time", "for", length.Round(time.Millisecond))
+	if length == 0 || !c.said.IsZero() && time.Since(c.said) < sayEvery && length < sayAtOnce {
+		c.mu.Unlock()
+		return
 	}
+	c.unsaid, c.said = 0, time.Now()
+	c.mu.Unlock()
+	c.logger.Warn("the process stood still: no lease and no check ends by that time", "for", length.Round(time.Millisecond))
 }

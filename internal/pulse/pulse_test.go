@@ -53,6 +53,27 @@ func TestRunning(t *testing.T) {
 	})
 }
 
+// TestStandstillsAreSummed has one standstill after another: the log has the first, and then one line for several.
+func TestStandstillsAreSummed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var log bytes.Buffer
+		c := pulse.New(slog.New(slog.NewTextHandler(&log, nil)), nil)
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- c.Run(ctx) }()
+		for range 12 {
+			time.Sleep(10 * time.Second)
+			c.Note(2 * time.Second)
+		}
+		time.Sleep(time.Minute)
+		cancel()
+		<-done
+		if got := log.String(); strings.Count(got, "for=2s") != 1 || strings.Count(got, "for=6s") != 3 || strings.Count(got, "for=4s") != 1 || strings.Count(got, "for=") != 5 {
+			t.Errorf("it logs:\n%s", got)
+		}
+	})
+}
+
 // TestMany has more standstills than are remembered one by one: none is forgotten, and the last are exact.
 func TestMany(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
