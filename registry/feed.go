@@ -208,8 +208,14 @@ func (r *Registry) follow(ctx context.Context) error {
 	defer cancel()
 	watch := r.client.Watch(ctx, Root, clientv3.WithPrefix(), clientv3.WithRev(int64(r.view.Revision())+1),
 		clientv3.WithProgressNotify())
+	late := time.NewTicker(markAgain)
+	defer late.Stop()
 	for {
 		select {
+		case <-late.C:
+			if r.unmarked {
+				_ = r.mark(ctx) // the next time, perhaps
+			}
 		case resp, ok := <-watch:
 			if !ok {
 				return errors.New("watch ended")

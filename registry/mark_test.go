@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 
 	"go.etcd.io/etcd/api/v3/v3rpc/rpctypes"
@@ -13,6 +14,7 @@ import (
 	"github.com/koine-sd/koine/catalog"
 	"github.com/koine-sd/koine/engine"
 	"github.com/koine-sd/koine/engine/enginetest"
+	"github.com/koine-sd/koine/internal/eventually"
 )
 
 // grow registers instances of web until the View is at a revision, or beyond.
@@ -111,31 +113,45 @@ func TestMarksAreBounded(t *testing.T) {
 	}
 }
 
-// fullStore is a store without space.
-type fullStore struct{ clientv3.KV }
+// fullStore is a store without space, until it has some.
+type fullStore struct {
+	clientv3.KV
+	space *atomic.Bool
+}
 
 type fullTxn struct{ clientv3.Txn }
 
-func (fullStore) Txn(context.Context) clientv3.Txn     { return fullTxn{} }
+func (s fullStore) Txn(ctx context.Context) clientv3.Txn {
+	if s.space.Load() {
+		return s.KV.Txn(ctx)
+	}
+	return fullTxn{}
+}
+
 func (t fullTxn) Then(...clientv3.Op) clientv3.Txn     { return t }
 func (fullTxn) Commit() (*clientv3.TxnResponse, error) { return nil, rpctypes.ErrNoSpace }
 
-// TestStoreThatTakesNoMarkIsServed holds that a full store is read all the same, and that its positions hold.
+// TestStoreThatTakesNoMarkIsServed holds that a full store is read all the same, that its positions hold, and that it gets its mark once
+// it has space.
 func TestStoreThatTakesNoMarkIsServed(t *testing.T) {
 	e := enginetest.Open(t)
 	r, stop := start(t, e)
 	r.grow(t, 10)
 	before := r.position()
 	stop()
+	var space atomic.Bool
 	full, _ := start(t, e, func(cfg *Config) {
 		cfg.Client = clientv3.NewCtxClient(t.Context())
-		cfg.Client.KV, cfg.Client.Lease, cfg.Client.Watcher = fullStore{e.Client.KV}, e.Client.Lease, e.Client.Watcher
+		cfg.Client.KV, cfg.Client.Lease, cfg.Client.Watcher = fullStore{e.Client.KV, &space}, e.Client.Lease, e.Client.Watcher
 	})
 	if len(full.view.Service("web").Endpoints) == 0 {
 		t.Error("nothing of the full store is shown")
 	}
 	full.wantHeld(t, before, true)
 	full.wantHeld(t, full.position(), true)
+	space.Store(true)
+	eventually.True(t, "the store has another mark", func() bool { return storedMarks(t, e) == 2 })
+	full.wantHeld(t, before, true)
 }
 
 // TestDamagedMarksAreLeftOut has records in the place of marks that are none.

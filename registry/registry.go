@@ -58,6 +58,8 @@ type Registry struct {
 	unreadable unreadable
 	// marked is set once this process has written its mark of the present history. It is the feed's alone.
 	marked bool
+	// unmarked is set while the store is too full for a mark. It is the feed's alone.
+	unmarked bool
 	// lived holds the names, in lower case, of the nodes of which a session has begun since the last look for dead ones.
 	lived sync.Map
 	// clocked is the last revision that is known to have a time, unclocked holds the last one that is known to have none.
