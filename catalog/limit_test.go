@@ -52,3 +52,15 @@ func TestSizes(t *testing.T) {
 		t.Errorf("a check has %d bytes", size)
 	}
 }
+
+// TestLimitOfAStoreThatWentBack has a store go back to an older state, which has the same record.
+func TestLimitOfAStoreThatWentBack(t *testing.T) {
+	v := NewView()
+	v.Load(10, []Change{putNode("n1"), session("n1", "s1")})
+	limited := put("n1", "a", "web", func(i *Instance) { i.DNSLimit = 3 })
+	v.Apply(20, []Change{limited})
+	v.Load(15, []Change{putNode("n1"), session("n1", "s1"), limited})
+	if got := v.Service("web").DNSLimit; got != 3 {
+		t.Errorf("limit %d, want 3", got)
+	}
+}

@@ -85,9 +85,9 @@ func (v *View) vanished(records []Change) []Change {
 func (v *View) rewind(revision uint64) {
 	for _, state := range v.services.all() {
 		if s := state.snapshot.Load(); s.Index > revision {
-			state.snapshot.Store(&Service{
-				Name: s.Name, Index: revision, Endpoints: s.Endpoints, Healthy: s.Healthy, BelowFloor: s.BelowFloor,
-			})
+			after := &Service{Name: s.Name, Index: revision, Endpoints: s.Endpoints}
+			after.settle()
+			state.snapshot.Store(after)
 		}
 	}
 	for _, state := range v.nodes.all() {

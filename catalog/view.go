@@ -156,28 +156,36 @@ func (v *View) NodesByID(id string) iter.Seq[*NodeSnapshot] {
 	}
 }
 
-// NodeFormerly returns the node that had a name before, the first by name if several had; nil if there is none, or if another node
-// has the name now.
-func (v *View) NodeFormerly(name string) *NodeSnapshot {
+// NodesFormerly returns the nodes that had a name before, by name; none if another node has the name now.
+func (v *View) NodesFormerly(name string) (list []*NodeSnapshot) {
 	if v.Node(name) != nil {
 		return nil
 	}
 	for state := range v.nodesByFormer.all(fold(name)) {
 		s := state.snapshot.Load()
 		if s.Node != nil && slices.ContainsFunc(s.Node.Former, func(former string) bool { return strings.EqualFold(former, name) }) {
-			return s
+			list = append(list, s)
 		}
 	}
-	return nil
+	return list
 }
 
-// NoNode is the error for a name that no node has. Its hint names the node that had the name before, if there is one.
+// NoNode is the error for a name that no node has. Its hint names the nodes that had the name before, if there are any.
 func (v *View) NoNode(name string) *Error {
 	err := Errorf(KindNotFound, "no node %.100s", name)
-	if now := v.NodeFormerly(name); now != nil {
-		return err.WithHint("node %s was renamed: it is %s now", name, now.Name)
+	if now := v.NodesFormerly(name); len(now) > 0 {
+		return err.WithHint("node %s was renamed: it is %s now", name, NodeNames(now))
 	}
 	return err
+}
+
+// NodeNames returns the names of a few nodes, as a choice: "alpha or beta".
+func NodeNames(nodes []*NodeSnapshot) string {
+	var names []string
+	for _, n := range nodes[:min(len(nodes), 8)] {
+		names = append(names, n.Name)
+	}
+	return strings.Join(names, " or ")
 }
 
 // Nodes returns all nodes, by name.

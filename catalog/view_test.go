@@ -686,8 +686,8 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// TestNodeFormerly holds that a node is found by each name that it has had, until it is removed, and not by one that another node has.
-func TestNodeFormerly(t *testing.T) {
+// TestNodesFormerly holds that nodes are found by each name that they have had, until they are removed, and not by one that another node has.
+func TestNodesFormerly(t *testing.T) {
 	record := func(name string, former ...string) Change {
 		return Change{Type: RecordNode, Name: name, Node: &Node{Name: name, ID: "id-" + name, Former: former}}
 	}
@@ -696,16 +696,12 @@ func TestNodeFormerly(t *testing.T) {
 	expect := func(want map[string]string) {
 		t.Helper()
 		for name, now := range want {
-			got := ""
-			if n := v.NodeFormerly(name); n != nil {
-				got = n.Name
-			}
-			if got != now {
+			if got := NodeNames(v.NodesFormerly(name)); got != now {
 				t.Errorf("%s is %q now, want %q", name, got, now)
 			}
 		}
 	}
-	expect(map[string]string{"old": "b", "OLDER": "b", "b": "", "c": "", "nosuch": ""})
+	expect(map[string]string{"old": "b or c", "OLDER": "b", "b": "", "c": "", "nosuch": ""})
 	v.Apply(2, []Change{{Type: RecordNode, Name: "b"}})
 	expect(map[string]string{"old": "c", "older": "", "b": "d"})
 	v.Apply(3, []Change{record("c", "older", "Oldest"), record("d")})
@@ -714,8 +710,8 @@ func TestNodeFormerly(t *testing.T) {
 	expect(map[string]string{"older": "", "oldest": ""})
 }
 
-// BenchmarkNodeFormerly is a look for a name that no node has or has had, among many that were renamed.
-func BenchmarkNodeFormerly(b *testing.B) {
+// BenchmarkNodesFormerly is a look for a name that no node has or has had, among many that were renamed.
+func BenchmarkNodesFormerly(b *testing.B) {
 	var list []Change
 	for i := range 10_000 {
 		name := fmt.Sprint("n", i)
@@ -724,6 +720,6 @@ func BenchmarkNodeFormerly(b *testing.B) {
 	v := NewView()
 	v.Load(1, list)
 	for b.Loop() {
-		v.NodeFormerly("unknown")
+		v.NodesFormerly("unknown")
 	}
 }

@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -64,7 +65,11 @@ func leaseGone(err error) bool {
 // caller has registered it since.
 func (r *Registry) Renew(ctx context.Context, node, id string) error {
 	return r.renew(ctx, func() (string, error) {
-		e := r.view.Instance(r.standing(node, id), id)
+		on, err := r.standing(node, id)
+		if err != nil {
+			return "", err
+		}
+		e := r.view.Instance(on, id)
 		switch {
 		case e == nil:
 			return "", r.noInstance(node, id)
@@ -143,14 +148,20 @@ func (r *Registry) noInstance(node, id string) error {
 }
 
 // standing returns the name of the node that an instance is on. An instance that was registered under a former name of its node has
-// moved with it, and is found under that name still. One that was registered since is not: the name may be another host's next.
-func (r *Registry) standing(node, id string) string {
-	now := r.view.NodeFormerly(node)
-	if now == nil {
-		return node
+// moved with it, and is found under that name still. One that was registered since is not: the name may be another host's next. The
+// error is of catalog.KindConflict if instances on several nodes, which all had the name, may be meant.
+func (r *Registry) standing(node, id string) (string, error) {
+	now := slices.DeleteFunc(r.view.NodesFormerly(node), func(n *catalog.NodeSnapshot) bool {
+		e := n.Endpoint(id)
+		return e == nil || !e.Moved()
+	})
+	switch len(now) {
+	case 0:
+		return node, nil
+	case 1:
+		return now[0].Name, nil
+	default:
+		return "", catalog.Errorf(catalog.KindConflict, "several nodes that were called %s have an instance %s", node, id).
+			WithHint("name the node: it is %s now", catalog.NodeNames(now))
 	}
-	if e := now.Endpoint(id); e == nil || !e.Moved() {
-		return node
-	}
-	return now.Name
 }

@@ -31,8 +31,10 @@ func (r *Registry) Register(ctx context.Context, registration catalog.Registrati
 		return 0, err
 	}
 	named := i.Node
-	err := r.decide(ctx, func() error { // refuse before granting a lease
-		i.Node = r.standing(named, i.ID)
+	err := r.decide(ctx, func() (err error) { // refuse before granting a lease
+		if i.Node, err = r.standing(named, i.ID); err != nil {
+			return err
+		}
 		node, _, err := r.admit(i)
 		if err == nil {
 			i.Node = node.Name
@@ -190,7 +192,11 @@ func (r *Registry) Deregister(ctx context.Context, node, id string) (uint64, err
 		return 0, err
 	}
 	return r.attempt(ctx, func(revision uint64) (*write, error) {
-		return r.planDeregister(ctx, &write{}, r.standing(node, id), id, whyDeregistered(ctx), revision)
+		on, err := r.standing(node, id)
+		if err != nil {
+			return nil, err
+		}
+		return r.planDeregister(ctx, &write{}, on, id, whyDeregistered(ctx), revision)
 	})
 }
 

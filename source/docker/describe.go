@@ -69,6 +69,9 @@ type extras struct {
 	NamedBy string `json:"named_by"`
 	// DrainedAt is the time of the stop signal by which it drains; zero if it does not, or the time is not known.
 	DrainedAt time.Time `json:"drained_at,omitzero"`
+	// SignalledAt is the time of the last signal, Killed is set if one was SIGKILL.
+	SignalledAt time.Time `json:"signalled_at,omitzero"`
+	Killed      bool      `json:"killed,omitempty"`
 	// Undrained says why it is answered after a stop signal, UndrainedAt is the time of that signal.
 	Undrained   string    `json:"undrained,omitempty"`
 	UndrainedAt time.Time `json:"undrained_at,omitzero"`

@@ -32,6 +32,9 @@ func (s *settings) drain() time.Duration {
 // stopTimeout returns the time from a container's stop signal until the engine kills it, unless the stop gives another;
 // negative means for ever.
 func stopTimeout(c *container.InspectResponse) time.Duration {
+	if c.Config.StopTimeout == nil && c.Config.Labels[serviceLabel] != "" {
+		return -1 // the service has it, and the container does not show it: as long as it takes
+	}
 	if c.Config.StopTimeout == nil {
 		return engineStopTimeout
 	}

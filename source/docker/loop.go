@@ -71,6 +71,8 @@ type job struct {
 	since []time.Time
 	// answers is the count of the engine's answers when the look began.
 	answers int
+	// began is the time at which the look began.
+	began time.Time
 }
 
 // look is the engine's answer about a container.
@@ -102,10 +104,10 @@ func (l *loop) run(ctx context.Context) {
 			q.answer <- l.tracker.find(q.name)
 			continue
 		case u := <-l.source.undos:
-			u.answer <- l.tracker.undo(u.instance)
+			u.answer <- l.undo(u.instance)
 		case <-retry.C:
 			l.tracker.giveUp(time.Now(), l.source.Answers())
-			l.survived()
+			l.wantSurvivors(ctx)
 			for id := range l.retry {
 				l.want(ctx, id, time.Time{})
 			}
@@ -125,14 +127,25 @@ func (l *loop) run(ctx context.Context) {
 	}
 }
 
-// survived ends the drains of containers that have survived their stop signals. While the engine does not answer nothing is known of
-// them.
-func (l *loop) survived() {
+// undo ends the drain of an instance by a stop signal. Of a container of which the engine has told nothing so far, nobody knows whether
+// it runs.
+func (l *loop) undo(instance string) error {
+	for id, held := range l.adopted {
+		if slices.ContainsFunc(held, func(r catalog.Registration) bool { return r.Instance.ID == instance }) && l.retry[id] {
+			return catalog.Errorf(catalog.KindUnavailable, "the engine has not answered for the container of %s since Koine's start", instance)
+		}
+	}
+	return l.tracker.undo(instance)
+}
+
+// wantSurvivors wants a look at the containers that seem to have survived their stop signals: only an answer of the engine that is asked
+// for after that time shows it.
+func (l *loop) wantSurvivors(ctx context.Context) {
 	if !l.source.Answers() {
 		return
 	}
-	for name, why := range l.tracker.survived(time.Now()) {
-		l.source.log.Warn("container survives its stop signal", "container", name, "reason", why)
+	for _, id := range l.tracker.due(time.Now()) {
+		l.want(ctx, id, time.Time{})
 	}
 }
 
@@ -235,7 +248,7 @@ func (l *loop) startLooks(ctx context.Context) {
 		if !ok {
 			return
 		}
-		l.jobs[id].running, l.jobs[id].answers = true, l.answers
+		l.jobs[id].running, l.jobs[id].answers, l.jobs[id].began = true, l.answers, time.Now()
 		l.active++
 		// The channel holds a result of every worker, so none waits for the loop.
 		l.workers.Go(func() { l.results <- l.source.look(ctx, id) })
@@ -268,6 +281,9 @@ func (l *loop) takeLook(ctx context.Context, r look) {
 		l.census.note(r.c, time.Now())
 	default:
 		l.apply(ctx, r, j.answers)
+		if r.err == nil {
+			l.survived(r.id, j.began)
+		}
 	}
 	if j.again {
 		l.want(ctx, r.id, time.Time{})
@@ -276,6 +292,13 @@ func (l *loop) takeLook(ctx context.Context, r look) {
 		l.pending = append(l.pending, j.since...)
 	}
 	l.startLooks(ctx)
+}
+
+// survived ends the drain of a container that has survived its stop signal, by a look that began at a time.
+func (l *loop) survived(id string, began time.Time) {
+	if why := l.tracker.survived(id, began); why != "" {
+		l.source.log.Warn("container survives its stop signal", "container", l.tracker.containers[id].name, "reason", why)
+	}
 }
 
 // apply updates the tracker by a look, before which the engine had given some answers, and wants a look at the containers that

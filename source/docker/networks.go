@@ -157,9 +157,9 @@ func (n *networks) knows(c *container.InspectResponse) bool {
 
 // list is called with listing held.
 func (n *networks) list(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(ctx, inspectTimeout)
+	call, cancel := context.WithTimeout(ctx, inspectTimeout)
 	defer cancel()
-	items, err := listLeniently(ctx, func(ctx context.Context) ([]network.Summary, error) {
+	items, err := listLeniently(call, func(ctx context.Context) ([]network.Summary, error) {
 		result, err := n.engine.NetworkList(ctx, client.NetworkListOptions{})
 		return result.Items, err
 	})
@@ -167,15 +167,15 @@ func (n *networks) list(ctx context.Context) {
 		n.mu.Lock()
 		n.refused = true
 		n.mu.Unlock()
-		if ctx.Err() == nil && !client.IsErrConnectionFailed(err) && n.handed == nil {
+		if call.Err() == nil && !client.IsErrConnectionFailed(err) && n.handed == nil {
 			n.pass(nil) // they stay unknown
 		}
-		if !n.told && ctx.Err() == nil {
+		if !n.told && ctx.Err() == nil && !client.IsErrConnectionFailed(err) { // else the engine does not answer at all
+			n.told = true
 			n.log.Warn("the engine's networks cannot be listed: keeping the last known ones", "error", err)
 			n.report(fmt.Sprintf("the engine does not list its networks: what containers reach is not known in full, and names of other domains are not "+
 				"resolved for those on unknown networks: %v", err))
 		}
-		n.told = true
 		return
 	}
 	if n.told {

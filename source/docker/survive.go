@@ -54,13 +54,15 @@ func (t *tracker) undo(instance string) error {
 		return catalog.Errorf(catalog.KindNotFound, "no container is registered as %s", instance)
 	case c.stopping:
 		return catalog.Errorf(catalog.KindConflict, "the engine is stopping container %s", c.name)
-	case signalled && m.reason == drainPrefix+signalName(sigKill):
+	case signalled && m.killed:
 		return catalog.Errorf(catalog.KindConflict, "container %s was sent SIGKILL, which no process survives", c.name)
+	case c.paused:
+		return catalog.Errorf(catalog.KindConflict, "container %s is paused", c.name).WithHint("docker unpause %s", c.name)
+	case t.isDead(c.id):
+		return catalog.Errorf(catalog.KindConflict, "the process of container %s has ended", c.name)
 	case signalled:
 		t.lift(c, fmt.Sprintf("it was sent %s%s, and runs on: its drain was ended by koine drain --undo", m.signalText(), m.atText()))
 		return nil
-	case c.paused:
-		return catalog.Errorf(catalog.KindConflict, "container %s is paused", c.name).WithHint("docker unpause %s", c.name)
 	case drain != "":
 		return catalog.Errorf(catalog.KindConflict, "container %s is drained: %s", c.name, drain)
 	default:
@@ -99,32 +101,41 @@ func (t *tracker) lifted(c *tracked, k kills) bool {
 	return ok && l.startedAt == c.startedAt && !k.at.After(l.after)
 }
 
-// survived ends the drains of containers that run long after they were to have ended, and returns their names with the reasons. It
-// must be called only while the engine answers.
-func (t *tracker) survived(now time.Time) (told map[string]string) {
-	for id, m := range t.drains {
-		c, ok := t.containers[id]
-		if !ok || !c.outlives(m, now) {
-			continue
+// due returns the containers that run, as far as is known, long after they were to have ended.
+func (t *tracker) due(now time.Time) (ids []string) {
+	for id := range t.drains {
+		if t.survives(id, now) {
+			ids = append(ids, id)
 		}
-		if _, dead := t.dead[id]; dead {
-			continue
-		}
-		if told == nil {
-			told = make(map[string]string)
-		}
-		told[c.name] = fmt.Sprintf("it was sent %s%s, and runs on: it is answered again until the next signal", m.signalText(), m.atText())
-		t.lift(c, told[c.name])
 	}
-	return told
+	return ids
+}
+
+func (t *tracker) survives(id string, now time.Time) bool {
+	c, known := t.containers[id]
+	m, drains := t.drains[id]
+	_, dead := t.dead[id]
+	return known && drains && !dead && c.outlives(m, now)
+}
+
+// survived ends the drain of a container that a look has shown to run long after it was to have ended; the look must have begun after
+// that time. It returns the reason, "" if it is not so.
+func (t *tracker) survived(id string, now time.Time) string {
+	if !t.survives(id, now) {
+		return ""
+	}
+	c, m := t.containers[id], t.drains[id]
+	why := fmt.Sprintf("it was sent %s%s, and runs on: it is answered again until the next signal", m.signalText(), m.atText())
+	t.lift(c, why)
+	return why
 }
 
 // outlives reports whether a container has outlived the time after its stop signal by so much that nobody can be stopping it.
 func (c *tracked) outlives(m mark, now time.Time) bool {
 	switch {
-	case c.stopping, c.stopTimeout < 0: // the engine says so, or waits for ever
+	case c.stopping, c.paused, c.stopTimeout < 0: // the engine says so, it has not got the signal yet, or the engine waits for ever
 		return false
-	case m.reason == drainPrefix+signalName(sigKill): // its process cannot run on, and may be stuck in the kernel
+	case m.killed: // its process cannot run on, and may be stuck in the kernel
 		return false
 	default:
 		return now.Sub(m.seen) >= c.stopTimeout+c.drain+surviveMargin
@@ -151,7 +162,7 @@ func (m mark) atText() string {
 // that the tracker has stays as it is.
 func (t *tracker) keepMarks(c *tracked, m *member) {
 	if d, ok := t.drains[c.id]; ok {
-		m.kept.DrainedAt = d.at
+		m.kept.DrainedAt, m.kept.SignalledAt, m.kept.Killed = d.at, nextMinute(d.last), d.killed
 		m.hint(c.whenAnswered(d))
 	} else if l, ok := t.lifts[c.id]; ok && l.startedAt == c.startedAt {
 		m.kept.UndrainedAt, m.kept.Undrained = l.after, l.why
@@ -161,11 +172,19 @@ func (t *tracker) keepMarks(c *tracked, m *member) {
 
 // whenAnswered says when a container that survives its stop signal is answered again.
 func (c *tracked) whenAnswered(m mark) string {
-	if c.stopping || c.stopTimeout < 0 || m.reason == drainPrefix+signalName(sigKill) {
+	if c.stopping || c.stopTimeout < 0 || m.killed {
 		return ""
 	}
 	return fmt.Sprintf("if it survives its stop signal it is answered again at %s: koine drain --undo ends the drain now",
-		m.seen.Add(c.stopTimeout+c.drain+surviveMargin).UTC().Format(time.RFC3339))
+		nextMinute(m.seen.Add(c.stopTimeout+c.drain+surviveMargin)).UTC().Format(time.RFC3339))
+}
+
+// nextMinute rounds a time up to the minute: what is declared must not change with each of several signals.
+func nextMinute(t time.Time) time.Time {
+	if t.IsZero() || t.Truncate(time.Minute).Equal(t) {
+		return t
+	}
+	return t.Truncate(time.Minute).Add(time.Minute)
 }
 
 // adopt takes over the drains, and the ends of drains, that the catalog holds from before.
@@ -177,13 +196,23 @@ func (t *tracker) adopt(registrations []catalog.Registration, now time.Time) {
 		}
 		switch at := kept.DrainedAt; {
 		case strings.HasPrefix(r.Instance.Drain, drainPrefix):
-			seen := at
-			if at.IsZero() || at.After(now) {
+			last := kept.SignalledAt
+			if last.IsZero() {
+				last = at
+			}
+			seen := last // at most a minute too late
+			if seen.IsZero() || seen.After(now) {
 				seen = now
 			}
-			t.drains[kept.ContainerID] = mark{startedAt: kept.StartedAt, reason: r.Instance.Drain, at: at, last: at, seen: seen}
+			killed := kept.Killed || r.Instance.Drain == drainPrefix+signalName(sigKill)
+			t.drains[kept.ContainerID] = mark{startedAt: kept.StartedAt, reason: r.Instance.Drain, at: at, last: last, seen: seen, killed: killed}
 		case kept.Undrained != "":
 			t.lifts[kept.ContainerID] = lift{startedAt: kept.StartedAt, after: kept.UndrainedAt, why: kept.Undrained}
 		}
 	}
+}
+
+func (t *tracker) isDead(id string) bool {
+	_, dead := t.dead[id]
+	return dead
 }

@@ -9,6 +9,7 @@ import (
 	"sync"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/container"
 	"github.com/moby/moby/api/types/network"
 	"github.com/moby/moby/api/types/swarm"
@@ -27,6 +28,8 @@ const (
 	maxServices = 1024
 	// serviceAge is the time after which a service is looked at again. The ports of one may change while its containers stay.
 	serviceAge = 30 * time.Second
+	// serviceTimeout bounds a look at one: a manager without a quorum may not answer, and its containers must not wait for that.
+	serviceTimeout = time.Second
 )
 
 // services are the ports of Swarm's services that the ingress network publishes, on every host of the Swarm. A container's own
@@ -78,9 +81,14 @@ func (s *services) ports(ctx context.Context, id string) []swarm.PortConfig {
 	if ok && time.Since(kept.at) < serviceAge {
 		return kept.ports
 	}
-	now := ingress{at: time.Now()}
+	now := ingress{at: time.Now(), ports: kept.ports} // those known last, while there is no answer
+	ctx, cancel := context.WithTimeout(ctx, serviceTimeout)
+	defer cancel()
 	result, err := s.engine.ServiceInspect(ctx, id, client.ServiceInspectOptions{})
-	if err == nil {
+	switch {
+	case cerrdefs.IsNotFound(err):
+		now.ports = nil
+	case err == nil:
 		now.ports = slices.DeleteFunc(result.Service.Endpoint.Ports, func(p swarm.PortConfig) bool {
 			return p.PublishMode != swarm.PortConfigPublishModeIngress || !isPort(p.TargetPort) || !isPort(p.PublishedPort)
 		})

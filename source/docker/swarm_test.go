@@ -7,6 +7,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	cerrdefs "github.com/containerd/errdefs"
 	"github.com/moby/moby/api/types/swarm"
 	"github.com/moby/moby/client"
 )
@@ -60,10 +61,18 @@ func TestIngressPorts(t *testing.T) {
 		if got := publishes(); len(got) != 0 || m.asked != 1 {
 			t.Errorf("a container of no service publishes %v; the engine was asked %d times", got, m.asked)
 		}
-		m.err, m.ports = errors.New("not a manager"), nil
+		m.err, m.ports = errors.New("the swarm does not have a leader"), nil
 		time.Sleep(serviceAge)
-		if got := publishes(task); len(got) != 0 || m.asked != 2 {
-			t.Errorf("published %v without an answer; the engine was asked %d times", got, m.asked)
+		if got := publishes(task); len(got) != 2 || m.asked != 2 {
+			t.Errorf("published %v without an answer, want those known last; the engine was asked %d times", got, m.asked)
+		}
+		if got := publishes(labels(serviceLabel, "s2")); len(got) != 0 {
+			t.Errorf("a task of a service that is not known publishes %v", got)
+		}
+		m.err = cerrdefs.ErrNotFound
+		time.Sleep(serviceAge)
+		if got := publishes(task); len(got) != 0 {
+			t.Errorf("a task of a service that was removed publishes %v", got)
 		}
 	})
 }

@@ -69,6 +69,8 @@ type mark struct {
 	at     time.Time
 	// last is the time of the last signal, by the same clock as at; seen is when it was learned of, by this process's.
 	last, seen time.Time
+	// killed is set if one of the signals was SIGKILL.
+	killed bool
 	// over is set for the end of a process that the engine has not reported in time.
 	over bool
 }
@@ -141,6 +143,10 @@ func (t *tracker) update(c, peer *container.InspectResponse, faults ...lenient.F
 		now.image, now.stopSignal, now.stopSetting = c.Config.Image, parseSignal(c.Config.StopSignal), stopSetting(c)
 		now.stopTimeout, now.stopping, now.paused = stopTimeout(c), isStopping(c), c.State.Paused
 		now.peer = c.HostConfig.NetworkMode.ConnectedContainer()
+		if m, ok := t.drains[c.ID]; ok && before != nil && before.paused && !now.paused { // only now does its process get the signal
+			m.seen = time.Now()
+			t.drains[c.ID] = m
+		}
 	}
 	if peer != nil {
 		now.peer = peer.ID
@@ -267,8 +273,9 @@ func (t *tracker) kill(id string, k kills) {
 		return
 	}
 	m := mark{startedAt: c.startedAt, reason: drainPrefix + signalName(signal), signal: signalName(signal), at: k.at, last: k.at, seen: time.Now()}
+	m.killed = k.signals&signalBit(sigKill) != 0
 	if first, ok := t.drains[id]; ok && first.startedAt == c.startedAt {
-		m.signal, m.at = first.signal, first.at
+		m.signal, m.at, m.killed = first.signal, first.at, m.killed || first.killed
 		if !k.at.After(first.last) { // the same signal again: from the kernel and from the engine, or replayed
 			m.last, m.seen = first.last, first.seen
 		}
