@@ -110,12 +110,35 @@ func (d *Daemon) holder(ctx context.Context, network string, at netip.AddrPort) 
 	return ""
 }
 
-// listens returns the setting by which this process listens on a port, "" if it does not.
-func (d *Daemon) listens(_ string, port uint16) string {
-	if d.dns != nil && (d.DNSAddr().Port() == port || len(d.bridges) > 0 && port == bridgePort) {
-		return "--dns"
+// listens returns the setting by which this process listens where a container wants to, "" if it does not. No address stands for all.
+func (d *Daemon) listens(network string, at netip.AddrPort) string {
+	meets := func(own netip.AddrPort) bool {
+		all := !at.Addr().IsValid() || at.Addr().IsUnspecified() || own.Addr().IsUnspecified()
+		return own.Port() == at.Port() && (all || own.Addr().Unmap() == at.Addr().Unmap())
 	}
-	return ""
+	o := d.openings()
+	switch {
+	case network == "tcp" && o.http.IsValid() && meets(o.http):
+		return "--http"
+	case slices.ContainsFunc(o.dns, meets), slices.ContainsFunc(d.gateways(), meets):
+		return "--dns"
+	default:
+		return ""
+	}
+}
+
+// gateways returns the addresses of bridges at which DNS listens, or tries to.
+func (d *Daemon) gateways() (list []netip.AddrPort) {
+	networks := d.local.Load()
+	if d.dns == nil || len(d.bridges) == 0 || networks == nil {
+		return nil
+	}
+	for _, network := range *networks {
+		for _, ip := range network.Gateways {
+			list = append(list, netip.AddrPortFrom(ip, bridgePort))
+		}
+	}
+	return list
 }
 
 // otherAddress returns an address of this host that is not a bridge's, for an example.

@@ -87,8 +87,9 @@ func readClock() {
 			}
 		}()
 	}
+	stood := c.Stood() // before the line, after which the process is stopped
 	fmt.Println("clock: runs")
-	for stood := c.Stood(); ; {
+	for {
 		select {
 		case by := <-step:
 			fmt.Println("clock: a step of", by)

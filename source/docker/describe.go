@@ -3,6 +3,7 @@ package docker
 import (
 	"encoding/json"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ type options struct {
 	// appends Compose's project to its name of a service.
 	registrator, labelled, projectNames bool
 	// listens returns the setting by which this process listens on a port, "" if it does not; it may be nil.
-	listens func(network string, port uint16) string
+	listens func(network string, at netip.AddrPort) string
 	// podman is set if the engine is Podman.
 	podman bool
 	// container is the id of the described container, in which its own checks may run commands.
@@ -213,7 +214,7 @@ func portHint(c *container.InspectResponse, o options) string {
 			if err != nil || number == 0 || !strings.Contains(c.State.Error, ":"+b.HostPort+": ") {
 				continue
 			}
-			if by := o.listens(string(port.Proto()), uint16(number)); by != "" {
+			if by := o.listens(string(port.Proto()), netip.AddrPortFrom(b.HostIP, uint16(number))); by != "" {
 				return fmt.Sprintf(": Koine has %s port %d by %s", port.Proto(), number, by)
 			}
 		}

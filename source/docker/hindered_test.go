@@ -1,6 +1,7 @@
 package docker
 
 import (
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -25,8 +26,8 @@ func TestHinderedByOwnPort(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			o := testOptions()
-			o.listens = func(_ string, port uint16) string {
-				if port == 53 {
+			o.listens = func(_ string, at netip.AddrPort) string {
+				if at.Port() == 53 {
 					return "--dns"
 				}
 				return ""

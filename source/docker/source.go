@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"os"
 	"strings"
 	"sync"
@@ -94,7 +95,7 @@ type Config struct {
 	Missing bool
 	// Listens returns the setting by which this process listens on a port of tcp or udp, "" if it does not: a container that
 	// publishes the port cannot be started. It may be nil.
-	Listens func(network string, port uint16) string
+	Listens func(network string, at netip.AddrPort) string
 	// Sink takes the declarations.
 	Sink Sink
 	// Adopt returns what the catalog holds from this source for this node; it is called once, when Run starts, so that
@@ -302,7 +303,7 @@ func (s *Source) logReport(r report) {
 	}
 	if r.hindered != "" {
 		s.log.Warn("container cannot be started", "container", r.container, "reason", r.hindered,
-			"hint", "publish the port at one address of the host, or leave the bridges' addresses out of --dns")
+			"hint", "publish the port at one address of the host, or give Koine another address or port")
 	}
 	for _, f := range r.faults {
 		s.log.Warn("part of the engine's answer about a container left out", "container", r.container, "part", f.Path, "reason", f.Reason)
